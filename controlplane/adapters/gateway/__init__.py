@@ -1,0 +1,1 @@
+"""The in-process data plane: httpx transport, ASGI middleware, guards."""

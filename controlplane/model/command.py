@@ -1,0 +1,64 @@
+"""What the engine orders: an intent about a target, bounded by a lease, undoable, numbered by an epoch."""
+
+from typing import Literal
+
+import msgspec
+
+from controlplane.model.signal import Target
+from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
+
+
+class _Intent(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
+    pass
+
+
+class Eject(_Intent, frozen=True, tag="eject"):
+    """An endpoint gets no new calls; calls in flight on it may be sent again elsewhere."""
+
+
+class Isolate(_Intent, frozen=True, tag="isolate"):
+    """Callers of a service are refused at once, or fall back."""
+
+
+class Probe(_Intent, frozen=True, tag="probe"):
+    """A few real requests at a time may try the target; the rest treats it as contained."""
+
+
+class Weigh(_Intent, frozen=True, tag="weigh"):
+    """An endpoint gets `percent` of its normal share; a service is offered `percent` of its calls."""
+
+    percent: int
+
+
+class Limit(_Intent, frozen=True, tag="limit"):
+    """At most `concurrency` calls of this caller at a time are in flight to a service, and none is a retry."""
+
+    concurrency: int
+
+
+class Restore(_Intent, frozen=True, tag="restore"):
+    """No interference: everything ordered about the target is taken back. The undo of every other intent."""
+
+
+Intent = Eject | Isolate | Probe | Weigh | Limit | Restore
+
+Enforcement = Literal["shadow", "full"]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One order. Applying it twice is applying it once; a data plane lets it expire by itself at `lease_until`.
+
+    `signal_at` is the result that decided; `charge` is the share of all endpoints it takes out of normal service.
+    """
+
+    id: CommandId
+    epoch: Epoch
+    incident: IncidentId
+    target: Target
+    intent: Intent
+    lease_until: Nanos
+    undo: Intent = Restore()
+    charge: float = 0.0
+    enforcement: Enforcement = "full"
+    evidence: str = ""
+    signal_at: Nanos = Nanos(0)

@@ -1,0 +1,47 @@
+"""The error tree.
+
+    ControlPlaneError
+    +-- ConfigError            the file, a key or a value is wrong; names the key and what would be right
+    +-- JournalError           the journal could not be read or written
+    |   +-- JournalBusy        another process holds it
+    +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
+    +-- StaleEpoch             an order of an older epoch reached a data plane that knows a newer one
+
+Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
+`adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
+"""
+
+
+class ControlPlaneError(Exception):
+    """Base of everything this package raises."""
+
+
+class ConfigError(ControlPlaneError):
+    """Configuration was refused; nothing was changed."""
+
+    def __init__(self, reason: str, *, key: str = "", source: str = "") -> None:
+        self.reason, self.key, self.source = reason, key, source
+        super().__init__(": ".join(part for part in (source, key, reason) if part))
+
+
+class JournalError(ControlPlaneError):
+    """The journal could not be read or written."""
+
+
+class JournalBusy(JournalError):
+    """Another live process holds this journal."""
+
+
+class ActuationError(ControlPlaneError):
+    """A data plane did not take a command."""
+
+    def __init__(self, reason: str, *, retryable: bool) -> None:
+        self.retryable = retryable
+        super().__init__(reason)
+
+
+class StaleEpoch(ActuationError):
+    """The data plane has already obeyed a newer epoch."""
+
+    def __init__(self, have: int, got: int) -> None:
+        super().__init__(f"epoch {got} is older than {have}, which is in force", retryable=False)

@@ -1,0 +1,97 @@
+"""Policies as data: what a guard enforces on one edge, and how far the engine may go.
+
+Seconds and percentages here, because people write them; `native()` gives the integers the compiled guard takes.
+Defaults are those on which mature systems converge: Envoy ejects after 5 consecutive failures, for 30 s times the
+number of ejections, at most 10 % of a pool; Linkerd needs 7; retry budgets of Finagle and Linkerd allow 20 %.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from controlplane.model.unit import to_nanos
+
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
+Share = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What guards the calls to one service. Zero switches a part off where the comment says so."""
+
+    rate_per_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0  # 0: no rate limit
+    rate_burst: Positive = 1
+    concurrency_max: Count = 0  # 0: no limit
+    breaker_consecutive: Count = 0  # 0: off; failures in a row that open the whole edge
+    window_s: PositiveSeconds = 10.0
+    window_calls_min: Positive = 20
+    failure_percent: Percent = 50  # 0: no windowed breaker
+    slow_percent: Percent = 0  # 0: slow calls do not open the breaker
+    slow_s: Seconds = 0.0  # 0: learned from healthy traffic
+    open_s: PositiveSeconds = 5.0
+    open_max_s: PositiveSeconds = 300.0
+    probes_max: Positive = 1  # concurrent calls let through while half open
+    probe_successes: Positive = 3
+    probe_timeout_s: PositiveSeconds = 10.0
+    endpoint_consecutive: Count = 5  # 0: off
+    endpoint_evidence: Annotated[float, msgspec.Meta(ge=0, le=100)] = 13.8  # nats; ln(1e6): one false alarm in 1e6
+    eject_s: PositiveSeconds = 5.0
+    eject_max_s: PositiveSeconds = 300.0
+    ejected_percent_max: Percent = 10  # by reflex; one endpoint is always allowed if another one is healthy
+    retry_percent: Percent = 20
+    retry_floor_per_s: Count = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1  # 1: no retries
+    attempt_timeout_s: PositiveSeconds = 10.0
+    deadline_s: PositiveSeconds = 30.0
+    stall_s: Seconds = 0.0  # 0: learned, 4 x p99 of healthy traffic, never under stall_min_s
+    stall_min_s: PositiveSeconds = 0.05
+    redrive: bool = True  # resend idempotent calls in flight on an endpoint at the moment it is ejected
+
+    def native(self) -> dict[str, int]:
+        """Keyword arguments of `_native.guard.Guard`: integers in nanoseconds, percent and milli-nats."""
+        return {
+            "rate_interval_ns": round(1e9 / self.rate_per_s) if self.rate_per_s else 0,
+            "rate_burst": self.rate_burst,
+            "concurrency_max": self.concurrency_max,
+            "breaker_consecutive": self.breaker_consecutive,
+            "window_ns": to_nanos(self.window_s),
+            "window_calls_min": self.window_calls_min,
+            "failure_percent": self.failure_percent,
+            "slow_percent": self.slow_percent,
+            "slow_ns": to_nanos(self.slow_s),
+            "open_ns": to_nanos(self.open_s),
+            "open_max_ns": to_nanos(self.open_max_s),
+            "probes_max": self.probes_max,
+            "probe_successes": self.probe_successes,
+            "probe_timeout_ns": to_nanos(self.probe_timeout_s),
+            "endpoint_consecutive": self.endpoint_consecutive,
+            "endpoint_evidence_mnat": round(self.endpoint_evidence * 1000),
+            "eject_ns": to_nanos(self.eject_s),
+            "eject_max_ns": to_nanos(self.eject_max_s),
+            "ejected_percent_max": self.ejected_percent_max,
+            "retry_percent": self.retry_percent,
+            "retry_floor_per_s": self.retry_floor_per_s,
+        }
+
+
+class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the engine may go by itself, and how recovery is earned."""
+
+    mode: Literal["observe", "enforce"] = "enforce"
+    lease_s: PositiveSeconds = 30.0
+    penalty_s: PositiveSeconds = 5.0  # hold before the first probe
+    penalty_max_s: PositiveSeconds = 300.0
+    ramp_percent: tuple[Share, ...] = (10, 25, 50)  # stages before 100
+    ramp_step_s: PositiveSeconds = 5.0  # clean time that earns the next stage
+    ramp_calls_min: Count = 5  # and clean calls, unless traffic is lower than that
+    verify_s: PositiveSeconds = 10.0  # clean time at full traffic before the incident may close
+    healthy_floor_percent: Share = 50  # of a service's endpoints that automation never goes below
+    commands_per_minute_max: Positive = 60  # velocity limit
+    blast_budget_percent: Percent = 50  # share of all endpoints under containment at one time
+    remedy_attempts_max: Positive = 5  # relapses before the remedy is escalated instead of repeated
+    overload_concurrency: Positive = 1  # what `Limit` clamps an overloaded edge to, per caller
+    probe_interval_s: PositiveSeconds = 1.0  # active probes (standalone process)
+    probe_timeout_s: PositiveSeconds = 1.0

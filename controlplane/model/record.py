@@ -1,0 +1,153 @@
+"""What goes on record: the facts that, folded in order, rebuild the engine's state after a restart.
+
+Records are past tense. A record never changes once written; new meaning is a new type.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from controlplane.model.command import Command, Intent
+from controlplane.model.incident import Phase, Stage
+from controlplane.model.signal import Cause, Target
+from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    at: Nanos
+
+
+class EpochStarted(_Record, frozen=True, tag="epoch_started"):
+    """An engine began to write. `shift_ns` is added to every time on record so far: zero on the same boot, else the
+    distance between two monotonic clocks, reckoned so that no lease becomes longer than it was."""
+
+    epoch: Epoch
+    boot: str
+    wall_ns: int
+    shift_ns: int = 0
+
+
+class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
+    incident: IncidentId
+    origin: Target
+    cause: Cause
+    signal_at: Nanos
+    shadow: bool
+    evidence: str
+
+
+class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
+    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held."""
+
+    incident: IncidentId
+    target: Target
+    evidence: str
+    cause: Cause | None = None
+    version: str = ""
+
+
+class MaskChanged(_Record, frozen=True, tag="mask_changed"):
+    incident: IncidentId
+    masked: bool
+    reason: str
+
+
+class PhaseChanged(_Record, frozen=True, tag="phase_changed"):
+    incident: IncidentId
+    phase: Phase
+    reason: str
+
+
+class CommandIssued(_Record, frozen=True, tag="command_issued"):
+    """Written before the command acts: the undo is on record before the act."""
+
+    command: Command
+
+
+class CommandRefused(_Record, frozen=True, tag="command_refused"):
+    """A safety rule forbade an act that the planner wanted."""
+
+    incident: IncidentId
+    target: Target
+    intent: Intent
+    rule: str
+    reason: str
+
+
+class CommandAcknowledged(_Record, frozen=True, tag="command_acknowledged"):
+    incident: IncidentId
+    command: CommandId
+    ok: bool
+    reason: str = ""
+
+
+class StageChanged(_Record, frozen=True, tag="stage_changed"):
+    """`penalty_ns` is the hold that the next relapse starts from; `relapses` counts since the incident opened."""
+
+    incident: IncidentId
+    target: Target
+    stage: Stage
+    percent: int
+    penalty_ns: Nanos
+    relapses: int
+    reason: str
+    overload: bool = False
+    concurrency: int = 0
+
+
+class BecameEffective(_Record, frozen=True, tag="became_effective"):
+    incident: IncidentId
+    target: Target
+    signal_at: Nanos
+
+
+class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
+    """What users saw and how often a fallback answered, since the previous count of this incident."""
+
+    incident: IncidentId
+    requests: int = 0
+    failed: int = 0
+    slow: int = 0
+    fallbacks: int = 0
+
+
+class Escalated(_Record, frozen=True, tag="escalated"):
+    incident: IncidentId
+    reason: str
+
+
+class IncidentClosed(_Record, frozen=True, tag="incident_closed"):
+    incident: IncidentId
+    reason: str
+
+
+class OrderTaken(_Record, frozen=True, tag="order_taken"):
+    order: Literal["freeze", "resume", "enforce", "observe"]
+    by: str
+    reason: str
+
+
+class JournalGap(_Record, frozen=True, tag="journal_gap"):
+    """`records` records before this one were decided and acted on, but are not in this journal."""
+
+    records: int
+    reason: str
+
+
+Record = (
+    EpochStarted
+    | IncidentOpened
+    | EvidenceAdded
+    | MaskChanged
+    | PhaseChanged
+    | CommandIssued
+    | CommandRefused
+    | CommandAcknowledged
+    | StageChanged
+    | BecameEffective
+    | ImpactCounted
+    | Escalated
+    | IncidentClosed
+    | OrderTaken
+    | JournalGap
+)

@@ -1,0 +1,160 @@
+"""What the engine is told: one tagged union, each with the time `at` which the fact became known.
+
+A signal states a fact about a target and never what should be done. Unknown is never zero: a source that has no data
+sends nothing. Results that the control plane itself caused (refusals, cancelled probes) are never sent as evidence.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from controlplane.model.unit import CommandId, Nanos
+
+
+class Cause(StrEnum):
+    """What a failure looks like from the caller's side."""
+
+    ERRORS = "errors"  # answers that say failure, or connections refused and reset
+    SLOW = "slow"  # answers that come, without error, much later than those of healthy traffic
+    STALLED = "stalled"  # calls in flight that do not come back
+    OVERLOAD = "overload"  # every endpoint at once, by time-outs, stalls or 429/503
+    VERSION = "version"  # the failing endpoints are exactly those of one version
+    UNREACHABLE = "unreachable"  # active probes fail
+    DEPENDENCY = "dependency"  # the failure was relayed: its origin is further down
+
+
+class Target(msgspec.Struct, frozen=True, order=True):
+    """What is meant: a service as a whole, or one endpoint of it."""
+
+    service: str
+    endpoint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.service}/{self.endpoint}" if self.endpoint else self.service
+
+
+class _Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
+    at: Nanos
+
+
+class Tripped(_Signal, frozen=True, tag="tripped"):
+    """A guard's own sequential test rejected `target`'s health; `at` is the result that decided.
+
+    `contained`: the guard already acts by reflex. `capped`: it would have, but a cap or its siblings' state forbade it.
+    `calls` and `failures` are the evidence since the test last stood at zero.
+    """
+
+    target: Target
+    cause: Cause
+    calls: int = 0
+    failures: int = 0
+    contained: bool = False
+    capped: bool = False
+
+
+class Probed(_Signal, frozen=True, tag="probed"):
+    """Real requests admitted as probes have passed in sufficient number, or one has failed."""
+
+    target: Target
+    passed: bool
+
+
+class Sampled(_Signal, frozen=True, tag="sampled"):
+    """Calls to `target` that finished since the previous sample, while something about it is under observation."""
+
+    target: Target
+    calls: int
+    failures: int
+    slow: int
+    in_flight: int = 0
+    refused: int = 0
+
+
+class EntrySampled(_Signal, frozen=True, tag="entry_sampled"):
+    """What users of this process saw since the previous sample."""
+
+    requests: int
+    failed: int
+    slow: int
+    shed: int = 0
+
+
+class FellBack(_Signal, frozen=True, tag="fell_back"):
+    """A caller answered without `service`, `count` times: users saw nothing, the failure is masked."""
+
+    service: str
+    count: int
+
+
+class Relayed(_Signal, frozen=True, tag="relayed"):
+    """`caller` answered with a failure and named `callee` as its cause, `count` times. No evidence against `caller`."""
+
+    caller: str
+    callee: str
+    count: int
+
+
+class CallsFinished(_Signal, frozen=True, tag="calls_finished"):
+    """Calls observed by somebody else (another gateway, a log reader), summed over a short time."""
+
+    target: Target
+    calls: int
+    failures: int = 0
+    slow: int = 0
+    caller: str = ""
+
+
+class ProbeFinished(_Signal, frozen=True, tag="probe_finished"):
+    """One active probe (not user traffic) of an endpoint came back."""
+
+    target: Target
+    ok: bool
+    latency_ns: int = 0
+
+
+class Effective(_Signal, frozen=True, tag="effective"):
+    """The first request after `signal_at` that was treated differently because of it, was treated so `at` this time."""
+
+    target: Target
+    signal_at: Nanos
+
+
+class Acted(_Signal, frozen=True, tag="acted"):
+    """A data plane took a command, or did not."""
+
+    command: CommandId
+    ok: bool
+    reason: str = ""
+    retryable: bool = False
+
+
+class Ordered(_Signal, frozen=True, tag="ordered"):
+    """A person's order."""
+
+    order: Literal["freeze", "resume", "enforce", "observe"]
+    by: str
+    reason: str = ""
+
+
+class Unwritten(_Signal, frozen=True, tag="unwritten"):
+    """The journal did not take `records` records; containment went on. `reason` empty: it works again."""
+
+    records: int
+    reason: str
+
+
+Signal = (
+    Tripped
+    | Probed
+    | Sampled
+    | EntrySampled
+    | FellBack
+    | Relayed
+    | CallsFinished
+    | ProbeFinished
+    | Effective
+    | Acted
+    | Ordered
+    | Unwritten
+)

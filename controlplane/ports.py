@@ -1,0 +1,63 @@
+"""The sockets in the wall: what the loops need from the world, as Protocols and nothing else.
+
+Every implementation of a port passes the same suite in `tests/contract/`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from controlplane.model.command import Command
+from controlplane.model.outcome import Notice
+from controlplane.model.record import Record
+from controlplane.model.signal import Signal
+from controlplane.model.unit import Nanos
+
+
+class Clock(Protocol):
+    """Time as an argument's source."""
+
+    def now(self) -> Nanos:
+        """CLOCK_MONOTONIC, nanoseconds."""
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds, for people only: it may step."""
+
+    def boot(self) -> str:
+        """Identity of this boot: monotonic times of two boots do not compare."""
+
+
+class Journal(Protocol):
+    """An ordered, durable list of records."""
+
+    async def read(self) -> list[Record]:
+        """Everything on record, oldest first. Raises JournalError on a damaged file; never returns half a batch."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Put all of `records` on record, or none. On return they survive a crash of the process."""
+
+    async def aclose(self) -> None:
+        """Give the journal back to others. Idempotent."""
+
+
+class DataPlane(Protocol):
+    """Something that steers traffic."""
+
+    async def apply(self, command: Command) -> None:
+        """Put `command` in force; twice is once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
+
+
+class SignalSource(Protocol):
+    """Something that has facts to tell."""
+
+    def drain(self) -> list[Signal]:
+        """Facts since the last call, oldest first. Never blocks."""
+
+    def sample(self) -> list[Signal]:
+        """Counts of what is under observation since the last call, as `Sampled` signals. Never blocks."""
+
+
+class Notifier(Protocol):
+    """Somebody who is told."""
+
+    async def notify(self, notice: Notice) -> None:
+        """Deliver, or raise: the loop logs, and containment never waits for it."""

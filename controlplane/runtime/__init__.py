@@ -1,0 +1,1 @@
+"""AnyIO loops: they own tasks, deadlines and queues, and decide nothing."""

@@ -1,0 +1,40 @@
+"""The compiled half of the build: every `_native/*.pyx` becomes `controlplane._native.<name>`."""
+
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# Paths stay relative: setuptools refuses absolute ones, and builds always run from the project's root.
+sources = sorted(Path("_native").glob("*.pyx"))
+headers = [str(path) for path in sorted(Path("_native").glob("*.h"))]
+
+extensions = [
+    Extension(
+        f"controlplane._native.{source.stem}",
+        [str(source)],
+        depends=[str(source), *headers],  # named here so that the sdist carries them
+        include_dirs=["_native"],
+        extra_compile_args=["-O3", "-fno-math-errno", "-Wno-unreachable-code"],
+    )
+    for source in sources
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        language_level=3,
+        build_dir="build/cython",
+        compiler_directives={
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            # keyword support costs 7-9 ns a call on the methods that run per request
+            "binding": False,
+            "always_allow_keywords": False,
+            "auto_pickle": False,
+            "autotestdict": False,
+        },
+    ),
+)
