@@ -1,0 +1,18 @@
+"""Fixtures of every test: async tests run on trio, on asyncio and on asyncio+uvloop."""
+
+from typing import Any
+
+import pytest
+
+# asyncio names its loop outright: anyio would otherwise leave the choice to whichever policy is installed
+BACKENDS = [
+    pytest.param(("trio", {}), id="trio"),
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """The backend and its options. A module that needs virtual time overrides this with trio and a MockClock."""
+    return request.param
