@@ -11,17 +11,28 @@ Expected outcomes (a refusal, a skipped act) are values and not here. Refusals a
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
 """
 
+from collections.abc import Sequence
+
 
 class ControlPlaneError(Exception):
     """Base of everything this package raises."""
 
 
 class ConfigError(ControlPlaneError):
-    """Configuration was refused; nothing was changed."""
+    """Configuration was refused; nothing was changed. `problems` has every one that was found."""
 
-    def __init__(self, reason: str, *, key: str = "", source: str = "") -> None:
+    def __init__(self, reason: str, *, key: str = "", source: str = "", problems: Sequence["ConfigError"] = ()) -> None:
         self.reason, self.key, self.source = reason, key, source
+        self.problems: tuple[ConfigError, ...] = tuple(problems) or (self,)
         super().__init__(": ".join(part for part in (source, key, reason) if part))
+
+    @classmethod
+    def of(cls, problems: Sequence["ConfigError"], *, source: str = "") -> "ConfigError":
+        """One error that carries all of `problems`."""
+        if len(problems) == 1:
+            return problems[0]
+        lines = "".join(f"\n  {problem.key}: {problem.reason}" for problem in problems)
+        return cls(f"{len(problems)} problems{lines}", source=source, problems=problems)
 
 
 class JournalError(ControlPlaneError):

@@ -1,0 +1,119 @@
+"""Checks across fields: names that must exist, names that must not repeat, addresses that must be addresses."""
+
+from urllib.parse import urlsplit
+
+from controlplane.config.convert import Problems, did_you_mean, shown
+from controlplane.model.config import Config, is_loopback, split_listen
+from controlplane.model.topology import Service
+
+
+def cross_check(config: Config, problems: Problems) -> None:
+    """Note what each field alone cannot show."""
+    names = [service.name for service in config.services if service.name]
+    for name in _repeated(names):
+        problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
+    policies = sorted({"default", *config.policies})
+    for index, service in enumerate(config.services):
+        if not service.name:
+            problems.add(f"services[{index}].name", "is empty; a service is called by its name")
+        _check_service(service, names, policies, problems)
+    _check_admin(config, problems)
+    if config.gateway is not None:
+        _check_gateway(config, problems)
+
+
+def _check_service(service: Service, names: list[str], policies: list[str], problems: Problems) -> None:
+    key = f"services.{service.name}"
+    if "/" in service.name or any(char.isspace() for char in service.name):
+        problems.add(f"{key}.name", f"{service.name!r} has a slash or a space; a service's name is used as a host name")
+    for callee in service.calls:
+        if callee not in names:
+            problems.add(
+                f"{key}.calls", f"{callee!r} is not a declared service{did_you_mean(callee, names)}; {_known(names)}"
+            )
+        elif callee == service.name:
+            problems.add(f"{key}.calls", f"{callee!r} calls itself; name its callees only")
+    for callee in _repeated(list(service.calls)):
+        problems.add(f"{key}.calls", f"{callee!r} is named twice")
+    if service.policy not in policies:
+        hint = did_you_mean(service.policy, policies)
+        problems.add(
+            f"{key}.policy", f"{service.policy!r} is not a declared policy{hint}; declared: {', '.join(policies)}"
+        )
+    if service.probe_path and not service.probe_path.startswith("/"):
+        problems.add(f"{key}.probe_path", f"{service.probe_path!r} must begin with a slash")
+    for name in _repeated([endpoint.name for endpoint in service.endpoints]):
+        problems.add(f"{key}.endpoints.{name}.name", f"{name!r} is declared twice in service {service.name!r}")
+    for endpoint in service.endpoints:
+        if not endpoint.name:
+            problems.add(f"{key}.endpoints", "an endpoint has an empty name; commands and incidents name endpoints")
+        if reason := _wrong_url(endpoint.url):
+            problems.add(f"{key}.endpoints.{endpoint.name}.url", f"{endpoint.url!r} {reason}")
+    urls = [endpoint.url for endpoint in service.endpoints]
+    for url in _repeated(urls):
+        problems.add(
+            f"{key}.endpoints", f"{url!r} is the url of two endpoints; one would be judged by the other's answers"
+        )
+
+
+def _wrong_url(url: str) -> str:
+    """What is wrong with an endpoint's url, or nothing."""
+    right = "; write scheme://host:port, as in 'http://10.0.0.7:8080'"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is not a URL ({error}){right}"
+    if parts.scheme not in ("http", "https"):
+        return f"has scheme {parts.scheme!r}, not http or https{right}"
+    if not host:
+        return f"has no host{right}"
+    if parts.username is not None or parts.password is not None:
+        return f"carries credentials, which would end up in logs{right}"
+    if parts.path or parts.query or parts.fragment:
+        return f"has more than scheme, host and port{right}"
+    return ""
+
+
+def _check_admin(config: Config, problems: Problems) -> None:
+    try:
+        host, _ = split_listen(config.admin.listen)
+    except ValueError as error:
+        problems.add("admin.listen", f"{shown(config.admin.listen)} {error}")
+        return
+    if not is_loopback(host) and not config.admin.allow_remote:
+        problems.add(
+            "admin.listen",
+            f"{config.admin.listen!r} is reachable from other machines, over plain HTTP; listen on 127.0.0.1 or [::1], "
+            "or set admin.allow_remote = true where a proxy with TLS stands in front",
+        )
+
+
+def _check_gateway(config: Config, problems: Problems) -> None:
+    assert config.gateway is not None
+    try:
+        split_listen(config.gateway.listen)
+    except ValueError as error:
+        problems.add("gateway.listen", f"{shown(config.gateway.listen)} {error}")
+    if not config.gateway.routes:
+        problems.add("gateway.routes", 'is empty; name at least one, as in "/orders" = "orders"')
+    services = {service.name: service for service in config.services if service.name}
+    for prefix, name in config.gateway.routes.items():
+        key = f"gateway.routes.{prefix!r}"
+        if not prefix.startswith("/"):
+            problems.add(key, f"{prefix!r} must begin with a slash")
+        if name not in services:
+            hint = did_you_mean(name, list(services))
+            problems.add(key, f"{name!r} is not a declared service{hint}; {_known(list(services))}")
+        elif name == config.plane.name:
+            problems.add(key, f"{name!r} is this process itself (plane.name); a request would go round for ever")
+        elif not services[name].endpoints:
+            problems.add(key, f"{name!r} has no endpoints to send requests to; declare [[services.endpoints]]")
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+
+
+def _known(names: list[str]) -> str:
+    return f"declared: {', '.join(sorted(names))}" if names else "no service is declared"

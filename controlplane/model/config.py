@@ -1,0 +1,105 @@
+"""What a configuration file says, as values. Reading and refusing live in `controlplane.config`."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from controlplane.model.policy import GuardPolicy, ResponsePolicy
+from controlplane.model.topology import Service, Topology
+
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class PlaneSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`name` is the service in whose process the plane runs, as others call it."""
+
+    name: Name = "gateway"
+    mode: Literal["observe", "enforce"] = "enforce"
+
+
+class JournalSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where records are kept. An empty path keeps them in memory: a restart forgets."""
+
+    path: str = ""
+
+
+class AdminSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The admin endpoint of the standalone process; `allow_remote` admits a `listen` beyond loopback."""
+
+    listen: str = "127.0.0.1:9911"
+    token_file: Name = "controlplane.token"  # noqa: S105 - a path, not a token
+    allow_remote: bool = False
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The built-in reverse proxy: the longest matching path prefix names the service."""
+
+    listen: str = "127.0.0.1:8080"
+    routes: dict[str, str] = {}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One configuration, section by section as in the file."""
+
+    plane: PlaneSection = PlaneSection()
+    journal: JournalSection = JournalSection()
+    admin: AdminSection = AdminSection()
+    gateway: GatewaySection | None = None
+    response: ResponsePolicy = ResponsePolicy()
+    policies: dict[str, GuardPolicy] = {}
+    services: tuple[Service, ...] = ()
+
+    def topology(self) -> Topology:
+        """The declared services, and this process among them.
+
+        What the file does not say about this process is read off the rest: it calls what it routes to, and where it is
+        not declared and routes nothing, every service.
+        """
+        entry = self.plane.name
+        routed = tuple(self.gateway.routes.values()) if self.gateway else ()
+        declared = next((service for service in self.services if service.name == entry), None)
+        if declared is None:
+            calls = routed or tuple(service.name for service in self.services)
+            return Topology(services=(Service(name=entry, calls=_unique(calls)), *self.services), entry=entry)
+        own = msgspec.structs.replace(declared, calls=_unique((*declared.calls, *routed)))
+        return Topology(services=tuple(own if one is declared else one for one in self.services), entry=entry)
+
+    def policy(self, service: Service) -> GuardPolicy:
+        """The guard policy `service` names; "default" always exists."""
+        return (
+            self.policies.get(service.policy, _DEFAULT)
+            if service.policy == "default"
+            else self.policies[service.policy]
+        )
+
+    def response_policy(self) -> ResponsePolicy:
+        """`[response]` with the mode of `[plane]`, where people look for it."""
+        return msgspec.structs.replace(self.response, mode=self.plane.mode)
+
+
+_DEFAULT = GuardPolicy()
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[v6]:port"; port 0 lets the system choose. Raises ValueError with what is wrong."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port:
+        raise ValueError('needs a port, as in "127.0.0.1:9911" or "[::1]:9911"')
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"port {port!r} is not a number from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError('an IPv6 address is written in brackets, as in "[::1]:9911"')
+    if not host:
+        raise ValueError('needs a host, as in "127.0.0.1:9911"; write "0.0.0.0" to listen on every address')
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`."""
+    return host in ("localhost", "::1", "0:0:0:0:0:0:0:1") or (host.startswith("127.") and host.count(".") == 3)
