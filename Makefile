@@ -1,0 +1,55 @@
+# Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build demo test bench clean
+
+BIN := .venv/bin
+BUILT := .venv/.built
+BUILT_BENCH := .venv/.built-bench
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+STUBS := $(patsubst controlplane/_native/%.pyi,controlplane._native.%,$(wildcard controlplane/_native/*.pyi))
+
+help:  ## show this
+	@echo "make TARGET:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@echo "First time here: make demo"
+
+build: $(BUILT)  ## make .venv and compile the native core; PYTHON=... chooses the interpreter
+
+# The environment notices by itself that its folder was moved: then it is as if it had never been built.
+ifneq ($(shell cat .venv/.made-in 2>/dev/null),$(CURDIR))
+$(BUILT): moved
+endif
+.PHONY: moved
+moved:
+
+$(BUILT): pyproject.toml setup.py .ci/prepare $(wildcard _native/*.pyx _native/*.h)
+	@PYTHON='$(PYTHON)' .ci/prepare test
+	@touch $(BUILT)
+
+$(BUILT_BENCH): $(BUILT)
+	@PYTHON='$(PYTHON)' .ci/prepare test,bench
+	@touch $(BUILT) $(BUILT_BENCH)
+
+demo: build  ## break a real mesh six ways, without and with the library, and compare; DEMO_ARGS="--json FILE --keep"
+	@$(BIN)/controlplane demo $(DEMO_ARGS)
+
+test: build  ## lint, types, layers, then every test; TEST_ARGS="-k guard" runs fewer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/stubtest --concise $(STUBS)
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench: $(BUILT_BENCH)  ## measure against floors and rivals; JSON goes to bench/results/
+	@mkdir -p bench/results
+	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
+		--benchmark-json=bench/results/bench.json $(BENCH_ARGS)
+
+clean:  ## remove .venv and everything that was generated
+	rm -rf .venv build dist controlplane.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	rm -f controlplane/_native/*.so bench/results/*.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
