@@ -3,11 +3,11 @@
 Every implementation of a port passes the same suite in `tests/contract/`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from controlplane.model.command import Command
-from controlplane.model.outcome import Notice
+from controlplane.model.outcome import Notice, Outcome
 from controlplane.model.record import Record
 from controlplane.model.signal import Signal
 from controlplane.model.unit import Nanos
@@ -26,14 +26,35 @@ class Clock(Protocol):
         """Identity of this boot: monotonic times of two boots do not compare."""
 
 
+class Engine(Protocol):
+    """What the loop runs: state is folded already when an outcome is returned. `decide.engine.Engine` is the only real one."""
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Fold what is on record. Before `start`, once."""
+
+    def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
+        """Begin a new epoch; orders still in force come as commands again."""
+
+    def step(self, signal: Signal, now: Nanos) -> Outcome:
+        """What follows from one signal."""
+
+    def tick(self, now: Nanos) -> Outcome:
+        """What follows from time alone; asked at `wake_at`."""
+
+
 class Journal(Protocol):
-    """An ordered, durable list of records."""
+    """An ordered, durable list of records, numbered 1, 2, 3 and so on."""
 
     async def read(self) -> list[Record]:
         """Everything on record, oldest first. Raises JournalError on a damaged file; never returns half a batch."""
 
-    async def append(self, records: Sequence[Record]) -> None:
-        """Put all of `records` on record, or none. On return they survive a crash of the process."""
+    async def read_after(self, number: int, *, limit: int) -> list[tuple[int, Record]]:
+        """At most `limit` numbered records after the one numbered `number`, oldest first; empty: there is none yet."""
+
+    async def append(self, records: Sequence[Record]) -> int:
+        """Put all of `records` on record, or none; the answer is the last one's number. On return they survive a crash of
+        the process. Raises JournalError, after which the journal is still usable. Cancelled, it is all or none, too.
+        """
 
     async def aclose(self) -> None:
         """Give the journal back to others. Idempotent."""

@@ -1,0 +1,27 @@
+"""Notices as JSON lines, for whoever reads this process's log."""
+
+import sys
+from typing import TextIO
+
+import anyio.to_thread
+import msgspec
+
+from controlplane.model.outcome import Notice
+
+
+class LogNotifier:
+    """One JSON line per notice on `stream`, by default whatever is standard error at that moment."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    async def notify(self, notice: Notice) -> None:
+        """Write the line. Raises OSError or ValueError when nobody takes it."""
+        line = msgspec.json.encode(notice).decode() + "\n"
+        # In a thread: standard error may be a pipe whose reader is stuck, and then a write would stop the host's loop.
+        await anyio.to_thread.run_sync(self._write, line, abandon_on_cancel=True)
+
+    def _write(self, line: str) -> None:
+        stream = self._stream if self._stream is not None else sys.stderr
+        stream.write(line)
+        stream.flush()
