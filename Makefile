@@ -17,6 +17,7 @@ help:  ## show this
 	@echo "First time here: make demo"
 
 build: $(BUILT)  ## make .venv and compile the native core; PYTHON=... chooses the interpreter
+	@:
 
 # The environment notices by itself that its folder was moved: then it is as if it had never been built.
 ifneq ($(shell cat .venv/.made-in 2>/dev/null),$(CURDIR))
