@@ -85,7 +85,7 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def split_listen(listen: str) -> tuple[str, int]:
-    """Host and port of "host:port" or "[v6]:port"; port 0 lets the system choose. Raises ValueError with what is wrong."""
+    """Host and port of "host:port" or "[v6]:port"; port 0 lets the system choose. Raises ValueError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port:
         raise ValueError('needs a port, as in "127.0.0.1:9911" or "[::1]:9911"')

@@ -55,7 +55,6 @@ class Containment(msgspec.Struct, kw_only=True):
     penalty_ns: Nanos
     relapses: int = 0
     command: CommandId | None = None
-    clean_calls: int = 0
     overload: bool = False
     concurrency: int = 0
 

@@ -81,6 +81,14 @@ class CommandAcknowledged(_Record, frozen=True, tag="command_acknowledged"):
     reason: str = ""
 
 
+class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
+    """A command ran out without being renewed; its target is free of it."""
+
+    incident: IncidentId
+    command: CommandId
+    target: Target
+
+
 class StageChanged(_Record, frozen=True, tag="stage_changed"):
     """`penalty_ns` is the hold that the next relapse starts from; `relapses` counts since the incident opened."""
 
@@ -143,6 +151,7 @@ Record = (
     | CommandIssued
     | CommandRefused
     | CommandAcknowledged
+    | LeaseExpired
     | StageChanged
     | BecameEffective
     | ImpactCounted

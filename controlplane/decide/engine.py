@@ -1,0 +1,207 @@
+"""The engine: one signal and one time in, one outcome out. `step`, `tick`, `start` and `restore` are the only entry."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from controlplane.decide import respond, tend
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.decide.state import State, fold
+from controlplane.model import signal as on
+from controlplane.model.outcome import Outcome
+from controlplane.model.policy import ResponsePolicy
+from controlplane.model.record import (
+    BecameEffective,
+    CommandAcknowledged,
+    EpochStarted,
+    ImpactCounted,
+    JournalGap,
+    LeaseExpired,
+    OrderTaken,
+    Record,
+)
+from controlplane.model.signal import Cause, Signal, Target, Tripped
+from controlplane.model.topology import Topology
+from controlplane.model.unit import Epoch, Nanos
+
+PROBES_TO_PASS = 3  # active probes in a row that count like passed real requests
+
+
+class Engine:
+    """Deterministic: the same signals with the same times give the same outcomes, byte for byte."""
+
+    def __init__(self, topology: Topology, policy: ResponsePolicy) -> None:
+        self.topology, self.policy = topology, policy
+        self.state = State(mode=policy.mode)
+        self._evidence = Evidence()
+        self._probes: dict[Target, int] = {}
+        self._unwritten = 0
+        self._wake_at: Nanos | None = None
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Fold what is on record. Call before `start`."""
+        for record in records:
+            fold(self.state, record)
+
+    def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
+        """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
+        draft = self._draft(now)
+        shift_ns = _shift_ns(self.state, now, boot, wall_ns)
+        epoch = Epoch(self.state.epoch + 1)
+        draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        for command in list(self.state.in_force.values()):
+            if command.lease_until > now:
+                draft.issue(msgspec.structs.replace(command, epoch=epoch))
+                continue
+            draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
+            if (found := self.state.containment(command.target)) is not None:
+                respond.reopen(draft, self._evidence, *found)
+        return self._outcome(draft)
+
+    def tick(self, now: Nanos) -> Outcome:
+        """What time alone brings. Call at the last outcome's `wake_at`, after sampling the sources."""
+        draft = self._draft(now)
+        tend.tend(draft, self._evidence)
+        self._wake_at = None
+        return self._outcome(draft)
+
+    def step(self, signal: Signal, now: Nanos) -> Outcome:
+        """The outcome of one fact."""
+        draft = self._draft(now)
+        match signal:
+            case on.Tripped():
+                respond.trip(draft, self._evidence, signal)
+            case on.Probed():
+                respond.probed(draft, self._evidence, signal)
+            case on.Sampled():
+                self._evidence.sampled(signal)
+            case on.Relayed():
+                respond.relayed(draft, self._evidence, signal)
+            case on.EntrySampled():
+                self._entry(draft, signal)
+            case on.FellBack():
+                self._fell_back(draft, signal)
+            case on.CallsFinished():
+                self._reported(draft, signal.target, signal.calls, signal.failures, signal.slow, signal.at)
+            case on.ProbeFinished():
+                self._probe_finished(draft, signal)
+            case on.Effective():
+                self._effective(draft, signal)
+            case on.Acted():
+                self._acted(draft, signal)
+            case on.Ordered():
+                draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
+                draft.notice(None, "info", f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}")
+            case on.Unwritten():
+                self._journal(draft, signal)
+        return self._outcome(draft)
+
+    def _draft(self, now: Nanos) -> Draft:
+        return Draft(self.state, self.topology, self.policy, now)
+
+    def _outcome(self, draft: Draft) -> Outcome:
+        """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
+        soonest = tend.wake_at(draft)
+        if soonest is not None and self._wake_at is not None:
+            soonest = min(soonest, self._wake_at)
+        self._wake_at = soonest
+        return draft.outcome(soonest)
+
+    def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
+        self._evidence.entry.observe(signal)
+        if signal.failed or signal.slow:
+            for incident in self.state.open_incidents():
+                draft.record(
+                    ImpactCounted(
+                        at=draft.now,
+                        incident=incident.id,
+                        requests=signal.requests,
+                        failed=signal.failed,
+                        slow=signal.slow,
+                    )
+                )
+
+    def _fell_back(self, draft: Draft, signal: on.FellBack) -> None:
+        self._evidence.fell_back_at[signal.service] = signal.at
+        incident = self.state.open_at(signal.service)
+        if incident is not None:
+            draft.record(ImpactCounted(at=draft.now, incident=incident.id, fallbacks=signal.count))
+
+    def _reported(
+        self,
+        draft: Draft,
+        target: Target,
+        calls: int,
+        failures: int,
+        slow: int,
+        at: Nanos,
+        cause: Cause | None = None,
+    ) -> None:
+        """Evidence of others, put through the engine's own sequential test."""
+        sound = calls >= 1 and 0 <= failures <= calls and 0 <= slow <= calls
+        if draft.topology.service(target.service) is None or not sound:
+            return
+        verdict = self._evidence.detector.observe(target, calls, failures, slow)
+        self._evidence.sampled(on.Sampled(at=at, target=target, calls=calls, failures=failures, slow=slow, in_flight=0))
+        if verdict is None:
+            return
+        found, test = verdict
+        cause = cause or found
+        siblings = self._siblings(target)
+        capped = bool(siblings) and not any(self._evidence.detector.clean(sibling) for sibling in siblings)
+        trip = Tripped(at=at, target=target, cause=cause, calls=test.calls, failures=test.failures, capped=capped)
+        respond.trip(draft, self._evidence, trip)
+
+    def _siblings(self, target: Target) -> list[Target]:
+        service = self.topology.service(target.service)
+        if service is None or not target.endpoint:
+            return []
+        return [Target(service.name, other.name) for other in service.endpoints if other.name != target.endpoint]
+
+    def _probe_finished(self, draft: Draft, signal: on.ProbeFinished) -> None:
+        """Active probes accuse like calls, and acquit an ejected endpoint that no real request can reach."""
+        self._reported(draft, signal.target, 1, 0 if signal.ok else 1, 0, signal.at, Cause.UNREACHABLE)
+        passed = self._probes.get(signal.target, 0) + 1 if signal.ok else 0
+        self._probes[signal.target] = passed
+        found = self.state.containment(signal.target)
+        if found is not None and passed >= PROBES_TO_PASS:
+            respond.probed(draft, self._evidence, on.Probed(at=signal.at, target=signal.target, passed=True))
+
+    def _effective(self, draft: Draft, signal: on.Effective) -> None:
+        incident = self.state.open_at(signal.target.service)
+        if incident is not None:
+            draft.record(
+                BecameEffective(at=signal.at, incident=incident.id, target=signal.target, signal_at=signal.signal_at)
+            )
+
+    def _acted(self, draft: Draft, signal: on.Acted) -> None:
+        for incident in self.state.open_incidents():
+            for command in incident.commands:
+                if command.id == signal.command:
+                    record = CommandAcknowledged(
+                        at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason
+                    )
+                    draft.record(record)
+                    if not signal.ok:
+                        respond.escalate(draft, incident, f"{command.target}: not taken: {signal.reason}")
+                    return
+
+    def _journal(self, draft: Draft, signal: on.Unwritten) -> None:
+        if signal.records:
+            self._unwritten += signal.records
+            draft.notice(None, "critical", f"the journal does not take records: {signal.reason}", "journal")
+        elif self._unwritten:
+            draft.record(JournalGap(at=draft.now, records=self._unwritten, reason=signal.reason or "it failed"))
+            draft.notice(
+                None, "warning", f"the journal works again; {self._unwritten} records are lost", "journal back"
+            )
+            self._unwritten = 0
+
+
+def _shift_ns(state: State, now: Nanos, boot: str, wall_ns: int) -> int:
+    """What to add to times on record so that they compare with `now`. A clock stepped back never lengthens a lease."""
+    if state.epoch == 0 or state.boot == boot:
+        return 0
+    elapsed = max(0, wall_ns - (state.last_at + state.wall_offset_ns))
+    return now - (state.last_at + elapsed)

@@ -1,0 +1,48 @@
+"""What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
+
+from controlplane.decide.blame import RelayedCounts
+from controlplane.decide.detect import Detector
+from controlplane.decide.impact import Entry
+from controlplane.model.signal import Sampled, Target
+from controlplane.model.unit import Nanos
+
+
+class Evidence:
+    """The engine's short memory."""
+
+    def __init__(self) -> None:
+        self.detector = Detector()
+        self.relayed = RelayedCounts()
+        self.entry = Entry()
+        self.fell_back_at: dict[str, Nanos] = {}
+        self.tripped_at: dict[str, dict[str, Nanos]] = {}
+        self.signal_at: dict[Target, Nanos] = {}
+        self._since_stage: dict[Target, tuple[int, int]] = {}
+
+    def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
+        """Note a verdict; returns when each endpoint of that service was last found bad."""
+        verdicts = self.tripped_at.setdefault(target.service, {})
+        self.signal_at[target] = at
+        if target.endpoint:
+            verdicts[target.endpoint] = at
+        return verdicts
+
+    def cleared(self, target: Target) -> None:
+        """Forget what was held against `target`."""
+        self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
+        self.signal_at.pop(target, None)
+        self.detector.forget(target)
+        self._since_stage.pop(target, None)
+
+    def sampled(self, sample: Sampled) -> None:
+        """Add traffic to what the target has seen in its present stage."""
+        calls, failures = self._since_stage.get(sample.target, (0, 0))
+        self._since_stage[sample.target] = (calls + sample.calls, failures + sample.failures)
+
+    def since_stage(self, target: Target) -> tuple[int, int]:
+        """(calls, failures) since `target` entered its present stage."""
+        return self._since_stage.get(target, (0, 0))
+
+    def stage_began(self, target: Target) -> None:
+        """Count from zero: the target has entered a new stage."""
+        self._since_stage[target] = (0, 0)

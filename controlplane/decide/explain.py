@@ -1,0 +1,49 @@
+"""An incident in sentences: what was seen, what it was taken for, what was done, what was refused, what it saved."""
+
+from controlplane.decide.state import describe
+from controlplane.model.incident import Incident, Phase
+
+
+def explain(incident: Incident) -> list[str]:
+    """Paragraph by paragraph, for a person at 3 a.m.; the first line alone says the essential."""
+    lines = [_headline(incident)]
+    lines.append(f"Seen: {'; '.join(incident.evidence[:5])}.")
+    if incident.version:
+        lines.append(f"Taken for: a bad version, {incident.version}: every failing endpoint runs it and no other one.")
+    elif len(incident.touched) > 1:
+        lines.append(
+            f"Taken for: {incident.cause} at {incident.origin}, touching {', '.join(map(str, incident.touched))}."
+        )
+    else:
+        lines.append(f"Taken for: {incident.cause} at {incident.origin}.")
+    verb = "Would have done" if incident.shadow else "Done"
+    done = [describe(command) for command in incident.commands]
+    lines.append(f"{verb}: {'; '.join(done[:8]) or 'nothing'}{' ...' if len(done) > 8 else ''}.")
+    if incident.refused:
+        lines.append(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}.")
+    if incident.masked:
+        lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
+    lines.append(
+        f"Users: {incident.user_failed} failed and {incident.user_slow} slow of {incident.user_requests} requests "
+        "while it was open."
+    )
+    if incident.effective_at is not None:
+        taken = (incident.effective_at - incident.signal_at) / 1e6
+        lines.append(f"The first request was treated differently {taken:.3f} ms after the deciding signal.")
+    return lines + [
+        f"{held.target} stands at {held.stage}, {held.percent} % of its traffic, after {held.relapses} relapses."
+        for held in incident.containments.values()
+    ]
+
+
+def _headline(incident: Incident) -> str:
+    state = {
+        Phase.DETECTED: "was detected and nothing holds it yet",
+        Phase.CONTAINED: "is contained",
+        Phase.RECOVERING: "is recovering in stages",
+        Phase.VERIFIED: "has recovered",
+        Phase.CLOSED: "is closed",
+    }[incident.phase]
+    shadow = " (observe only: nothing was done)" if incident.shadow else ""
+    escalated = " A person is needed: the remedy did not help." if incident.escalated else ""
+    return f"{incident.id}: {incident.origin} {state}{shadow}; cause: {incident.cause}.{escalated}"

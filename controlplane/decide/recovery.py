@@ -1,0 +1,132 @@
+"""Recovery is earned: hold, probe, ramp, full, verified. A relapse starts over and holds for longer.
+
+Pure rules about one containment; the engine turns what they return into records and commands.
+
+    HOLD  --penalty over-->  PROBE  --real requests pass-->  RAMP 10 25 50  --clean time and calls-->  FULL  --clean time-->  VERIFIED
+      ^                        |                                |                                       |
+      +------------------------+--------- a new verdict --------+---------------------------------------+
+
+An overloaded service is not probed: it answers all the time. Its limit is doubled while the answers are clean.
+"""  # noqa: E501  the drawing is wider than prose
+
+import msgspec
+
+from controlplane.model.command import Intent, Isolate, Limit, Probe, Restore, Weigh
+from controlplane.model.incident import Containment, Stage
+from controlplane.model.policy import ResponsePolicy
+from controlplane.model.unit import Nanos, to_nanos
+
+LIMIT_LIFTED = 64  # a caller allowed this many calls at once is limited no longer
+DIRTY_PERCENT = 10  # failures among the calls of a limited service at which its limit is not raised
+PATIENCE = 4  # steps after which a stage without traffic is left on the evidence there is
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The next stage of a containment and the order that goes with it (None: nothing to order)."""
+
+    stage: Stage
+    percent: int
+    intent: Intent | None
+    reason: str
+    penalty_ns: Nanos
+    relapses: int
+    concurrency: int = 0
+
+
+def contain(intent: Intent, policy: ResponsePolicy, held: Containment | None) -> Step:
+    """The first stage of a containment, or of the next one after a relapse: the penalty doubles."""
+    first = to_nanos(policy.penalty_s)
+    penalty, relapses, reason = first, 0, "contained"
+    if held is not None:
+        relapses = held.relapses + 1
+        penalty = Nanos(min(held.penalty_ns * 2, to_nanos(policy.penalty_max_s)))
+        reason = f"relapse {relapses}: held for {penalty / 1e9:g} s"
+    concurrency = intent.concurrency if isinstance(intent, Limit) else 0
+    return Step(Stage.HOLD, 0, intent, reason, penalty, relapses, concurrency)
+
+
+def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
+    """When `held` next wants to be looked at by time alone; None when only evidence can move it."""
+    step = to_nanos(policy.ramp_step_s)
+    match held.stage:
+        case Stage.HOLD:
+            return Nanos(held.since + (step if held.overload else held.penalty_ns))
+        case Stage.RAMP:
+            return Nanos(held.since + step)
+        case Stage.FULL:
+            return Nanos(held.since + to_nanos(policy.verify_s))
+        case _:
+            return None
+
+
+def advance(held: Containment, calls: int, failures: int, policy: ResponsePolicy, now: Nanos) -> Step | None:
+    """The step that time and traffic (since this stage began) have earned by `now`; None: not yet."""
+    at = due(held, policy)
+    if at is None or now < at:
+        return None
+    if held.overload and held.stage in (Stage.HOLD, Stage.RAMP):
+        return _raise_limit(held, calls, failures, policy)
+    match held.stage:
+        case Stage.HOLD:
+            return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
+        case Stage.RAMP:
+            waited = now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
+            if calls - failures < policy.ramp_calls_min and not waited:
+                return None
+            return _ramp(held, policy, f"{calls - failures} clean calls")
+        case Stage.FULL:
+            return _step(held, Stage.VERIFIED, 100, None, f"{calls - failures} clean calls at full traffic")
+        case _:
+            return None
+
+
+def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
+    """The step that passed probes earn."""
+    if held.stage is not Stage.PROBE:
+        return None
+    return _ramp(held, policy, "probes passed")
+
+
+def observed(held: Containment, policy: ResponsePolicy, last_verdict: Nanos, now: Nanos) -> Step | None:
+    """The step of a shadow containment: nothing was done, so one only sees that it is over."""
+    quiet_since = max(held.since, last_verdict)
+    if held.stage is Stage.HOLD and now >= quiet_since + to_nanos(policy.verify_s):
+        return _step(held, Stage.VERIFIED, 100, None, "no further verdict while observing")
+    return None
+
+
+def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
+    """The first stage above the present share; beyond the last one, full traffic."""
+    reached = held.percent if held.stage is Stage.RAMP else 0
+    share = next((percent for percent in sorted(policy.ramp_percent) if percent > reached), 100)
+    if share >= 100:
+        return _step(held, Stage.FULL, 100, Restore(), reason)
+    return _step(held, Stage.RAMP, share, Weigh(share), reason)
+
+
+def _raise_limit(held: Containment, calls: int, failures: int, policy: ResponsePolicy) -> Step | None:
+    if calls == 0:
+        return None
+    if failures * 100 > DIRTY_PERCENT * calls:
+        return _clamp_again(held, f"{failures} of {calls} calls still fail", policy)
+    raised = max(1, held.concurrency) * 2
+    reason = f"{calls} calls, {failures} failed"
+    if raised >= LIMIT_LIFTED:
+        return _step(held, Stage.FULL, 100, Restore(), reason)
+    return _step(held, Stage.RAMP, 0, Limit(raised), reason, concurrency=raised)
+
+
+def _clamp_again(held: Containment, reason: str, policy: ResponsePolicy) -> Step:
+    """Back to the floor; a limit at its floor that does not help, long enough, gives way to isolation."""
+    floor = policy.overload_concurrency
+    relapses = held.relapses + 1
+    intent = None if held.stage is Stage.HOLD else Limit(floor)
+    if relapses > policy.remedy_attempts_max:
+        return Step(Stage.HOLD, 0, Isolate(), f"limiting did not help: {reason}", held.penalty_ns, relapses)
+    return Step(Stage.HOLD, 0, intent, reason, held.penalty_ns, relapses, floor)
+
+
+def _step(
+    held: Containment, stage: Stage, percent: int, intent: Intent | None, reason: str, concurrency: int = 0
+) -> Step:
+    return Step(stage, percent, intent, reason, held.penalty_ns, held.relapses, concurrency)

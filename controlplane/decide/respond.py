@@ -1,0 +1,175 @@
+"""From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
+
+from controlplane.decide import blame, lifecycle, recovery
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.decide.impact import masked
+from controlplane.decide.plan import plan
+from controlplane.model.command import Eject, Intent, Isolate, Probe
+from controlplane.model.incident import Containment, Incident, Phase, Stage
+from controlplane.model.record import Escalated, EvidenceAdded, IncidentOpened, MaskChanged
+from controlplane.model.signal import Cause, Probed, Relayed, Target, Tripped
+from controlplane.model.topology import Service
+from controlplane.model.unit import IncidentId, Nanos
+
+
+def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
+    """Answer a verdict about an endpoint or a service."""
+    service = draft.topology.service(signal.target.service)
+    if service is None:
+        return  # unknown is no ground to act on; the admin API refuses such signals with a message
+    tripped_at = evidence.tripped(signal.target, signal.at)
+    seen = _seen(signal)
+    decided = plan(signal, service, tripped_at, draft.policy)
+    incident = draft.state.open_at(service.name)
+    if incident is None:
+        everywhere = not signal.target.endpoint or (signal.capped and decided.cause is not None)
+        below = blame.origin_below(service.name, draft.state, draft.topology) if everywhere else None
+        if below is not None and below.cause is not Cause.SLOW:
+            if signal.target not in below.touched:
+                draft.record(EvidenceAdded(at=draft.now, incident=below.id, target=signal.target, evidence=seen))
+            return
+        incident = open_incident(
+            draft, evidence, service, signal.target, decided.cause or signal.cause, signal.at, seen
+        )
+    elif signal.target not in incident.touched or (decided.version and decided.version != incident.version):
+        draft.record(
+            EvidenceAdded(
+                at=draft.now,
+                incident=incident.id,
+                target=signal.target,
+                evidence=seen,
+                cause=decided.cause,
+                version=decided.version,
+            )
+        )
+    if decided.veto:
+        draft.refuse(incident, signal.target, Isolate(), decided.veto, f"{service.name}: {decided.reason}")
+    for target, intent in decided.acts:
+        held = incident.containments.get(str(target))
+        if held is None or target == signal.target or not target.endpoint:
+            contain(draft, evidence, incident, target, intent, decided.reason, signal.at)
+
+
+def contain(
+    draft: Draft,
+    evidence: Evidence,
+    incident: Incident,
+    target: Target,
+    intent: Intent,
+    reason: str,
+    signal_at: Nanos,
+) -> None:
+    """Hold `target` back, or hold it again after a relapse. Where it is held already there is nothing to add."""
+    held = incident.containments.get(str(target))
+    if held is not None and held.stage is Stage.HOLD:
+        return
+    whole = incident.containments.get(target.service) if target.endpoint else None
+    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE):
+        return  # the service is held as a whole: its parts need no order of their own
+    step = recovery.contain(intent, draft.policy, held)
+    if step.relapses > draft.policy.remedy_attempts_max:
+        escalate(draft, incident, f"{target} relapsed {step.relapses} times: it stays contained until a person looks")
+    if not draft.order(incident, target, intent, reason, signal_at=signal_at):
+        return
+    draft.stage(incident, target, step)
+    evidence.stage_began(target)
+    if lifecycle.may_move(incident, Phase.CONTAINED):
+        for record in lifecycle.move(incident, Phase.CONTAINED, reason, draft.now):
+            draft.record(record)
+        done = "would be contained" if incident.shadow else "contained"
+        draft.notice(incident, "warning", f"{incident.id} {done}: {target}: {reason}", f"contained:{target}")
+
+
+def probed(draft: Draft, evidence: Evidence, signal: Probed) -> None:
+    """Real requests have passed, or one has failed."""
+    found = draft.state.containment(signal.target)
+    if found is None:
+        return
+    incident, held = found
+    if incident.shadow:
+        return
+    if not signal.passed:
+        if held.stage is not Stage.HOLD:
+            evidence.tripped(signal.target, signal.at)
+            intent = Eject() if signal.target.endpoint else Isolate()
+            contain(draft, evidence, incident, signal.target, intent, "a probe failed", signal.at)
+        return
+    step = recovery.passed(held, draft.policy)
+    if step is not None:
+        take(draft, evidence, incident, held, step)
+
+
+def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment, step: recovery.Step) -> None:
+    """Carry out one step of a recovery. A refused order leaves the stage as it was: it is asked for again."""
+    target = held.target
+    if step.intent is not None and not draft.order(
+        incident, target, step.intent, step.reason, signal_at=evidence.signal_at.get(target, incident.signal_at)
+    ):
+        return
+    draft.stage(incident, target, step)
+    evidence.stage_began(target)
+    if isinstance(step.intent, Isolate):
+        escalate(draft, incident, step.reason)
+    if step.stage in (Stage.FULL, Stage.VERIFIED):
+        evidence.cleared(target)
+    if step.stage is not Stage.HOLD and incident.phase is Phase.CONTAINED and not incident.shadow:
+        for record in lifecycle.move(incident, Phase.RECOVERING, step.reason, draft.now):
+            draft.record(record)
+
+
+def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:
+    """A caller answered with a failure and named its cause: the named service is accused, never the relay."""
+    count = evidence.relayed.count(signal)
+    service = draft.topology.service(signal.callee)
+    if service is None or count < blame.RELAYED_MIN or draft.state.open_at(signal.callee) is not None:
+        return
+    callers = ", ".join(evidence.relayed.callers(signal.callee))
+    seen = f"{count} failures relayed by {callers}, which named it"
+    open_incident(draft, evidence, service, Target(service.name), Cause.DEPENDENCY, signal.at, seen)
+
+
+def open_incident(
+    draft: Draft, evidence: Evidence, service: Service, origin: Target, cause: Cause, at: Nanos, seen: str
+) -> Incident:
+    """A new incident on record, with its first notice."""
+    number = draft.state.incidents_total + 1
+    name = IncidentId(f"i{number}")
+    shadow = draft.state.mode == "observe"
+    draft.record(
+        IncidentOpened(
+            at=draft.now, incident=name, origin=origin, cause=cause, signal_at=at, shadow=shadow, evidence=seen
+        )
+    )
+    incident = draft.state.incidents[name]
+    draft.notice(incident, "warning", f"{name} opened: {origin}: {cause}: {seen}", "opened")
+    is_masked, why = masked(service, evidence.fell_back_at.get(service.name), evidence.entry, draft.now)
+    if is_masked:
+        draft.record(MaskChanged(at=draft.now, incident=name, masked=True, reason=why))
+    return incident
+
+
+def escalate(draft: Draft, incident: Incident, reason: str) -> None:
+    """Call a person, once per incident."""
+    if not incident.escalated:
+        draft.record(Escalated(at=draft.now, incident=incident.id, reason=reason))
+        draft.notice(incident, "critical", f"{incident.id} needs a person: {reason}", "escalated")
+
+
+def _seen(signal: Tripped) -> str:
+    how = {
+        Cause.ERRORS: "calls failed",
+        Cause.SLOW: "calls were failing or much slower than healthy traffic",
+        Cause.STALLED: "calls failed or did not come back",
+        Cause.OVERLOAD: "calls failed, most by time-outs, stalls or 429/503",
+        Cause.UNREACHABLE: "probes failed",
+    }.get(signal.cause, "calls failed")
+    return f"{signal.failures} of {signal.calls} {how}" if signal.calls else how
+
+
+def reopen(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    """The lease of a containment ran out while nobody watched: the target is free, so it is tried with care."""
+    if held.stage in (Stage.HOLD, Stage.PROBE, Stage.RAMP):
+        reason = "its lease ran out while the engine was down"
+        step = recovery.Step(Stage.PROBE, 0, Probe(), reason, held.penalty_ns, held.relapses)
+        take(draft, evidence, incident, held, step)

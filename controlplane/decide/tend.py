@@ -1,0 +1,105 @@
+"""What time brings: leases are renewed or lapse, recoveries advance, harm is counted, incidents close."""
+
+import msgspec
+
+from controlplane.decide import lifecycle, recovery
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.decide.impact import masked
+from controlplane.decide.respond import take
+from controlplane.model.incident import Containment, Incident, Phase, Stage
+from controlplane.model.record import LeaseExpired, MaskChanged
+from controlplane.model.signal import Cause
+from controlplane.model.unit import MILLISECOND, SECOND, Epoch, Nanos, to_nanos
+
+SAMPLE_NS = 250 * MILLISECOND  # while an incident is open its traffic is looked at no less often than this
+
+
+def tend(draft: Draft, evidence: Evidence) -> None:
+    """Everything that is due at `draft.now`."""
+    _leases(draft)
+    for incident in draft.state.open_incidents():
+        for held in list(incident.containments.values()):
+            _advance(draft, evidence, incident, held)
+        _mask(draft, evidence, incident)
+        _close(draft, evidence, incident)
+
+
+def wake_at(draft: Draft) -> Nanos | None:
+    """When to look again; None while nothing is open and nothing is in force."""
+    state, now = draft.state, draft.now
+    times = [_renewal(draft, command.lease_until) for command in state.in_force.values()]
+    for incident in state.open_incidents():
+        times.append(Nanos(now + SAMPLE_NS))
+        due = (recovery.due(held, draft.policy) for held in incident.containments.values())
+        # what is overdue waits for evidence, not for time: looking again at once would only spin
+        times += [at for at in due if at is not None and at > now]
+    return min(times, default=None)
+
+
+def _renewal(draft: Draft, lease_until: Nanos) -> Nanos:
+    """A lease is renewed when a third of it is left."""
+    if draft.state.frozen:
+        return lease_until
+    return Nanos(lease_until - to_nanos(draft.policy.lease_s) // 3)
+
+
+def _leases(draft: Draft) -> None:
+    state, now = draft.state, draft.now
+    for command in list(state.in_force.values()):
+        incident = state.incidents.get(command.incident)
+        wanted = incident is not None and incident.phase is not Phase.CLOSED and not state.frozen
+        if wanted and now >= _renewal(draft, command.lease_until):
+            lease_until = Nanos(now + to_nanos(draft.policy.lease_s))
+            epoch = Epoch(state.epoch)
+            draft.issue(msgspec.structs.replace(command, lease_until=lease_until, epoch=epoch))
+        elif now >= command.lease_until:
+            draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
+
+
+def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    if incident.shadow:
+        step = recovery.observed(held, draft.policy, evidence.signal_at.get(held.target, held.since), draft.now)
+    else:
+        calls, failures = evidence.since_stage(held.target)
+        step = recovery.advance(held, calls, failures, draft.policy, draft.now)
+    if step is not None:
+        take(draft, evidence, incident, held, step)
+
+
+def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
+    service = draft.topology.service(incident.origin.service)
+    if service is None:
+        return
+    now_masked, why = masked(service, evidence.fell_back_at.get(service.name), evidence.entry, draft.now)
+    if now_masked and incident.masked is False and incident.user_failed > 0:
+        return  # users have seen it: a fallback that answers later does not undo that
+    if now_masked != incident.masked:
+        draft.record(MaskChanged(at=draft.now, incident=incident.id, masked=now_masked, reason=why))
+        if not now_masked:
+            draft.notice(incident, "warning", f"{incident.id} is masked no longer: {why}", "unmasked")
+
+
+def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
+    quiet_ns = to_nanos(draft.policy.verify_s)
+    if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
+        return
+    name = incident.origin.service
+    if not evidence.relayed.quiet(name, draft.now, quiet_ns):
+        return
+    fell_back_at = evidence.fell_back_at.get(name)
+    if fell_back_at is not None and draft.now - fell_back_at < quiet_ns:
+        return  # users see nothing, but a fallback still answers: the recovery is incomplete
+    if not incident.containments:
+        last = max([incident.signal_at, *(evidence.signal_at.get(target, Nanos(0)) for target in incident.touched)])
+        if draft.now - last < max(quiet_ns, SECOND):
+            return
+        reason = (
+            "nothing more was seen of it" if incident.cause is not Cause.DEPENDENCY else "no caller names it any more"
+        )
+    else:
+        reason = "every containment is verified"
+    if incident.phase is not Phase.VERIFIED:
+        for record in lifecycle.move(incident, Phase.VERIFIED, reason, draft.now):
+            draft.record(record)
+    draft.close(incident, reason)
