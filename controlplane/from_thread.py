@@ -1,7 +1,8 @@
 """How another thread reaches a running event loop without waiting for it: the one place where the loops differ.
 
 `anyio.from_thread.run_sync` waits until the loop has run the call, which doubles the latency of a wake-up and hangs for
-ever when an asyncio loop ends in between. Both loops have a primitive that does not wait; AnyIO has no common name for it.
+ever when an asyncio loop ends in between. Both loops have a primitive that does not wait; AnyIO has no public name for
+it.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ Soon = Callable[[Callable[[], object]], bool]
 
 
 def soon() -> Soon:
-    """A function for any thread: has the current loop run a callable soon, and answers False once that loop has ended."""
+    """A function for any thread: has the current loop run a callable soon, and answers False once that loop is over."""
     token = anyio.lowlevel.current_token().native_token
     if isinstance(token, asyncio.AbstractEventLoop):
         return _soon_asyncio(token)

@@ -27,7 +27,7 @@ class Clock(Protocol):
 
 
 class Engine(Protocol):
-    """What the loop runs: state is folded already when an outcome is returned. `decide.engine.Engine` is the only real one."""
+    """What the loop asks; its state is folded already when it answers. `decide.engine.Engine` is the only real one."""
 
     def restore(self, records: Iterable[Record]) -> None:
         """Fold what is on record. Before `start`, once."""
@@ -52,8 +52,8 @@ class Journal(Protocol):
         """At most `limit` numbered records after the one numbered `number`, oldest first; empty: there is none yet."""
 
     async def append(self, records: Sequence[Record]) -> int:
-        """Put all of `records` on record, or none; the answer is the last one's number. On return they survive a crash of
-        the process. Raises JournalError, after which the journal is still usable. Cancelled, it is all or none, too.
+        """Put all of `records` on record, or none; the answer is the last one's number. On return they survive a crash
+        of the process. Raises JournalError, after which the journal is still usable. Cancelled, it is all or none, too.
         """
 
     async def aclose(self) -> None:

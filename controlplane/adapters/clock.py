@@ -31,8 +31,8 @@ def _boot(source: Path = _BOOT_ID) -> str:
     """The kernel's own boot id; without one, the minute in which this machine booted.
 
     The minute is reckoned from the wall clock, so a restart after that clock was set, or across the edge of a minute,
-    looks like another boot. That errs on the safe side: the engine then reckons leases by the wall clock, and never longer.
-    The opposite mistake would need two boots within one minute.
+    looks like another boot. That errs on the safe side: the engine then reckons leases by the wall clock, and never
+    longer. The opposite mistake would need two boots within one minute.
     """
     try:
         identity = source.read_text(encoding="ascii").strip()

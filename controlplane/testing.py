@@ -1,0 +1,115 @@
+"""For tests of programs that embed the library: time, traffic and a journal that do what they are told.
+
+clock = VirtualClock()
+journal = MemoryJournal()
+data_plane = RecordingDataPlane()
+source = ScriptedSource()
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from controlplane.adapters.stores.memory import MemoryJournal
+from controlplane.model.command import Command
+from controlplane.model.errors import StaleEpoch
+from controlplane.model.signal import Signal, Target
+from controlplane.model.unit import Epoch, Nanos, to_nanos
+
+__all__ = ["MemoryJournal", "RecordingDataPlane", "ScriptedSource", "VirtualClock"]
+
+
+class VirtualClock:
+    """A clock that stands still outside an event loop, moves with the loop's own time inside it, and jumps on `advance`.
+
+    Under trio's `MockClock(autojump_threshold=0)` the loop's time is virtual, so an hour passes in no time:
+
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    """
+
+    def __init__(
+        self, *, now: int = 1_000_000_000, wall_ns: int = 1_700_000_000_000_000_000, boot: str = "boot"
+    ) -> None:
+        self._base, self._wall_base, self._boot = now, wall_ns - now, boot
+        self._loop_began_s: float | None = None
+        self._loop_ns = 0
+
+    def now(self) -> Nanos:
+        """Virtual nanoseconds."""
+        self._look_at_loop()
+        return Nanos(self._base + self._loop_ns)
+
+    def wall_ns(self) -> int:
+        """Virtual Unix time, which never steps."""
+        return self._wall_base + self.now()
+
+    def boot(self) -> str:
+        """The boot named at construction or by `reboot`."""
+        return self._boot
+
+    def advance(self, seconds: float) -> None:
+        """Jump ahead. Whoever sleeps on the event loop is not woken by this."""
+        self._base += to_nanos(seconds)
+
+    def reboot(self, boot: str, *, now: int = 1_000_000_000) -> None:
+        """Start the monotonic clock again as after a boot; the wall clock goes on."""
+        back = self.now() - now
+        self._base -= back
+        self._wall_base += back
+        self._boot = boot
+
+    def _look_at_loop(self) -> None:
+        try:
+            time_s = anyio.current_time()
+        except RuntimeError:  # no loop runs here: time stands still
+            return
+        if self._loop_began_s is None or time_s < self._loop_began_s:  # the first loop, or a new one
+            self._base += self._loop_ns
+            self._loop_began_s = time_s
+        self._loop_ns = to_nanos(time_s - self._loop_began_s)
+
+
+class RecordingDataPlane:
+    """A data plane that remembers every command, obeys epochs, and fails when told to.
+
+    `meet` sees each command before it is taken: let it raise what the data plane should raise, or sleep for ever.
+    """
+
+    def __init__(self, meet: Callable[[Command], Awaitable[None]] | None = None) -> None:
+        self.applied: list[Command] = []
+        self.in_force: dict[Target, Command] = {}
+        self._meet = meet
+        self._epoch = Epoch(0)
+
+    async def apply(self, command: Command) -> None:
+        """Take `command`. Raises StaleEpoch, or whatever `meet` raises."""
+        if command.epoch < self._epoch:
+            raise StaleEpoch(self._epoch, command.epoch)
+        if self._meet is not None:
+            await self._meet(command)
+        self._epoch = command.epoch
+        self.applied.append(command)
+        self.in_force[command.target] = command
+
+
+class ScriptedSource:
+    """A signal source that says what it is told: facts once, samples at every `sample()` until they are replaced."""
+
+    def __init__(self, *signals: Signal) -> None:
+        self.facts: list[Signal] = list(signals)
+        self.samples: list[Signal] = []
+        self.sampled = 0
+
+    def tell(self, *signals: Signal) -> None:
+        """Have facts for the next `drain`; ring the loop afterwards."""
+        self.facts.extend(signals)
+
+    def drain(self) -> list[Signal]:
+        """Facts told since the last call."""
+        facts, self.facts = self.facts, []
+        return facts
+
+    def sample(self) -> list[Signal]:
+        """`samples`, and counts how often it was asked in `sampled`."""
+        self.sampled += 1
+        return list(self.samples)
