@@ -5,7 +5,7 @@
     +-- JournalError           the journal could not be read or written
     |   +-- JournalBusy        another process holds it
     +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
-    +-- StaleEpoch             an order of an older epoch reached a data plane that knows a newer one
+        +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
 
 Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.

@@ -1,0 +1,148 @@
+"""The pages of docs/concepts say what the code says: what can be drawn from the code is, and compared here.
+
+`python -m tests.test_concepts` rewrites the drawn parts.
+"""
+
+import importlib
+import inspect
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controlplane.decide import detect, plan, safety
+from controlplane.model import errors
+from controlplane.model.incident import MOVES, Phase, Stage
+
+CONCEPTS = Path(__file__).parent.parent / "docs" / "concepts"
+
+# what each stage means: prose, whose keys are checked against the enumeration
+STAGES = {
+    Stage.HOLD: ("none, and nobody asks for it", "its penalty is over"),
+    Stage.PROBE: ("a few real requests at a time", "enough of them pass"),
+    Stage.RAMP: ("`ramp_percent`, share by share", "clean time and clean calls, for each share"),
+    Stage.FULL: ("all of it", "`verify_s` without a new verdict"),
+    Stage.VERIFIED: ("all of it", "it stays; the incident may close"),
+}
+
+# what each rule forbids: prose, whose keys are checked against the code
+RULES = {
+    "freeze": "anything, while a person has frozen automation",
+    "invalid_data": "an order about a service or endpoint that is not in the topology",
+    "velocity_limit": "to eject, isolate or limit more than `commands_per_minute_max` times a minute",
+    "healthy_floor": "to leave a service fewer than `healthy_floor_percent` of its endpoints, or none",
+    "blast_budget": "to hold more than `blast_budget_percent` of all endpoints ejected at a time",
+    "correlated_cause": "to act on endpoints when they fail together: they are not the cause",
+}
+
+
+def phases() -> str:
+    """The table of phases as a diagram."""
+    arrows = [f"    {start} --> {end}" for start in Phase for end in MOVES[start]]
+    last = [f"    {phase} --> [*]" for phase in Phase if not MOVES[phase]]
+    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {next(iter(Phase))}", *arrows, *last, "```"])
+
+
+def stages() -> str:
+    """The stages in their order."""
+    rows = [f"| **{stage}** | {STAGES[stage][0]} | {STAGES[stage][1]} |" for stage in Stage]
+    return "\n".join(["| Stage | New traffic | Goes on when |", "|---|---|---|", *rows])
+
+
+def rules() -> str:
+    """The safety rules by name."""
+    return "\n".join(["| Rule | Forbids |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in RULES.items())])
+
+
+def increments() -> str:
+    """What one result moves the sums, and how fast that decides, from the constants of the detector."""
+    threshold = detect.THRESHOLD_NATS
+
+    def row(name: str, p0: float, p1: float) -> str:
+        up, down = math.log(p1 / p0), math.log((1 - p1) / (1 - p0))
+        delays = [threshold / (share * up + (1 - share) * down) for share in (1.0, 0.5, p1)]
+        cells = [name, f"{p0:.0%}", f"{p1:.0%}", f"+{up:.3f}", f"{down:.3f}", f"{-down / (up - down):.1%}"]
+        return f"| {' | '.join([*cells, *(f'{math.ceil(delay)}' for delay in delays)])} |"
+
+    return "\n".join(
+        [
+            "| Sum | $p_0$ | $p_1$ | bad | good | break-even | calls at 100 % bad | at 50 % | at $p_1$ |",
+            "|---|---|---|---|---|---|---|---|---|",
+            row("failures", detect.FAILURE_P0, detect.FAILURE_P1),
+            row("slow answers", detect.SLOW_P0, detect.SLOW_P1),
+        ]
+    )
+
+
+def error_tree() -> str:
+    """The tree of exceptions, from the classes."""
+
+    def branch(error: type[Exception], indent: str) -> list[str]:
+        lines = []
+        for child in error.__subclasses__():
+            if child.__module__ == errors.__name__:
+                lines += [f"{indent}+-- {child.__name__:<{22 - len(indent)}} {inspect.getdoc(child)}"]
+                lines += branch(child, indent + "|   ")
+        return lines
+
+    shown = [line.splitlines()[0] for line in branch(errors.ControlPlaneError, "")]
+    return "\n".join(["```text", "ControlPlaneError", *shown, "```"])
+
+
+DRAWN: dict[tuple[str, str], Callable[[], str]] = {
+    ("lifecycle.md", "phases"): phases,
+    ("lifecycle.md", "stages"): stages,
+    ("detection.md", "increments"): increments,
+    ("safety.md", "rules"): rules,
+    ("errors.md", "errors"): error_tree,
+}
+
+
+def pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- generated: {name} -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+@pytest.mark.parametrize(("page", "name"), DRAWN, ids=lambda value: str(value))
+def test_pages_show_what_the_code_says(page: str, name: str) -> None:
+    """The drawn part of a page equals what the code gives now; `python -m tests.test_concepts` rewrites it."""
+    found = pattern(name).search((CONCEPTS / page).read_text())
+    assert found, f"{page} has no part named {name}"
+    assert found[2] == DRAWN[page, name]() + "\n"
+
+
+def test_every_rule_of_the_code_is_on_the_page() -> None:
+    """The names of the safety rules are those that the code refuses with."""
+    source = inspect.getsource(safety) + inspect.getsource(plan)
+    named = set(re.findall(r'return \(?\s*"([a-z_]+)",', source)) | set(re.findall(r'veto="([a-z_]+)"', source))
+    assert named == set(RULES)
+
+
+def test_the_drawn_error_tree_in_the_source_is_true() -> None:
+    """Every exception of the tree stands in the module's own drawing, indented by its depth."""
+    drawing = inspect.getdoc(errors) or ""
+    for name, error in inspect.getmembers(errors, inspect.isclass):
+        if error.__module__ != errors.__name__:
+            continue
+        depth = len(error.__mro__) - len(errors.ControlPlaneError.__mro__)
+        branch = r"\+-- " if depth else ""
+        assert re.search(rf"^ {{4}}[| ]{{{4 * max(0, depth - 1)}}}{branch}{name}\b", drawing, re.MULTILINE), name
+
+
+def test_the_numbers_on_the_pages_are_the_defaults() -> None:
+    """A default that a page names in prose is the one in the code."""
+    policy = importlib.import_module("controlplane.model.policy")
+    guard, response = policy.GuardPolicy(), policy.ResponsePolicy()
+    assert math.isclose(guard.endpoint_evidence, detect.THRESHOLD_NATS, abs_tol=0.05)
+    assert guard.endpoint_consecutive == 5
+    assert math.ceil(guard.endpoint_evidence / math.log(detect.FAILURE_P1 / detect.FAILURE_P0)) == 5
+    assert response.ramp_percent == (10, 25, 50)
+
+
+if __name__ == "__main__":
+    for (page, name), draw in DRAWN.items():
+        text = (CONCEPTS / page).read_text()
+        found = pattern(name).search(text)
+        assert found, (page, name)
+        (CONCEPTS / page).write_text(f"{text[: found.start(2)]}{draw()}\n{text[found.end(2) :]}")
