@@ -14,22 +14,20 @@ from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.model.command import Command
 from controlplane.model.errors import StaleEpoch
 from controlplane.model.signal import Signal, Target
-from controlplane.model.unit import Epoch, Nanos, to_nanos
+from controlplane.model.unit import SECOND, Epoch, Nanos, to_nanos
 
 __all__ = ["MemoryJournal", "RecordingDataPlane", "ScriptedSource", "VirtualClock"]
 
 
 class VirtualClock:
-    """A clock that stands still outside an event loop, moves with the loop's own time inside it, and jumps on `advance`.
+    """A clock that stands still outside an event loop, moves with the loop's own time inside it, and jumps when told.
 
     Under trio's `MockClock(autojump_threshold=0)` the loop's time is virtual, so an hour passes in no time:
 
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     """
 
-    def __init__(
-        self, *, now: int = 1_000_000_000, wall_ns: int = 1_700_000_000_000_000_000, boot: str = "boot"
-    ) -> None:
+    def __init__(self, *, now: int = SECOND, wall_ns: int = 1_700_000_000 * SECOND, boot: str = "boot") -> None:
         self._base, self._wall_base, self._boot = now, wall_ns - now, boot
         self._loop_began_s: float | None = None
         self._loop_ns = 0
@@ -51,7 +49,7 @@ class VirtualClock:
         """Jump ahead. Whoever sleeps on the event loop is not woken by this."""
         self._base += to_nanos(seconds)
 
-    def reboot(self, boot: str, *, now: int = 1_000_000_000) -> None:
+    def reboot(self, boot: str, *, now: int = SECOND) -> None:
         """Start the monotonic clock again as after a boot; the wall clock goes on."""
         back = self.now() - now
         self._base -= back

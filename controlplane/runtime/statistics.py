@@ -1,0 +1,77 @@
+"""What the loop tells about itself."""
+
+import msgspec
+
+from controlplane._native.histogram import Histogram
+from controlplane.model.command import Command
+from controlplane.model.unit import Nanos
+
+_LOWEST_NS, _HIGHEST_NS, _DIGITS = 1_000, 60_000_000_000, 3  # a microsecond to a minute; slower counts as a minute
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Quantiles of one HDR histogram, in nanoseconds; all zero without a value."""
+
+    count: int = 0
+    p50_ns: int = 0
+    p99_ns: int = 0
+    max_ns: int = 0
+
+
+class LoopStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals since the loop began, and where it stands now.
+
+    The latencies are those of commands that name the signal that decided; shadow commands are among them.
+    """
+
+    steps: int = 0
+    records: int = 0  # on record
+    lost: int = 0  # decided and acted on, but not on record
+    last_number: int = 0  # of the newest record; 0: nothing was written yet
+    journal_lag_ns: int = 0  # how long the newest append took
+    journal_ok: bool = True
+    commands: int = 0
+    commands_failed: int = 0
+    inbox: int = 0  # signals that wait now
+    inbox_refused: int = 0
+    engine_errors: int = 0
+    source_errors: int = 0
+    notices: int = 0
+    notices_failed: int = 0
+    notices_dropped: int = 0
+    decided: Latency = Latency()
+    journaled: Latency = Latency()
+    applied: Latency = Latency()
+
+
+class Stopwatch:
+    """Three histograms, from the deciding signal to the decision, to the journal, and to the last data plane."""
+
+    def __init__(self) -> None:
+        self.decided = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
+        self.journaled = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
+        self.applied = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
+
+    def record(self, commands: tuple[Command, ...], *, decided: Nanos, journaled: Nanos | None, applied: Nanos) -> None:
+        """Count the commands of one outcome; `journaled` is None where the journal did not take them."""
+        for command in commands:
+            if command.signal_at <= 0:
+                continue
+            _count(self.decided, decided - command.signal_at)
+            _count(self.applied, applied - command.signal_at)
+            if journaled is not None:
+                _count(self.journaled, journaled - command.signal_at)
+
+
+def latency(histogram: Histogram) -> Latency:
+    """Quantiles of `histogram`."""
+    return Latency(
+        count=histogram.total,
+        p50_ns=histogram.quantile(500),
+        p99_ns=histogram.quantile(990),
+        max_ns=histogram.maximum,
+    )
+
+
+def _count(histogram: Histogram, elapsed_ns: int) -> None:
+    histogram.record(min(max(elapsed_ns, _LOWEST_NS), _HIGHEST_NS))
