@@ -16,3 +16,8 @@ BACKENDS = [
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The backend and its options. A module that needs virtual time overrides this with trio and a MockClock."""
     return request.param
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--rewrite-scenarios`: write what the engine does into the scenario files, to be read and committed as a diff."""
+    parser.addoption("--rewrite-scenarios", action="store_true", default=False)

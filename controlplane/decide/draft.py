@@ -36,17 +36,20 @@ class Draft:
         name = incident.id if incident is not None else None
         self._notices.append(Notice(f"{name or 'plane'}:{key or text}", name, severity, text, self.now))
 
-    def order(self, incident: Incident, target: Target, intent: Intent, evidence: str, *, signal_at: Nanos) -> bool:
-        """Issue `intent` if every safety rule agrees; otherwise put the refusal on record. True when it was issued."""
+    def order(
+        self, incident: Incident, target: Target, intent: Intent, evidence: str, *, signal_at: Nanos
+    ) -> CommandId | None:
+        """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record."""
         refused = safety.forbidden(
             target, intent, state=self.state, topology=self.topology, policy=self.policy, now=self.now
         )
         if refused is not None:
             self.refuse(incident, target, intent, *refused)
-            return False
+            return None
+        name = CommandId(f"c{self.state.commands_total + 1}")
         self.issue(
             Command(
-                id=CommandId(f"c{self.state.commands_total + 1}"),
+                id=name,
                 epoch=Epoch(self.state.epoch),
                 incident=incident.id,
                 target=target,
@@ -59,7 +62,7 @@ class Draft:
                 signal_at=signal_at,
             )
         )
-        return True
+        return name
 
     def issue(self, command: Command) -> None:
         """Put `command` on record, then on the list of acts."""
@@ -75,7 +78,7 @@ class Draft:
                 )
             )
 
-    def stage(self, incident: Incident, target: Target, step: "Step") -> None:
+    def stage(self, incident: Incident, target: Target, step: "Step", command: CommandId | None) -> None:
         """Record that a containment has come to a new stage."""
         self.record(
             StageChanged(
@@ -89,6 +92,7 @@ class Draft:
                 reason=step.reason,
                 overload=step.concurrency > 0,
                 concurrency=step.concurrency,
+                command=command,
             )
         )
 

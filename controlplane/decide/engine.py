@@ -13,7 +13,6 @@ from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import (
     BecameEffective,
-    CommandAcknowledged,
     EpochStarted,
     ImpactCounted,
     JournalGap,
@@ -179,12 +178,7 @@ class Engine:
         for incident in self.state.open_incidents():
             for command in incident.commands:
                 if command.id == signal.command:
-                    record = CommandAcknowledged(
-                        at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason
-                    )
-                    draft.record(record)
-                    if not signal.ok:
-                        respond.escalate(draft, incident, f"{command.target}: not taken: {signal.reason}")
+                    respond.acted(draft, self._evidence, incident, command, signal)
                     return
 
     def _journal(self, draft: Draft, signal: on.Unwritten) -> None:

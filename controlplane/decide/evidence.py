@@ -4,7 +4,9 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detect import Detector
 from controlplane.decide.impact import Entry
 from controlplane.model.signal import Sampled, Target
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import SECOND, Nanos
+
+RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
 
 class Evidence:
@@ -18,6 +20,7 @@ class Evidence:
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self._since_stage: dict[Target, tuple[int, int]] = {}
+        self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
@@ -38,6 +41,19 @@ class Evidence:
         """Add traffic to what the target has seen in its present stage."""
         calls, failures = self._since_stage.get(sample.target, (0, 0))
         self._since_stage[sample.target] = (calls + sample.calls, failures + sample.failures)
+
+    def taken(self, target: Target) -> None:
+        """A data plane obeyed an order about `target`."""
+        self._not_taken.pop(target, None)
+
+    def not_taken(self, target: Target, at: Nanos) -> None:
+        """It did not: the next attempt waits twice as long."""
+        times = self._not_taken.get(target, (0, at))[0] + 1
+        self._not_taken[target] = (times, Nanos(at + min(SECOND << (times - 1), RETRY_NS_MAX)))
+
+    def retry_at(self, target: Target) -> Nanos:
+        """When an order about `target` may be tried again."""
+        return self._not_taken.get(target, (0, Nanos(0)))[1]
 
     def since_stage(self, target: Target) -> tuple[int, int]:
         """(calls, failures) since `target` entered its present stage."""

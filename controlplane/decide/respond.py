@@ -5,10 +5,10 @@ from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.plan import plan
-from controlplane.model.command import Eject, Intent, Isolate, Probe
+from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import Containment, Incident, Phase, Stage
-from controlplane.model.record import Escalated, EvidenceAdded, IncidentOpened, MaskChanged
-from controlplane.model.signal import Cause, Probed, Relayed, Target, Tripped
+from controlplane.model.record import CommandAcknowledged, Escalated, EvidenceAdded, IncidentOpened, MaskChanged
+from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tripped
 from controlplane.model.topology import Service
 from controlplane.model.unit import IncidentId, Nanos
 
@@ -69,16 +69,32 @@ def contain(
         return  # the service is held as a whole: its parts need no order of their own
     step = recovery.contain(intent, draft.policy, held)
     if step.relapses > draft.policy.remedy_attempts_max:
-        escalate(draft, incident, f"{target} relapsed {step.relapses} times: it stays contained until a person looks")
-    if not draft.order(incident, target, intent, reason, signal_at=signal_at):
+        escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
+    command = draft.order(incident, target, intent, reason, signal_at=signal_at)
+    if command is not None:
+        draft.stage(incident, target, step, command)
+        evidence.stage_began(target)
+
+
+def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:
+    """A data plane answered: only now is the incident contained, or somebody told why not."""
+    target = command.target
+    draft.record(
+        CommandAcknowledged(at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason)
+    )
+    if not signal.ok:
+        evidence.not_taken(target, draft.now)
+        escalate(draft, incident, f"{target}: the order was not taken: {signal.reason}")
         return
-    draft.stage(incident, target, step)
-    evidence.stage_began(target)
-    if lifecycle.may_move(incident, Phase.CONTAINED):
-        for record in lifecycle.move(incident, Phase.CONTAINED, reason, draft.now):
-            draft.record(record)
-        done = "would be contained" if incident.shadow else "contained"
-        draft.notice(incident, "warning", f"{incident.id} {done}: {target}: {reason}", f"contained:{target}")
+    evidence.taken(target)
+    if isinstance(command.intent, Eject | Isolate | Limit) and lifecycle.may_move(incident, Phase.CONTAINED):
+        held = incident.containments.get(str(target))
+        if held is not None and held.stage is Stage.HOLD:
+            for record in lifecycle.move(incident, Phase.CONTAINED, command.evidence, draft.now):
+                draft.record(record)
+            done = "would be contained" if incident.shadow else "contained"
+            text = f"{incident.id} {done}: {target}: {command.evidence}"
+            draft.notice(incident, "warning", text, f"contained:{target}:{held.relapses}")
 
 
 def probed(draft: Draft, evidence: Evidence, signal: Probed) -> None:
@@ -103,11 +119,13 @@ def probed(draft: Draft, evidence: Evidence, signal: Probed) -> None:
 def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment, step: recovery.Step) -> None:
     """Carry out one step of a recovery. A refused order leaves the stage as it was: it is asked for again."""
     target = held.target
-    if step.intent is not None and not draft.order(
-        incident, target, step.intent, step.reason, signal_at=evidence.signal_at.get(target, incident.signal_at)
-    ):
-        return
-    draft.stage(incident, target, step)
+    command = None
+    if step.intent is not None:
+        signal_at = evidence.signal_at.get(target, incident.signal_at)
+        command = draft.order(incident, target, step.intent, step.reason, signal_at=signal_at)
+        if command is None:
+            return
+    draft.stage(incident, target, step, command)
     evidence.stage_began(target)
     if isinstance(step.intent, Isolate):
         escalate(draft, incident, step.reason)
@@ -142,10 +160,11 @@ def open_incident(
         )
     )
     incident = draft.state.incidents[name]
-    draft.notice(incident, "warning", f"{name} opened: {origin}: {cause}: {seen}", "opened")
     is_masked, why = masked(service, evidence.fell_back_at.get(service.name), evidence.entry, draft.now)
     if is_masked:
         draft.record(MaskChanged(at=draft.now, incident=name, masked=True, reason=why))
+    hidden = f"; users see nothing of it: {why}" if is_masked else ""
+    draft.notice(incident, "warning", f"{name} opened: {origin}: {cause}: {seen}{hidden}", "opened")
     return incident
 
 

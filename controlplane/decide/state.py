@@ -169,10 +169,16 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.CommandAcknowledged():
             if not record.ok:
                 _line(incident, at, f"not taken: {record.command}: {record.reason}")
+                for held in incident.containments.values():
+                    if held.command == record.command:
+                        held.command = None
+                        _release(state, held.target, record.command)
         case on.LeaseExpired():
             _line(incident, at, f"lease ran out: {record.command} on {record.target}")
         case on.StageChanged():
+            before = incident.containments.get(str(record.target))
             incident.containments[str(record.target)] = Containment(
+                command=record.command or (before.command if before else None),
                 target=record.target,
                 stage=record.stage,
                 percent=record.percent,

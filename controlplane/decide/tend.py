@@ -17,12 +17,12 @@ SAMPLE_NS = 250 * MILLISECOND  # while an incident is open its traffic is looked
 
 def tend(draft: Draft, evidence: Evidence) -> None:
     """Everything that is due at `draft.now`."""
-    _leases(draft)
     for incident in draft.state.open_incidents():
         for held in list(incident.containments.values()):
             _advance(draft, evidence, incident, held)
         _mask(draft, evidence, incident)
         _close(draft, evidence, incident)
+    _leases(draft)
 
 
 def wake_at(draft: Draft) -> Nanos | None:
@@ -58,6 +58,9 @@ def _leases(draft: Draft) -> None:
 
 
 def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    if held.command is None:
+        _order_again(draft, evidence, incident, held)
+        return
     if incident.shadow:
         step = recovery.observed(held, draft.policy, evidence.signal_at.get(held.target, held.since), draft.now)
     else:
@@ -65,6 +68,15 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
         step = recovery.advance(held, calls, failures, draft.policy, draft.now)
     if step is not None:
         take(draft, evidence, incident, held, step)
+
+
+def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    """The data plane did not take the last order about this target: the same one again, later each time."""
+    if draft.now < evidence.retry_at(held.target):
+        return
+    last = next((command for command in reversed(incident.commands) if command.target == held.target), None)
+    if last is not None:
+        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at)
 
 
 def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:

@@ -101,6 +101,7 @@ class StageChanged(_Record, frozen=True, tag="stage_changed"):
     reason: str
     overload: bool = False
     concurrency: int = 0
+    command: CommandId | None = None  # the order that belongs to the stage; None: that of the stage before
 
 
 class BecameEffective(_Record, frozen=True, tag="became_effective"):

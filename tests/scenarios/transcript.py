@@ -1,0 +1,273 @@
+"""Reads a scenario, drives the real engine through it in virtual time, and writes what it did as lines of text.
+
+A scenario file has two halves divided by a line of dashes: what happens, and what the engine does about it.
+
+    topology  web -> orders(3)            callers, callees; (n) endpoints named orders-1..n; versions as orders(2@v1,2@v2)
+    soft      risk                        the service can be done without
+    mode      observe
+    policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
+    at 0ms    trip orders/orders-1 errors 5/5 contained
+    at 1.2s   probe orders/orders-1 passed | failed
+    every 100ms until 3s  calls orders/orders-1 10 0      calls, failures (as samples; "report" instead of "calls": CallsFinished)
+    at 2s     users 100 3                 requests, failed
+    at 2s     fallback risk 5
+    at 2s     relayed cart stock 6
+    at 2s     order freeze alice "because"
+    at 2s     refuse-commands | take-commands       the data plane answers no | yes
+    at 2s     kill                                  nothing runs any more, until
+    at 2s     restart [new-boot]
+    until 10s
+"""  # noqa: E501  the examples are lines of files
+
+import re
+import shlex
+from dataclasses import dataclass, field
+
+import msgspec
+
+from controlplane.decide.engine import Engine
+from controlplane.decide.state import describe
+from controlplane.model import record as rec
+from controlplane.model import signal as sig
+from controlplane.model.outcome import Outcome
+from controlplane.model.policy import ResponsePolicy
+from controlplane.model.signal import Cause, Signal, Target
+from controlplane.model.topology import Endpoint, Service, Topology
+from controlplane.model.unit import Nanos
+
+START = Nanos(1_000_000_000_000)
+WALL = 1_700_000_000_000_000_000
+
+
+def nanos(text: str) -> int:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return round(float(number) * {"us": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9}[unit])
+
+
+def target(text: str) -> Target:
+    service, _, endpoint = text.partition("/")
+    return Target(service, endpoint)
+
+
+@dataclass
+class Script:
+    topology: Topology = field(default_factory=Topology)
+    policy: dict[str, object] = field(default_factory=dict)
+    events: list[tuple[int, list[str]]] = field(default_factory=list)
+    end: int = 0
+
+
+def parse(text: str) -> Script:
+    script, edges, services, soft = Script(), [], {}, set()
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        match words[0]:
+            case "topology":
+                edges.append((words[1], [_service(word, services) for word in words[3:]]))
+                _service(words[1], services)
+            case "soft":
+                soft |= set(words[1:])
+            case "mode":
+                script.policy["mode"] = words[1]
+            case "policy":
+                script.policy |= {key: msgspec.json.decode(value) for key, value in (w.split("=") for w in words[1:])}
+            case "at":
+                script.events.append((nanos(words[1]), words[2:]))
+            case "every":
+                step, stop = nanos(words[1]), nanos(words[3])
+                begin = nanos(words[5]) if words[4] == "from" else step
+                rest = words[6:] if words[4] == "from" else words[4:]
+                script.events += [(at, rest) for at in range(begin, stop + 1, step)]
+            case "until":
+                script.end = nanos(words[1])
+            case other:
+                raise ValueError(f"unknown line: {other}")
+    calls = {caller: tuple(callees) for caller, callees in edges}
+    script.topology = Topology(
+        services=tuple(
+            Service(name=name, endpoints=endpoints, calls=calls.get(name, ()), fallback=name in soft)
+            for name, endpoints in services.items()
+        ),
+        entry=edges[0][0],
+    )
+    script.events.sort(key=lambda event: event[0])
+    return script
+
+
+def _service(word: str, services: dict[str, tuple[Endpoint, ...]]) -> str:
+    name, spec = re.fullmatch(r"([\w-]+)(?:\((.*)\))?", word).groups()
+    versions = []
+    for part in (spec or "1").split(","):
+        count, _, version = part.partition("@")
+        versions += [version] * int(count)
+    endpoints = tuple(
+        Endpoint(name=f"{name}-{index}", url=f"http://127.0.0.1:{index}", version=version)
+        for index, version in enumerate(versions, 1)
+    )
+    if spec or name not in services:
+        services[name] = endpoints
+    return name
+
+
+class Run:
+    """One pass of a script through an engine; `lines` is the transcript, `outcomes` the raw values."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.policy = msgspec.convert(script.policy, ResponsePolicy)
+        self.lines: list[str] = []
+        self.outcomes: list[Outcome] = []
+        self.records: list[rec.Record] = []
+        self.takes_commands = True
+        self.engine = Engine(script.topology, self.policy)
+        self.wake_at: Nanos | None = None
+        self.boot = 1
+        self.alive = True
+        self._samples: dict[Target, list[int]] = {}
+
+    def play(self) -> str:
+        self._effects(0, self.engine.start(START, boot="boot-1", wall_ns=WALL))
+        for at, words in self.script.events:
+            self._ticks(at)
+            self._event(at, words)
+        self._ticks(self.script.end)
+        return "\n".join(self.lines)
+
+    def _ticks(self, until: int) -> None:
+        while self.wake_at is not None and self.wake_at - START <= until:
+            at = self.wake_at - START
+            for where, (calls, failures) in self._samples.items():
+                sample = sig.Sampled(at=self.wake_at, target=where, calls=calls, failures=failures, slow=0)
+                self._effects(at, self.engine.step(sample, Nanos(START + at)))
+            self._samples.clear()
+            self._effects(at, self.engine.tick(Nanos(START + at)))
+
+    def _event(self, at: int, words: list[str]) -> None:
+        now = Nanos(START + at)
+        match words:
+            case ["calls", where, calls, failures]:
+                entry = self._samples.setdefault(target(where), [0, 0])
+                entry[0] += int(calls)
+                entry[1] += int(failures)
+                return
+            case ["refuse-commands"]:
+                self.takes_commands = False
+                return
+            case ["take-commands"]:
+                self.takes_commands = True
+                return
+            case ["kill"]:
+                self.wake_at, self.alive = None, False
+                return
+            case _ if not self.alive and words[0] != "restart":
+                return
+            case ["restart", *how]:
+                self._restart(at, new_boot=how == ["new-boot"])
+                return
+        self._effects(at, self.engine.step(_signal(words, now), now))
+
+    def _restart(self, at: int, *, new_boot: bool) -> None:
+        """As after a kill: only what is on record comes back, through its encoding."""
+        self.alive = True
+        stored = msgspec.json.decode(msgspec.json.encode(self.records), type=list[rec.Record])
+        self.engine = Engine(self.script.topology, self.policy)
+        self.engine.restore(stored)
+        self.boot += new_boot
+        self.lines.append(f"{_time(at)}  -- restart")
+        outcome = self.engine.start(Nanos(START + at), boot=f"boot-{self.boot}", wall_ns=WALL + at)
+        self._effects(at, outcome)
+
+    def _effects(self, at: int, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self.records += outcome.records
+        self.wake_at = outcome.wake_at
+        self.lines += [f"{_time(at)}  {line}" for record in outcome.records if (line := _line(record))]
+        self.lines += [f"{_time(at)}  tell {notice.severity}: {notice.text}" for notice in outcome.notices]
+        for command in outcome.commands:
+            acted = sig.Acted(
+                at=Nanos(START + at),
+                command=command.id,
+                ok=self.takes_commands,
+                reason="" if self.takes_commands else "unreachable",
+            )
+            self._effects(at, self.engine.step(acted, Nanos(START + at)))
+
+
+def _signal(words: list[str], now: Nanos) -> Signal:
+    match words:
+        case ["trip", where, cause, evidence, *flags]:
+            failures, calls = map(int, evidence.split("/"))
+            return sig.Tripped(
+                at=now,
+                target=target(where),
+                cause=Cause(cause),
+                calls=calls,
+                failures=failures,
+                contained="contained" in flags,
+                capped="capped" in flags,
+            )
+        case ["probe", where, result]:
+            return sig.Probed(at=now, target=target(where), passed=result == "passed")
+        case ["report", where, calls, failures]:
+            return sig.CallsFinished(at=now, target=target(where), calls=int(calls), failures=int(failures))
+        case ["checked", where, result]:
+            return sig.ProbeFinished(at=now, target=target(where), ok=result == "ok")
+        case ["users", requests, failed]:
+            return sig.EntrySampled(at=now, requests=int(requests), failed=int(failed), slow=0)
+        case ["fallback", service, count]:
+            return sig.FellBack(at=now, service=service, count=int(count))
+        case ["relayed", caller, callee, count]:
+            return sig.Relayed(at=now, caller=caller, callee=callee, count=int(count))
+        case ["effective", where, ago]:
+            return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
+        case ["order", order, by, *reason]:
+            return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
+        case ["unwritten", count, *reason]:
+            return sig.Unwritten(at=now, records=int(count), reason=" ".join(reason))
+    raise ValueError(f"unknown event: {words}")
+
+
+def _time(at: int) -> str:
+    return f"{at / 1e9:8.3f}s"
+
+
+def _line(record: rec.Record) -> str:
+    match record:
+        case rec.IncidentOpened():
+            shadow = " shadow" if record.shadow else ""
+            return (
+                f"incident {record.incident} opened{shadow}  origin {record.origin}  {record.cause}: {record.evidence}"
+            )
+        case rec.EvidenceAdded():
+            version = f"  version {record.version}" if record.version else ""
+            return f"evidence {record.incident}  {record.target}: {record.evidence}{version}"
+        case rec.CommandIssued(command=command):
+            lease = (command.lease_until - record.at) / 1e9
+            return f"{command.enforcement} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
+        case rec.CommandRefused():
+            return f"refused {type(record.intent).__name__.lower()} {record.target}  by {record.rule}: {record.reason}"
+        case rec.StageChanged():
+            share = f" {record.percent}%" if record.stage == "ramp" and not record.overload else ""
+            limit = f" limit {record.concurrency}" if record.overload else ""
+            return f"stage {record.target} {record.stage}{share}{limit}: {record.reason}"
+        case rec.PhaseChanged():
+            return f"phase {record.incident} {record.phase}"
+        case rec.MaskChanged():
+            return f"masked {record.incident} {'yes' if record.masked else 'no'}: {record.reason}"
+        case rec.Escalated():
+            return f"escalated {record.incident}: {record.reason}"
+        case rec.IncidentClosed():
+            return f"incident {record.incident} closed: {record.reason}"
+        case rec.LeaseExpired():
+            return f"lease expired {record.command} {record.target}"
+        case rec.EpochStarted():
+            return f"epoch {record.epoch}"
+        case rec.CommandAcknowledged():
+            return "" if record.ok else f"not taken {record.command}: {record.reason}"
+        case rec.JournalGap():
+            return f"journal gap {record.records}: {record.reason}"
+        case rec.OrderTaken():
+            return f"order {record.order} by {record.by}: {record.reason}"
+    return ""
