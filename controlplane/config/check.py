@@ -1,10 +1,14 @@
 """Checks across fields: names that must exist, names that must not repeat, addresses that must be addresses."""
 
+import re
 from urllib.parse import urlsplit
 
 from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.topology import Service
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # what an http URL's host keeps as it is, and a header may carry
 
 
 def cross_check(config: Config, problems: Problems) -> None:
@@ -24,8 +28,11 @@ def cross_check(config: Config, problems: Problems) -> None:
 
 def _check_service(service: Service, names: list[str], policies: list[str], problems: Problems) -> None:
     key = f"services.{service.name}"
-    if "/" in service.name or any(char.isspace() for char in service.name):
-        problems.add(f"{key}.name", f"{service.name!r} has a slash or a space; a service's name is used as a host name")
+    if service.name and not _NAME.fullmatch(service.name):
+        problems.add(
+            f"{key}.name",
+            f"{service.name!r} is used as a host name: lower-case letters, digits, dots, dashes and underscores, up to 128",
+        )
     for callee in service.calls:
         if callee not in names:
             problems.add(

@@ -1,0 +1,189 @@
+"""The admin API as an ASGI application: alone on its own listener, or mounted in somebody else's."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Collection
+from importlib import resources
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from controlplane.admin import intake, view
+from controlplane.admin.access import AccessGate
+from controlplane.admin.event import EventFeed
+from controlplane.admin.metrics import CONTENT_TYPE, render
+from controlplane.admin.openapi import openapi
+from controlplane.admin.problem import Problem, problem_response, read_json
+from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, ModeChange, Resume
+from controlplane.assembly import Plane
+from controlplane.model.errors import ControlPlaneError
+
+Endpoint = Callable[[Request], Awaitable[Any]]
+
+_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+
+
+class AdminApp:
+    """The application `create_app` gives back."""
+
+    def __init__(self, plane: Plane, *, token: str | None, hosts: Collection[str]) -> None:
+        self.feed = EventFeed(plane)
+        self._endpoints = _Endpoints(plane, self.feed)
+        routes = []
+        for path in dict.fromkeys(operation.path for operation in TABLE):
+            methods = {operation.method: operation.name for operation in TABLE if operation.path == path}
+            routes.append(Route(path, self._dispatch(methods), methods=list(methods)))
+        inner = Starlette(
+            routes=routes,
+            exception_handlers={HTTPException: _refuse_http, Problem: _refuse, Exception: _refuse_unexpected},
+        )
+        # a redirect to the path without the slash would send the token along once more; 404 says the same, plainly
+        inner.router.redirect_slashes = False
+        self._app: ASGIApp = AccessGate(inner, token=token, hosts=hosts, open_paths=OPEN_PATHS)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        await self._app(scope, receive, send)
+
+    def _dispatch(self, methods: dict[str, str]) -> Endpoint:
+        async def endpoint(request: Request) -> Any:
+            operation = methods["GET" if request.method == "HEAD" else request.method]
+            answer = await getattr(self._endpoints, operation)(request)
+            if isinstance(answer, msgspec.Struct | dict):
+                status = next(row.status for row in TABLE if row.name == operation)
+                return Response(msgspec.json.encode(answer), status_code=status, media_type="application/json")
+            return answer
+
+        return endpoint
+
+
+def create_app(plane: Plane, *, token: str | None, hosts: Collection[str] = ()) -> AdminApp:
+    """The admin API of `plane`, an ASGI application.
+
+    token   what `Authorization: Bearer` must carry. None asks for none: only where something in front already decides
+            who may stop this process's automation.
+    hosts   names, beyond loopback ones, under which a listener on loopback is reached; "*" admits any.
+    """
+    if token is not None and not token:
+        raise ValueError("token is empty; pass None, explicitly, to ask for no token")
+    return AdminApp(plane, token=token, hosts=hosts)
+
+
+class _Endpoints:
+    """One method per row of the table, under the row's name."""
+
+    def __init__(self, plane: Plane, feed: EventFeed) -> None:
+        self._plane, self._feed = plane, feed
+
+    async def console(self, _: Request) -> Response:
+        page = resources.files("controlplane.admin").joinpath("console.html").read_text(encoding="utf-8")
+        headers = {"content-security-policy": _content_policy(page), "referrer-policy": "no-referrer"}
+        return Response(page, media_type="text/html", headers=headers)
+
+    async def livez(self, _: Request) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def readyz(self, _: Request) -> Response:
+        if not self._plane.ready:
+            raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
+        return Response("ok\n", media_type="text/plain")
+
+    healthz = readyz
+
+    async def status(self, _: Request) -> view.Status:
+        return view.status(self._plane)
+
+    async def incidents(self, request: Request) -> view.IncidentList:
+        which = request.query_params.get("state", "all")
+        if which not in ("open", "closed", "all"):
+            raise Problem(400, f"state: {which[:40]!r} is not one of 'open', 'closed', 'all'")
+        limit = request.query_params.get("limit", "100")
+        if not limit.isdecimal() or not 1 <= int(limit[:6]) <= 1000:
+            raise Problem(400, f"limit: {limit[:40]!r} is not a whole number from 1 up to 1000")
+        return view.incidents(self._plane, which, int(limit))
+
+    async def incident(self, request: Request) -> view.IncidentView:
+        wanted = request.path_params["id"]
+        for name, one in self._plane.state.incidents.items():
+            if name == wanted:
+                return view.incident_view(self._plane, one)
+        raise Problem(404, f"no incident {wanted[:80]!r} is known")
+
+    async def topology(self, _: Request) -> view.TopologyView:
+        return view.topology(self._plane)
+
+    async def commands(self, _: Request) -> view.CommandList:
+        return view.commands(self._plane)
+
+    async def freeze(self, request: Request) -> view.Status:
+        body = await read_json(request, Freeze)
+        return await self._ordered("freeze", by=body.by, reason=body.reason)
+
+    async def resume(self, request: Request) -> view.Status:
+        body = await read_json(request, Resume)
+        return await self._ordered("resume", by=body.by, reason=body.reason)
+
+    async def mode(self, request: Request) -> view.Status:
+        body = await read_json(request, ModeChange)
+        return await self._ordered(body.mode, by=body.by, reason=body.reason)
+
+    async def _ordered(self, order: Any, *, by: str, reason: str) -> view.Status:
+        if not self._plane.ready:
+            raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
+        try:
+            await self._plane.order(order, by=by, reason=reason)
+        except ControlPlaneError as error:
+            raise Problem(503, str(error), headers={"retry-after": "1"}) from error
+        return view.status(self._plane)
+
+    async def signals(self, request: Request) -> intake.Accepted:
+        return intake.take_signals(self._plane, await read_json(request, list[dict[str, Any]]))
+
+    async def events(self, request: Request) -> Any:
+        return self._feed.stream(request.headers.get("last-event-id"))
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(render(self._plane, followers=self._feed.followers), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi(self, request: Request) -> dict[str, Any]:
+        from controlplane import __version__
+
+        return openapi(TABLE, version=__version__, prefix=request.scope.get("root_path", ""))
+
+
+def _content_policy(page: str) -> str:
+    """Only the page's own script and style may run, known by their hashes, and they may talk to this origin only."""
+    allowed: dict[str, list[str]] = {"script": [], "style": []}
+    for match in _INLINE.finditer(page):
+        digest = base64.b64encode(hashlib.sha256(match[2].encode()).digest()).decode()
+        allowed[match[1]].append(f"'sha256-{digest}'")
+    return (
+        f"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        f"script-src {' '.join(allowed['script'])}; style-src {' '.join(allowed['style'])}"
+    )
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error)
+
+
+async def _refuse_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {404: "no such path; GET /openapi.json lists them", 405: "this path does not take this method"}
+    return problem_response(
+        Problem(error.status_code, detail.get(error.status_code, error.detail), headers=error.headers)
+    )
+
+
+async def _refuse_unexpected(_: Request, error: Exception) -> Response:
+    # Starlette raises it again for the server's log; the client learns nothing about the inside
+    del error
+    return problem_response(Problem(500, "an error of the control plane itself; its log has the details"))

@@ -1,0 +1,85 @@
+"""Signals from others: strict, bounded, and stamped with this host's clock."""
+
+from typing import Any
+
+import anyio
+import msgspec
+
+from controlplane.admin.problem import Problem
+from controlplane.assembly import Plane
+from controlplane.model.signal import CallsFinished, FellBack, ProbeFinished, Target
+
+SIGNALS_MAX = 1000  # per request
+COUNT_MAX = 1_000_000_000  # calls summed over a short time; more is a mistake in units
+AGE_MAX_NS = 60_000_000_000  # evidence older than a minute says nothing about now
+
+Reported = CallsFinished | ProbeFinished | FellBack
+"""What others may report. Everything else is for the guards and the engine to say."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """How many signals were taken in."""
+
+    accepted: int
+
+
+def take_signals(plane: Plane, raw: list[dict[str, Any]]) -> Accepted:
+    """Hand all of `raw` to the engine, or none when one of them is wrong. Raises Problem."""
+    if len(raw) > SIGNALS_MAX:
+        raise Problem(400, f"{len(raw)} signals in one request; at most {SIGNALS_MAX} are taken")
+    now = plane.clock.now()
+    try:
+        signals = msgspec.convert([{"at": now, **one} for one in raw], list[Reported])
+    except msgspec.ValidationError as error:
+        raise Problem(400, f"body was understood but is not right: {error}") from error
+    for index, signal in enumerate(signals):
+        if reason := _wrong(plane, signal, now):
+            raise Problem(400, f"body was understood but is not right: $[{index}]{reason}")
+    for index, signal in enumerate(signals):
+        try:
+            plane.submit_nowait(signal)
+        except (anyio.WouldBlock, RuntimeError) as error:
+            raise Problem(
+                503,
+                f"{'the inbox is full' if isinstance(error, anyio.WouldBlock) else error}; "
+                f"the first {index} of {len(signals)} signals were taken, send the rest again",
+                headers={"retry-after": "1"},
+                accepted=index,
+            ) from error
+    return Accepted(accepted=len(signals))
+
+
+def _wrong(plane: Plane, signal: Reported, now: int) -> str:
+    """What is wrong with `signal` beyond its types, or nothing."""
+    if not now - AGE_MAX_NS <= signal.at <= now:
+        # a time from another host's monotonic clock would look like a leap into the future
+        return ".at: is not within the last 60 s of this host's CLOCK_MONOTONIC; leave it out to mean now"
+    match signal:
+        case FellBack():
+            if plane.topology.service(signal.service) is None:
+                return f".service: {signal.service!r} is not a declared service"
+            if not 1 <= signal.count <= COUNT_MAX:
+                return f".count: {signal.count} is not from 1 up to {COUNT_MAX}"
+        case ProbeFinished():
+            if signal.latency_ns < 0:
+                return f".latency_ns: {signal.latency_ns} is negative"
+            return _wrong_target(plane, signal.target)
+        case CallsFinished():
+            if not 0 <= signal.calls <= COUNT_MAX:
+                return f".calls: {signal.calls} is not from 0 up to {COUNT_MAX}"
+            for name in ("failures", "slow"):
+                if not 0 <= getattr(signal, name) <= signal.calls:
+                    return f".{name}: {getattr(signal, name)} is not from 0 up to calls, {signal.calls}"
+            if signal.caller and plane.topology.service(signal.caller) is None:
+                return f".caller: {signal.caller!r} is not a declared service"
+            return _wrong_target(plane, signal.target)
+    return ""
+
+
+def _wrong_target(plane: Plane, target: Target) -> str:
+    service = plane.topology.service(target.service)
+    if service is None:
+        return f".target.service: {target.service!r} is not a declared service"
+    if target.endpoint and all(endpoint.name != target.endpoint for endpoint in service.endpoints):
+        return f".target.endpoint: {target.endpoint!r} is not an endpoint of {target.service!r}"
+    return ""

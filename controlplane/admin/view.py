@@ -1,0 +1,359 @@
+"""What the admin API says, as values: the engine's state in seconds, ISO times and words.
+
+The same structs give the JSON, the schemas of the OpenAPI document and the tables of the command line.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from controlplane.assembly import Plane
+from controlplane.decide.explain import explain
+from controlplane.model.command import Command
+from controlplane.model.incident import Incident, Phase
+from controlplane.model.unit import Nanos, to_seconds
+
+ENDPOINT_STATES = ("healthy", "ejected", "probation")  # index: `_native.guard` endpoint state
+
+
+class _View(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Status(_View, frozen=True):
+    """Who this plane is, what it may do, and how it is."""
+
+    name: str
+    version: str
+    ready: bool
+    mode: str
+    frozen: bool
+    frozen_reason: str
+    epoch: int
+    incidents_open: int
+    incidents_total: int
+    commands_in_force: int
+    commands_total: int
+    journal: str
+    journal_gap_records: int
+    services: int
+    endpoints: int
+
+
+class TimelineLine(_View, frozen=True):
+    at: str
+    after_s: float
+    what: str
+
+
+class CommandView(_View, frozen=True):
+    """One order, and how long it lasts yet unless it is renewed."""
+
+    id: str
+    epoch: int
+    incident: str
+    target: str
+    intent: str
+    detail: dict[str, int]
+    undo: str
+    enforcement: str
+    charge: float
+    evidence: str
+    lease_remaining_s: float
+
+
+class ContainmentView(_View, frozen=True):
+    target: str
+    stage: str
+    percent: int
+    since: str
+    penalty_s: float
+    relapses: int
+
+
+class ClockPoints(_View, frozen=True):
+    """Seconds after the signal that decided; null: not reached. These are the points of the response-time histogram."""
+
+    opened_s: float
+    effective_s: float | None
+    contained_s: float | None
+    verified_s: float | None
+    closed_s: float | None
+
+
+class UserVisible(_View, frozen=True):
+    """What users of this process saw while the incident was open."""
+
+    requests: int
+    failed: int
+    slow: int
+
+
+class Internal(_View, frozen=True):
+    """What users did not see."""
+
+    fallbacks: int
+    touched: list[str]
+    containments: list[ContainmentView]
+
+
+class IncidentSummary(_View, frozen=True):
+    id: str
+    origin: str
+    cause: str
+    phase: str
+    opened: str
+    closed: str | None
+    duration_s: float
+    shadow: bool
+    masked: bool
+    escalated: bool
+    user_visible: UserVisible
+
+
+class IncidentView(_View, frozen=True):
+    """One failure with one cause: what was seen, done and refused, and why."""
+
+    id: str
+    origin: str
+    cause: str
+    phase: str
+    opened: str
+    closed: str | None
+    duration_s: float
+    shadow: bool
+    masked: bool
+    masked_reason: str
+    escalated: bool
+    bad_version: str
+    clock: ClockPoints
+    user_visible: UserVisible
+    internal: Internal
+    evidence: list[str]
+    commands: list[CommandView]
+    refused: list[str]
+    timeline: list[TimelineLine]
+    explanation: list[str]
+
+
+class IncidentList(_View, frozen=True):
+    incidents: list[IncidentSummary]
+
+
+class CommandList(_View, frozen=True):
+    commands: list[CommandView]
+
+
+class EndpointView(_View, frozen=True):
+    name: str
+    url: str
+    zone: str
+    version: str
+    state: str | None
+    weight_percent: int | None
+    in_flight: int | None
+    calls: int | None
+    failures: int | None
+
+
+class ServiceView(_View, frozen=True):
+    """`open` and the endpoints' counts are null for a service that this process does not call."""
+
+    name: str
+    calls: list[str]
+    external: bool
+    fallback: bool
+    policy: str
+    open: bool | None
+    endpoints: list[EndpointView]
+
+
+class TopologyView(_View, frozen=True):
+    entry: str
+    services: list[ServiceView]
+
+
+class Wall:
+    """Turns points of the plane's monotonic clock into wall-clock times, by one reading of both clocks."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.now = plane.clock.now()
+        self._offset_ns = plane.clock.wall_ns() - self.now
+
+    def iso(self, at: Nanos) -> str:
+        """ISO 8601 in UTC, to the microsecond."""
+        seconds, nanos = divmod(at + self._offset_ns, 1_000_000_000)
+        moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000)
+        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def status(plane: Plane) -> Status:
+    """The state of the whole, in numbers that stand still while nothing happens."""
+    from controlplane import __version__
+
+    state = plane.state
+    return Status(
+        name=plane.topology.entry,
+        version=__version__,
+        ready=plane.ready,
+        mode=state.mode,
+        frozen=state.frozen,
+        frozen_reason=state.frozen_reason,
+        epoch=state.epoch,
+        incidents_open=len(state.open_incidents()),
+        incidents_total=state.incidents_total,
+        commands_in_force=len(in_force(plane)),
+        commands_total=state.commands_total,
+        journal=plane.config.journal.path or "memory",
+        journal_gap_records=state.journal_gap,
+        services=len(plane.topology.services),
+        endpoints=sum(len(service.endpoints) for service in plane.topology.services),
+    )
+
+
+def in_force(plane: Plane) -> list[Command]:
+    """Orders whose lease has not run out, oldest target first."""
+    now = plane.clock.now()
+    return [command for command in plane.state.in_force.values() if command.lease_until > now]
+
+
+def commands(plane: Plane) -> CommandList:
+    """Orders in force."""
+    now = plane.clock.now()
+    return CommandList(commands=[_command(command, now) for command in in_force(plane)])
+
+
+def incidents(plane: Plane, which: str, limit: int) -> IncidentList:
+    """Incidents, newest first."""
+    wall = Wall(plane)
+    chosen = [
+        incident
+        for incident in plane.state.incidents.values()
+        if which == "all" or (incident.phase is Phase.CLOSED) == (which == "closed")
+    ]
+    chosen.sort(key=lambda incident: incident.opened_at, reverse=True)
+    return IncidentList(incidents=[_summary(incident, wall) for incident in chosen[:limit]])
+
+
+def incident_view(plane: Plane, one: Incident) -> IncidentView:
+    """Everything about one incident."""
+    wall = Wall(plane)
+    summary = _summary(one, wall)
+
+    def after_signal(at: Nanos | None) -> float | None:
+        return None if at is None else to_seconds(at - one.signal_at)
+
+    return IncidentView(
+        id=summary.id,
+        origin=summary.origin,
+        cause=summary.cause,
+        phase=summary.phase,
+        opened=summary.opened,
+        closed=summary.closed,
+        duration_s=summary.duration_s,
+        shadow=one.shadow,
+        masked=one.masked,
+        masked_reason=one.masked_reason,
+        escalated=one.escalated,
+        bad_version=one.version,
+        clock=ClockPoints(
+            opened_s=to_seconds(one.opened_at - one.signal_at),
+            effective_s=after_signal(one.effective_at),
+            contained_s=after_signal(one.phases.get(Phase.CONTAINED)),
+            verified_s=after_signal(one.phases.get(Phase.VERIFIED)),
+            closed_s=after_signal(one.closed_at),
+        ),
+        user_visible=summary.user_visible,
+        internal=Internal(
+            fallbacks=one.fallbacks,
+            touched=[str(target) for target in one.touched],
+            containments=[
+                ContainmentView(
+                    target=str(held.target),
+                    stage=held.stage,
+                    percent=held.percent,
+                    since=wall.iso(held.since),
+                    penalty_s=to_seconds(held.penalty_ns),
+                    relapses=held.relapses,
+                )
+                for held in one.containments.values()
+            ],
+        ),
+        evidence=list(one.evidence),
+        commands=[_command(command, wall.now) for command in one.commands],
+        refused=list(one.refused),
+        timeline=[
+            TimelineLine(at=wall.iso(line.at), after_s=to_seconds(line.at - one.signal_at), what=line.what)
+            for line in one.timeline
+        ],
+        explanation=explain(one),
+    )
+
+
+def topology(plane: Plane) -> TopologyView:
+    """Services, what they call, and how this process sees their endpoints."""
+    services = []
+    for service in plane.topology.services:
+        guard = plane.guard_or_none(service.name)
+        endpoints = []
+        for index, endpoint in enumerate(service.endpoints):
+            seen = guard.endpoint(index) if guard is not None else {}
+            state = seen.get("state")
+            endpoints.append(
+                EndpointView(
+                    name=endpoint.name,
+                    url=endpoint.url,
+                    zone=endpoint.zone,
+                    version=endpoint.version,
+                    state=None if state is None else ENDPOINT_STATES[state],
+                    weight_percent=seen.get("weight"),
+                    in_flight=seen.get("in_flight"),
+                    calls=seen.get("calls"),
+                    failures=seen.get("failures"),
+                )
+            )
+        services.append(
+            ServiceView(
+                name=service.name,
+                calls=list(service.calls),
+                external=service.external,
+                fallback=service.fallback,
+                policy=service.policy,
+                open=None if guard is None else guard.is_open(),
+                endpoints=endpoints,
+            )
+        )
+    return TopologyView(entry=plane.topology.entry, services=services)
+
+
+def _summary(one: Incident, wall: Wall) -> IncidentSummary:
+    return IncidentSummary(
+        id=one.id,
+        origin=str(one.origin),
+        cause=one.cause,
+        phase=one.phase,
+        opened=wall.iso(one.opened_at),
+        closed=None if one.closed_at is None else wall.iso(one.closed_at),
+        duration_s=to_seconds((wall.now if one.closed_at is None else one.closed_at) - one.opened_at),
+        shadow=one.shadow,
+        masked=one.masked,
+        escalated=one.escalated,
+        user_visible=UserVisible(requests=one.user_requests, failed=one.user_failed, slow=one.user_slow),
+    )
+
+
+def _command(command: Command, now: Nanos) -> CommandView:
+    intent = command.intent
+    return CommandView(
+        id=command.id,
+        epoch=command.epoch,
+        incident=command.incident,
+        target=str(command.target),
+        intent=type(intent).__name__.lower(),
+        detail={name: getattr(intent, name) for name in intent.__struct_fields__},
+        undo=type(command.undo).__name__.lower(),
+        enforcement=command.enforcement,
+        charge=command.charge,
+        evidence=command.evidence,
+        lease_remaining_s=max(0.0, to_seconds(command.lease_until - now)),
+    )

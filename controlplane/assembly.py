@@ -1,0 +1,230 @@
+"""Configuration becomes wired objects: one `Plane` is all that a process needs, and the only place where rooms meet."""
+
+import logging
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from controlplane._native.guard import Guard
+from controlplane.adapters.clock import SystemClock
+from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.stores.memory import MemoryJournal
+from controlplane.config import load_config
+from controlplane.decide.engine import Engine
+from controlplane.decide.state import State
+from controlplane.model.config import Config
+from controlplane.model.signal import Ordered, Signal
+from controlplane.model.topology import Topology
+from controlplane.ports import Clock, Journal, Notifier
+from controlplane.runtime.follow import Follower
+from controlplane.runtime.loop import ControlLoop, LoopStatistics
+
+if TYPE_CHECKING:
+    import httpx
+    from starlette.types import ASGIApp
+
+logger = logging.getLogger("controlplane")
+
+LEAVE_S = 5.0  # what is decided is put on record before the plane is left; a disk that hangs does not hold the program
+
+
+class Plane:
+    """One process's control plane: guards for the calls it makes, and the loop that deliberates about them.
+
+    `async with plane` starts the loop; before and after it guards, transport and middleware work by reflex alone.
+    A plane belongs to one event loop and is entered once. A `journal` that is passed in is closed with the plane.
+    Raises  ConfigError when `config` contradicts itself.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        notifiers: Sequence[Notifier] = (),
+        seed: int | None = None,
+    ) -> None:
+        self.config = config
+        self.topology: Topology = config.topology()
+        self.clock: Clock = clock or SystemClock()
+        self.trouble = ""
+        self._engine = Engine(self.topology, config.response_policy())
+        self._guards = GuardSet(
+            self.topology,
+            config.policies,
+            ring=self._ring,
+            seed=seed if seed is not None else int.from_bytes(os.urandom(4)),
+            enforced=_enforced(self.state),
+        )
+        self._journal = journal or _journal_of(config)
+        self._loop = ControlLoop(
+            self._engine,
+            clock=self.clock,
+            journal=self._journal,
+            data_planes=[self._guards],
+            sources=[self._guards],
+            notifiers=notifiers,
+        )
+        self._entered = False
+        self._running = False
+        self._tasks: TaskGroup | None = None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Plane":
+        """The plane of a configuration file. Raises ConfigError."""
+        return cls(load_config(path))
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        """Own the journal, fold it, put what it holds in force again. Raises JournalBusy, JournalError."""
+        if self._entered:
+            raise RuntimeError("this Plane was entered before; a plane is entered once, make a new one")
+        self._entered = True
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._tasks = tasks
+        try:
+            await tasks.start(self._run_loop)
+            await tasks.start(self._guards.watch)
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop deliberating and give the journal back. Whatever ended the body goes on as it was, never in a group."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        try:
+            # the body's own exception is not handed in: a task group would wrap it
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._running = False
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
+                await self._journal.aclose()
+
+    async def _run_loop(self, *, task_status: TaskStatus[None]) -> None:
+        """Run the control loop. Should it break, the program around it goes on, protected by reflexes alone."""
+        started = _Started(self, task_status)
+        try:
+            await self._loop.run(task_status=started)
+        except Exception as error:
+            if not self._running:
+                raise
+            self.trouble = f"the control loop broke: {error!r}"
+            logger.critical("%s; reflexes go on, orders in force run out", self.trouble, exc_info=error)
+        finally:
+            self._running = False
+
+    def _on_started(self) -> None:
+        self._running = True
+        self._guards.enforce(_enforced(self.state))  # an order on record may have changed the configured mode
+
+    @property
+    def ready(self) -> bool:
+        """Whether the loop runs: the journal is folded, what it holds is in force. If not, `trouble` may say why."""
+        return self._running
+
+    @property
+    def state(self) -> State:
+        """What the engine knows. Read it, never write it."""
+        return self._engine.state
+
+    # the request path
+
+    def transport(self, wrapped: "httpx.AsyncBaseTransport | None" = None) -> "httpx.AsyncBaseTransport":
+        """A transport for `httpx.AsyncClient`: the URL's host names the service, the guard picks the endpoint.
+
+        Hosts that are no service go through `wrapped` (default: httpx's own) untouched.
+        """
+        from controlplane.adapters.gateway.transport import GuardedTransport
+
+        return GuardedTransport(self._guards, wrapped)
+
+    def middleware(self, app: "ASGIApp") -> "ASGIApp":
+        """`app`, its incoming side observed and shed by priority."""
+        from controlplane.adapters.gateway.middleware import GuardMiddleware
+
+        return GuardMiddleware(app, self._guards)
+
+    def guard(self, service: str) -> Guard:
+        """The native guard of the calls to `service`. Raises KeyError when it is not one of the topology's."""
+        return self._guards.guard(service)
+
+    def guard_or_none(self, service: str) -> Guard | None:
+        """The native guard of the calls to `service`; None for this process itself and for what nobody declared."""
+        guarded = self._guards.services.get(service)
+        return None if guarded is None else guarded.guard
+
+    def fell_back(self, service: str, count: int = 1) -> None:
+        """Say that `count` requests were answered without `service`: its failure is masked, not absent."""
+        self._guards.fell_back(service, count)
+
+    # the deliberate path
+
+    def submit_nowait(self, signal: Signal) -> None:
+        """Hand a fact to the engine. Raises anyio.WouldBlock: the inbox is full; RuntimeError: outside `async with`."""
+        self._check_running()
+        self._loop.submit_nowait(signal)
+
+    async def order(
+        self, order: Literal["freeze", "resume", "enforce", "observe"], *, by: str, reason: str = ""
+    ) -> None:
+        """Give a person's order; on return it is on record and in force. Raises RuntimeError outside `async with`."""
+        self._check_running()
+        await self._loop.execute(Ordered(at=self.clock.now(), order=order, by=by, reason=reason))
+        self._guards.enforce(_enforced(self.state))
+
+    def follow(self, after: int = 0) -> Follower:
+        """Numbered records after the one numbered `after`, first those on record, then each as it is made.
+
+        An async context manager and a stream; `statistics().last_number` begins with what comes next.
+        """
+        return self._loop.follow(after)
+
+    def statistics(self) -> LoopStatistics:
+        """Counts and response times of the control loop."""
+        return self._loop.statistics()
+
+    def _ring(self) -> None:
+        if self._running:
+            self._loop.ring()
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise RuntimeError(self.trouble or "the plane is not running: enter it first, `async with plane`")
+
+
+class _Started(TaskStatus[None]):
+    """Tells the plane first, and then whoever waits, that the loop has started."""
+
+    def __init__(self, plane: Plane, task_status: TaskStatus[None]) -> None:
+        self._plane, self._task_status = plane, task_status
+
+    def started(self, value: None = None) -> None:
+        """Pass it on."""
+        self._plane._on_started()
+        self._task_status.started(value)
+
+
+def _enforced(state: State) -> int:
+    return int(state.mode == "enforce")
+
+
+def _journal_of(config: Config) -> Journal:
+    if not config.journal.path:
+        return MemoryJournal()
+    from controlplane.adapters.stores.sqlite import SqliteJournal
+
+    return SqliteJournal(config.journal.path)

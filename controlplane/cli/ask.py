@@ -1,0 +1,95 @@
+"""Commands that ask a running process, one function each, named like the command."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from controlplane.cli.client import AdminClient, printable
+
+
+def status(args: argparse.Namespace) -> int:
+    """State of the whole; 1 while it is not ready or an incident is open."""
+    answer = AdminClient.of(args).get("/v1/status")
+    _show(args, answer, lambda: _pairs(answer))
+    return 0 if answer["ready"] and not answer["incidents_open"] else 1
+
+
+def incidents(args: argparse.Namespace) -> int:
+    """Incidents, newest first."""
+    answer = AdminClient.of(args).get(f"/v1/incidents?state={args.state}&limit={args.limit}")
+
+    def table() -> None:
+        rows = [
+            (
+                one["id"],
+                one["origin"],
+                one["cause"],
+                one["phase"] + (" (masked)" if one["masked"] else "") + (" (observe)" if one["shadow"] else ""),
+                one["opened"],
+                f"{one['duration_s']:.1f} s",
+                one["user_visible"]["failed"],
+                one["user_visible"]["slow"],
+            )
+            for one in answer["incidents"]
+        ]
+        _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
+
+    _show(args, answer, table)
+    return 0
+
+
+def explain(args: argparse.Namespace) -> int:
+    """One incident in sentences, and its timeline."""
+    answer = AdminClient.of(args).get(f"/v1/incidents/{quote(args.id, safe='')}")
+
+    def text() -> None:
+        for line in answer["explanation"]:
+            print(printable(line))
+        print("\ntimeline (seconds after the deciding signal)")
+        for line in answer["timeline"]:
+            print(f"  {line['after_s']:>10.3f}  {printable(line['what'])}")
+
+    _show(args, answer, text)
+    return 0
+
+
+def freeze(args: argparse.Namespace) -> int:
+    """Stop automation."""
+    return _order(args, "/v1/freeze")
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Let automation act again."""
+    return _order(args, "/v1/resume")
+
+
+def _order(args: argparse.Namespace, path: str) -> int:
+    answer = AdminClient.of(args).post(path, {"by": args.by, "reason": args.reason})
+    state = f"frozen: {answer['frozen_reason']}" if answer["frozen"] else f"acting, mode {answer['mode']}"
+    _show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
+    return 0
+
+
+def _show(args: argparse.Namespace, answer: Any, table: Any) -> None:
+    if args.output == "json":
+        print(json.dumps(answer, indent=2))
+    else:
+        table()
+
+
+def _pairs(answer: dict[str, Any]) -> None:
+    width = max(map(len, answer))
+    for key, value in answer.items():
+        print(f"{key.replace('_', ' '):<{width}}  {printable(value)}")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    if not rows:
+        print(empty)
+        return
+    cells = [list(head), *([printable(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,54 @@
+"""`controlplane check`: everything that is wrong with a configuration, at once."""
+
+import json
+import sys
+from pathlib import Path
+
+from controlplane.config import load_config
+from controlplane.model.config import Config
+from controlplane.model.errors import ConfigError
+
+
+def check(file: str, *, output: str) -> int:
+    """Say what `file` holds, or what is wrong with it."""
+    if not Path(file).is_file():
+        raise ConfigError("is not a file", source=file)
+    try:
+        config = load_config(file)
+    except ConfigError as error:
+        _refuse(file, error, output)
+        return 1
+    summary = _summary(config)
+    if output == "json":
+        print(json.dumps({"file": file, "ok": True, "problems": [], **summary}, indent=2))
+    else:
+        print(f"{file}: good")
+        for key, value in summary.items():
+            print(f"  {key:<10} {value}")
+    return 0
+
+
+def _refuse(file: str, error: ConfigError, output: str) -> None:
+    if output == "json":
+        problems = [{"key": problem.key, "reason": problem.reason} for problem in error.problems]
+        print(json.dumps({"file": file, "ok": False, "problems": problems}, indent=2))
+        return
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+    count = len(error.problems)
+    print(f"{count} problem{'s' if count > 1 else ''}; nothing would be started or changed", file=sys.stderr)
+
+
+def _summary(config: Config) -> dict[str, object]:
+    topology = config.topology()
+    return {
+        "name": config.plane.name,
+        "mode": config.plane.mode,
+        "services": len(config.services),
+        "endpoints": sum(len(service.endpoints) for service in config.services),
+        "edges": len(topology.edges()),
+        "policies": len({"default", *config.policies}),
+        "journal": config.journal.path or "in memory: a restart forgets",
+        "admin": config.admin.listen,
+        "gateway": config.gateway.listen if config.gateway else "none",
+    }

@@ -1,0 +1,174 @@
+"""What can be typed, with an example for each command."""
+
+import argparse
+import os
+from collections.abc import Callable
+
+Run = Callable[[argparse.Namespace], int]
+
+EXAMPLES = """\
+examples:
+  controlplane demo                              break a real mesh six ways and watch it being contained
+  controlplane check controlplane.toml           say what is wrong with a configuration, all of it
+  controlplane serve --config controlplane.toml  run the gateway and its admin API
+  controlplane incidents                         what is going on, asked of a running process
+  controlplane explain i1                        why it acted, or did not
+  controlplane freeze --reason "deploying"       stop automation; what is in force runs out
+  controlplane resume
+
+exit status: 0 all is well, 1 problems were found, 2 wrong usage, configuration or connection
+"""
+
+ASKING = """\
+The running process is found by --admin, by --config, or by CONTROLPLANE_ADMIN_LISTEN (default 127.0.0.1:9911).
+Its token is read from --token-file, from the file that --config names, or from CONTROLPLANE_ADMIN_TOKEN_FILE
+(default controlplane.token).
+"""
+
+
+def build_parser(wanted: str = "") -> argparse.ArgumentParser:
+    """The parser. Only the arguments of command `wanted` are loaded where a command brings its own."""
+    parser = argparse.ArgumentParser(
+        prog="controlplane",
+        description="Incident-response control plane: contains a failure faster than it spreads.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_check(commands)
+    _add_demo(commands, wanted)
+    _add_asking(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    """--version, without asking for the version before it is wanted."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="print the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from controlplane import __version__
+
+        print(f"controlplane {__version__}")
+        parser.exit()
+
+
+_Commands = argparse._SubParsersAction  # no public name for what add_subparsers gives back
+
+
+def _add(
+    commands: "_Commands[argparse.ArgumentParser]", name: str, run: Run, summary: str, epilog: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary[0].lower() + summary[1:],
+        description=summary + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.serve import serve
+
+        return serve(args.config, loop=args.loop)
+
+    epilog = """\
+examples:
+  controlplane serve --config controlplane.toml
+  CONTROLPLANE_ADMIN_LISTEN=127.0.0.1:0 controlplane serve --config controlplane.toml    (any free port; it is printed)
+
+SIGTERM or SIGINT stops it: requests in flight are finished, then the journal is closed. A second signal does not wait.
+"""
+    parser = _add(commands, "serve", run, "Run the gateway and the admin API of a configuration", epilog)
+    parser.add_argument("--config", required=True, metavar="FILE", help="TOML file; see: controlplane check")
+    parser.add_argument(
+        "--loop",
+        choices=("uvloop", "trio"),
+        default="uvloop",
+        help="event loop; trio needs controlplane[trio] (default: uvloop)",
+    )
+
+
+def _add_check(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.check import check
+
+        return check(args.file, output=args.output)
+
+    epilog = """\
+examples:
+  controlplane check controlplane.toml
+  controlplane check controlplane.toml -o json | jq '.problems[].key'
+"""
+    parser = _add(commands, "check", run, "Read a configuration and say everything that is wrong with it", epilog)
+    parser.add_argument("file", metavar="FILE")
+    _add_output(parser)
+
+
+def _add_demo(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.demo.command import run as run_demo
+
+        return run_demo(args)
+
+    epilog = "examples:\n  controlplane demo\n  controlplane demo --json result.json\n  controlplane demo --keep\n"
+    parser = _add(
+        commands, "demo", run, "Break a real mesh six ways, without and with the library, and compare", epilog
+    )
+    if wanted == "demo":
+        from controlplane.demo.command import add_arguments
+
+        add_arguments(parser)
+
+
+def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def asking(name: str) -> Run:
+        def run(args: argparse.Namespace) -> int:
+            from controlplane.cli import ask
+
+            answer: int = getattr(ask, name)(args)
+            return answer
+
+        return run
+
+    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        epilog = f"examples:\n{example}\n{ASKING}"
+        parser = _add(commands, name, asking(name), summary, epilog)
+        parser.add_argument("--admin", metavar="URL", help="where its admin API listens, as in http://127.0.0.1:9911")
+        parser.add_argument("--token-file", metavar="FILE", help="file that holds the bearer token")
+        parser.add_argument("--config", metavar="FILE", help="configuration of the process: gives both of the above")
+        _add_output(parser)
+        return parser
+
+    add(
+        "status",
+        "Show the state of a running process; exit status 1 while an incident is open",
+        "  controlplane status\n",
+    )
+    parser = add("incidents", "List incidents, newest first", "  controlplane incidents --state open -o json\n")
+    parser.add_argument("--state", choices=("open", "closed", "all"), default="all")
+    parser.add_argument("--limit", type=int, default=100)
+    parser = add(
+        "explain", "Explain one incident: what was seen, done, refused, and why", "  controlplane explain i1\n"
+    )
+    parser.add_argument("id", metavar="ID", help="as listed by: controlplane incidents")
+    for name, summary in (
+        ("freeze", "Stop automation; what is in force runs out by its lease"),
+        ("resume", "Let automation act again"),
+    ):
+        parser = add(name, summary, f'  controlplane {name} --reason "load test on shard 3"\n')
+        parser.add_argument("--reason", default="", help="goes on record")
+        parser.add_argument(
+            "--by", default=os.environ.get("USER", "") or "operator", help="who orders it (default: you)"
+        )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
