@@ -59,12 +59,17 @@ class Tail:
 
 
 class Follower(ObjectReceiveStream[tuple[int, Record]]):
-    """A stream of (number, record), also an async context manager. Raises JournalError when history cannot be read."""
+    """A stream of (number, record), also an async context manager; `after` -1: only what is new.
+
+    Raises  JournalError when history cannot be read.
+    """
 
     def __init__(self, tail: Tail, journal: Journal, after: int) -> None:
-        self._tail, self._journal, self._number = tail, journal, after
+        self._tail, self._journal = tail, journal
+        self._number = after if after >= 0 else tail.last_number or -1
+        self._live = after < 0 and tail.last_number > 0
         self._page: deque[tuple[int, Record]] = deque()
-        self._live = self._closed = False
+        self._closed = False
 
     async def receive(self) -> tuple[int, Record]:
         """The next record, once there is one. Raises EndOfStream when the loop ends or this follower is too slow."""
@@ -89,7 +94,11 @@ class Follower(ObjectReceiveStream[tuple[int, Record]]):
         if self._page:
             return self._page.popleft()
         floor = self._tail.floor
-        if floor is None or self._number < floor:
+        if floor is None:
+            return None
+        if self._number < 0:  # followed from before the first write of this loop
+            self._number = floor
+        if self._number < floor:
             if self._live:
                 raise anyio.EndOfStream
             return None
@@ -97,7 +106,7 @@ class Follower(ObjectReceiveStream[tuple[int, Record]]):
         return self._tail.after(self._number)
 
     async def _from_journal(self) -> tuple[int, Record] | None:
-        if self._live or self._tail.ended:
+        if self._number < 0 or self._live or self._tail.ended:
             return None
         self._page.extend(await self._journal.read_after(self._number, limit=_PAGE_RECORDS))
         if not self._page and self._tail.floor is not None:

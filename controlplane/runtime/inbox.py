@@ -66,10 +66,16 @@ class Inbox:
 
     def take(self) -> Errand | Signal | None:
         """What to decide next, None: nothing."""
-        for queue in (self._errands, self._answers, self._facts, self._signals):
-            if queue:
-                return queue.popleft()
-        return None
+        own = self.take_own()
+        return own if own is not None or not self._signals else self._signals.popleft()
+
+    def take_own(self) -> Errand | Signal | None:
+        """What to decide next, signals from outside apart."""
+        if self._errands:
+            return self._errands.popleft()
+        if self._answers:
+            return self._answers.popleft()
+        return self._facts.popleft() if self._facts else None
 
     def fail_errands(self, failure: ControlPlaneError) -> None:
         """Nobody will decide what waits here."""

@@ -26,6 +26,8 @@ from controlplane.runtime.inbox import Errand, Inbox
 from controlplane.runtime.recorder import Recorder
 from controlplane.runtime.statistics import LoopStatistics, Stopwatch, latency
 
+__all__ = ["ControlLoop", "LoopStatistics"]
+
 logger = logging.getLogger(__name__)
 
 _STEPS_PER_TURN = 32  # about a millisecond of decisions; then the host's other tasks get their turn
@@ -94,7 +96,7 @@ class ControlLoop:
             self._inbox.fail_errands(ControlPlaneError("the control loop has ended"))
 
     def ring(self) -> None:
-        """Say that sources have facts. For the loop's own thread; costs two attribute writes, however often it rings."""
+        """Say that sources have facts. For the loop's own thread; costs two attributes, however often it rings."""
         self._rung = True
         self._wake.set()
 
@@ -125,7 +127,7 @@ class ControlLoop:
         await errand.wait_settled()
 
     def follow(self, after: int = -1) -> Follower:
-        """Records and their numbers, those after number `after` first; -1: from the beginning. Ends with the loop."""
+        """Records and their numbers, those after number `after` first, 0: all; -1: only new ones. Ends with the loop."""
         return Follower(self._tail, self._journal, after)
 
     def statistics(self) -> LoopStatistics:
@@ -157,7 +159,8 @@ class ControlLoop:
         await self._decide_waiting()
         if self._wake_at is not None and self._clock.now() >= self._wake_at:
             self._ask_sources(lambda source: source.sample())
-            await self._decide_waiting()
+            while (waiting := self._inbox.take_own()) is not None:  # and no flood from outside: the tick is due
+                await self._decide(waiting)
             await self._tick()
         elif not self._inbox:
             await self._wait()
@@ -180,10 +183,13 @@ class ControlLoop:
             waiting = self._inbox.take()
             if waiting is None:
                 return
-            if isinstance(waiting, Errand):
-                await self._run_errand(waiting)
-            else:
-                await self._step(waiting)
+            await self._decide(waiting)
+
+    async def _decide(self, waiting: Errand | Signal) -> None:
+        if isinstance(waiting, Errand):
+            await self._run_errand(waiting)
+        else:
+            await self._step(waiting)
 
     def _ask_sources(self, ask: Callable[[SignalSource], list[Signal]]) -> None:
         self._rung = False
@@ -195,15 +201,12 @@ class ControlLoop:
                 logger.exception("%s failed to tell what it has seen", type(source).__name__)
 
     async def _run_errand(self, errand: Errand) -> None:
-        failure: ControlPlaneError | None = ControlPlaneError(
-            "the engine failed on this order; the log has the traceback"
-        )
-        try:
-            if await self._step(errand.signal):
-                reason = self._recorder.failure
-                failure = JournalError(f"the order is in force, but not on record: {reason}") if reason else None
-        finally:
-            errand.settle(failure)
+        if not await self._step(errand.signal):
+            errand.settle(ControlPlaneError("the engine failed on this order; the log has the traceback"))
+        elif self._recorder.failure:
+            errand.settle(JournalError(f"the order is in force, but not on record: {self._recorder.failure}"))
+        else:
+            errand.settle()
 
     async def _step(self, signal: Signal) -> bool:
         now = self._clock.now()

@@ -16,7 +16,7 @@ from controlplane.model.record import Record
 
 T = TypeVar("T")
 
-_CLOSE_S = 10.0  # a disk that does not answer must not keep its process from ending
+_CLOSE_S = 5.0  # a disk that does not answer must not keep its process from ending
 
 
 class SqliteJournal:
