@@ -140,6 +140,20 @@ def test_the_numbers_on_the_pages_are_the_defaults() -> None:
     assert response.ramp_percent == (10, 25, 50)
 
 
+def test_both_cores_weigh_a_result_alike() -> None:
+    """The native guard's increments are the engine's, in thousandths of a nat."""
+    header = (CONCEPTS.parent.parent / "_native" / "evidence.h").read_text()
+    native = {name: int(value) for name, value in re.findall(r"#define (\w+_MNAT) (\d+)", header)}
+    pure = {
+        "FAILED_MNAT": math.log(detect.FAILURE_P1 / detect.FAILURE_P0),
+        "SUCCEEDED_MNAT": -math.log((1 - detect.FAILURE_P1) / (1 - detect.FAILURE_P0)),
+        "SLOW_MNAT": math.log(detect.SLOW_P1 / detect.SLOW_P0),
+        "IN_TIME_MNAT": -math.log((1 - detect.SLOW_P1) / (1 - detect.SLOW_P0)),
+    }
+    assert native.keys() == pure.keys()
+    assert all(abs(native[name] - 1000 * nats) < 1 for name, nats in pure.items())
+
+
 if __name__ == "__main__":
     for (page, name), draw in DRAWN.items():
         text = (CONCEPTS / page).read_text()
