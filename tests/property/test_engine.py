@@ -1,0 +1,124 @@
+"""Whatever happens, in whatever order, the engine keeps its promises."""
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlplane.decide.engine import Engine
+from controlplane.decide.explain import explain
+from controlplane.model import signal as sig
+from controlplane.model.command import Eject, Restore
+from controlplane.model.outcome import Outcome
+from controlplane.model.policy import ResponsePolicy
+from controlplane.model.record import Record
+from controlplane.model.signal import Cause, Signal, Target
+from controlplane.model.topology import Endpoint, Service, Topology
+from controlplane.model.unit import Nanos
+
+TOPOLOGY = Topology(
+    services=(
+        Service(name="web", calls=("a", "b")),
+        Service(
+            name="a",
+            calls=("b",),
+            endpoints=tuple(Endpoint(name=f"a{n}", url="http://h:1", version=f"v{n % 2}") for n in range(4)),
+        ),
+        Service(name="b", endpoints=tuple(Endpoint(name=f"b{n}", url="http://h:1") for n in range(2)), fallback=True),
+        Service(name="c", endpoints=(Endpoint(name="c0", url="http://h:1"),), external=True),
+    ),
+    entry="web",
+)
+TARGETS = [Target(s.name, e.name) for s in TOPOLOGY.services for e in s.endpoints]
+TARGETS += [Target("a"), Target("b"), Target("c"), Target("nobody"), Target("a", "nobody")]
+POLICY = ResponsePolicy(penalty_s=0.5, ramp_step_s=0.5, verify_s=1, lease_s=3, blast_budget_percent=40)
+
+counts = st.integers(0, 50)
+targets = st.sampled_from(TARGETS)
+names = st.sampled_from(["a", "b", "c", "nobody"])
+flags = st.booleans()
+
+
+def _signals(at: Nanos) -> st.SearchStrategy[Signal]:
+    orders = st.sampled_from(["freeze", "resume", "enforce", "observe"])
+    build = st.builds
+    fixed = st.just(at)
+    return st.one_of(
+        build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
+        build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
+        build(sig.Probed, at=fixed, target=targets, passed=flags),
+        build(sig.Sampled, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
+        build(sig.CallsFinished, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
+        build(sig.ProbeFinished, at=fixed, target=targets, ok=flags),
+        build(sig.EntrySampled, at=fixed, requests=counts, failed=counts, slow=counts),
+        build(sig.FellBack, at=fixed, service=names, count=counts),
+        build(sig.Relayed, at=fixed, caller=names, callee=names, count=counts),
+        build(sig.Effective, at=fixed, target=targets, signal_at=fixed),
+        build(sig.Ordered, at=fixed, order=orders, by=st.just("x")),
+        build(sig.Unwritten, at=fixed, records=counts, reason=st.just("full")),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[Nanos, Signal | None, bool]]:
+    """(time, signal or a mere tick, does the data plane obey)."""
+    now, steps = Nanos(10**12), []
+    for _ in range(draw(st.integers(1, 60))):
+        now = Nanos(now + draw(st.sampled_from([0, 1_000_000, 300_000_000, 2_000_000_000])))
+        steps.append((now, draw(st.none() | _signals(now)), draw(st.integers(0, 9)) > 0))
+    return steps
+
+
+def _check(engine: Engine, outcome: Outcome, now: Nanos) -> None:
+    on_record = {
+        record.command.id for record in outcome.records if hasattr(record, "command") and hasattr(record.command, "id")
+    }
+    for command in outcome.commands:
+        assert command.id in on_record, "an act without its undo on record"
+        assert isinstance(command.undo, Restore)
+        assert now < command.lease_until <= now + 3_000_000_000
+        assert command.epoch == engine.state.epoch
+    if outcome.wake_at is None:
+        assert not engine.state.open_incidents(), "an open incident must be looked at again"
+        assert not engine.state.in_force
+    for service in TOPOLOGY.services:
+        out = [
+            c
+            for c in engine.state.in_force.values()
+            if c.target.service == service.name and isinstance(c.intent, Eject)
+        ]
+        if service.endpoints:
+            assert len(out) * 2 <= len(service.endpoints), "below the healthy floor"
+    for incident in engine.state.incidents.values():
+        assert explain(incident)
+
+
+@given(histories())
+@settings(max_examples=150, deadline=None)
+def test_bounds_leases_and_floors_hold_in_every_history(history: list[tuple[Nanos, Signal | None, bool]]) -> None:
+    """Random signals, obedient and disobedient data planes, freezes and mode changes."""
+    engine = Engine(TOPOLOGY, POLICY)
+    outcome = engine.start(Nanos(10**12), boot="b", wall_ns=10**18)
+    for now, signal, obeys in history:
+        frozen = engine.state.frozen
+        outcome = engine.tick(now) if signal is None else engine.step(signal, now)
+        _check(engine, outcome, now)
+        if frozen and engine.state.frozen:
+            assert not outcome.commands, "an act while frozen"
+        for command in outcome.commands:
+            acted = sig.Acted(at=now, command=command.id, ok=obeys, reason="" if obeys else "no")
+            outcome = engine.step(acted, now)
+            _check(engine, outcome, now)
+
+
+@given(histories())
+@settings(max_examples=60, deadline=None)
+def test_a_restart_at_any_point_knows_what_was_known(history: list[tuple[Nanos, Signal | None, bool]]) -> None:
+    """The fold of the encoded records equals the state that wrote them."""
+    engine = Engine(TOPOLOGY, POLICY)
+    records = list(engine.start(Nanos(10**12), boot="b", wall_ns=10**18).records)
+    for now, signal, _ in history:
+        outcome = engine.tick(now) if signal is None else engine.step(signal, now)
+        records += outcome.records
+    again = Engine(TOPOLOGY, POLICY)
+    again.restore(msgspec.json.decode(msgspec.json.encode(records), type=list[Record]))
+    assert msgspec.json.encode(again.state) == msgspec.json.encode(engine.state)
