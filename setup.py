@@ -7,13 +7,13 @@ from setuptools import Extension, setup
 
 # Paths stay relative: setuptools refuses absolute ones, and builds always run from the project's root.
 sources = sorted(Path("_native").glob("*.pyx"))
-headers = [str(path) for path in sorted(Path("_native").glob("*.h"))]
+shared = [str(path) for pattern in ("*.h", "*.pxi") for path in sorted(Path("_native").glob(pattern))]
 
 extensions = [
     Extension(
         f"controlplane._native.{source.stem}",
         [str(source)],
-        depends=[str(source), *headers],  # named here so that the sdist carries them
+        depends=[str(source), *shared],  # named here so that the sdist carries them
         include_dirs=["_native"],
         extra_compile_args=["-O3", "-fno-math-errno", "-Wno-unreachable-code"],
     )

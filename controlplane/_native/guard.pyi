@@ -48,7 +48,7 @@ PROBATION: Final = 2
 def now_ns() -> int:
     """The native clock: CLOCK_MONOTONIC, unless a test has replaced it."""
 
-def set_test_clock(now_ns: int) -> None:
+def set_test_clock(now_ns: int, /) -> None:
     """Tests only: from now on the native clock stands at `now_ns`; -1 gives the real one back."""
 
 @final
@@ -80,6 +80,8 @@ class Permit:
     @property
     def probe(self) -> bool:
         """True when this call is the probe of a half-open edge or of an endpoint on probation."""
+    def answered(self) -> None:
+        """The head of the answer is here: latency is counted to this moment and not to the settlement. Only the first counts."""
     def success(self) -> int: ...
     def failure(self, kind: int, /) -> int: ...
     def cancel(self) -> int:
