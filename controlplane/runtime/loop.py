@@ -127,7 +127,7 @@ class ControlLoop:
         await errand.wait_settled()
 
     def follow(self, after: int = -1) -> Follower:
-        """Records and their numbers, those after number `after` first, 0: all; -1: only new ones. Ends with the loop."""
+        """Records and their numbers, from the one after number `after` on; 0: all, -1: only new ones."""
         return Follower(self._tail, self._journal, after)
 
     def statistics(self) -> LoopStatistics:
