@@ -1,0 +1,192 @@
+"""The in-process data plane: the guards of all services this process calls, as one source of signals and one actuator.
+
+One GuardSet belongs to one event loop. Reflexes need neither the loop nor the engine: a settlement that ejects an
+endpoint rings, and redrives what is in flight there, before it returns.
+"""
+
+from collections.abc import Callable, Mapping
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from controlplane._native.guard import Guard, now_ns
+from controlplane.adapters.gateway.actuate import actuate, endpoint_index
+from controlplane.adapters.gateway.context import absolve
+from controlplane.adapters.gateway.once import report_once
+from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
+from controlplane.adapters.gateway.translate import RingReader
+from controlplane.adapters.gateway.watch import StallWatch
+from controlplane.model.command import Command, Eject, Restore
+from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
+from controlplane.model.policy import GuardPolicy
+from controlplane.model.signal import Signal, Tripped
+from controlplane.model.topology import Service, Topology
+from controlplane.model.unit import MILLISECOND, Epoch, Nanos
+
+TELL_EVERY_NS = 100 * MILLISECOND  # a flood of relayed failures wakes the loop ten times a second, not once each
+
+
+def _nobody() -> None:
+    pass
+
+
+class GuardSet:
+    """A `ports.DataPlane` and `ports.SignalSource` over native guards.
+
+    `ring` is called, on the loop's thread, whenever there is something to drain. `policies` by name; "default" always
+    exists. `services` are the guarded ones by name: all of the topology but the process itself.
+    Raises  ConfigError when a service names a policy that is not there.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        policies: Mapping[str, GuardPolicy],
+        *,
+        ring: Callable[[], None] = _nobody,
+        seed: int = 1,
+        enforced: int = 1,
+    ) -> None:
+        self.topology = topology
+        self.entry = EntryCounts()
+        self.stall = StallWatch()
+        self.epoch = Epoch(0)
+        self._ring = ring
+        self.services: dict[str, ServiceGuard] = {
+            service.name: ServiceGuard(
+                service,
+                _policy(service, policies),
+                seed=seed,
+                enforced=enforced,
+                changed=self._changed,
+                each_second=self._freshen,
+            )
+            for service in topology.services
+            if service.name != topology.entry
+        }
+        now = now_ns()
+        self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
+        self._entry = EntryTally(self.entry, now)
+        self._notes = Notes()
+        self._rows = RingReader()
+        self._asked_until = 0
+        self._told_at = 0
+
+    def guard(self, service: str) -> Guard:
+        """The native guard of the calls to `service`. Raises KeyError where it is not guarded."""
+        return self.services[service].guard
+
+    def enforce(self, on: int) -> None:
+        """1: reflexes and orders act. 0: observe only."""
+        for service in self.services.values():
+            service.enforce(on)
+
+    async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Run the stall watch until cancelled."""
+        await self.stall.watch(task_status=task_status)
+
+    @property
+    def events_lost(self) -> int:
+        """Rows that were overwritten before anybody drained them."""
+        return sum(service.guard.events_lost for service in self.services.values())
+
+    def fell_back(self, service: str, count: int = 1) -> None:
+        """The application answered `count` requests without `service`."""
+        absolve(service)
+        self._notes.fell_back(service, count)
+        self._tell()
+
+    def relayed(self, caller: str, callee: str) -> None:
+        """`caller` answered with a failure that was `callee`'s."""
+        self._notes.relayed(caller, callee)
+        self._tell()
+
+    # ports.SignalSource
+
+    def drain(self) -> list[Signal]:
+        """Facts since the last call, oldest first."""
+        signals: list[Signal] = []
+        for name, service in self.services.items():
+            for signal in self._rows.read(service):
+                if isinstance(signal, Tripped):
+                    self._observe(name, service.index(signal.target.endpoint), signal.at)
+                signals.append(signal)
+        signals.sort(key=lambda signal: signal.at)
+        return [*signals, *self._notes.take(Nanos(now_ns()))]
+
+    def sample(self) -> list[Signal]:
+        """Counts since the last sample, or of the last seconds when that is long ago."""
+        at = Nanos(now_ns())
+        signals = self._entry.sample(at)
+        for tally in self._tallies.values():
+            signals += tally.sample(at)
+        for service in self.services.values():
+            service.learn(at)
+        return [*signals, *self._notes.take(at)]
+
+    # ports.DataPlane
+
+    async def apply(self, command: Command) -> None:
+        """Put `command` in force at once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
+        if command.epoch < self.epoch:
+            raise StaleEpoch(self.epoch, command.epoch)
+        self.epoch = command.epoch
+        service = self.services.get(command.target.service)
+        if service is None:
+            raise ActuationError(f"no calls to {command.target.service!r} are guarded here", retryable=False)
+        index = endpoint_index(service, command)
+        now = now_ns()
+        lease_ns = command.lease_until - now
+        if lease_ns <= 0 and not isinstance(command.intent, Restore):  # taking back is never too late
+            raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
+        if command.enforcement == "full":
+            actuate(service, index, command, lease_ns)
+        self._observe(service.name, index, now)
+        if isinstance(command.intent, Restore):
+            service.calm(now)
+            return
+        service.disturb(command.lease_until)
+        if isinstance(command.intent, Eject) and command.enforcement == "full":
+            self._redrive(service, index)
+
+    def _changed(self, service: ServiceGuard, endpoint: int) -> None:
+        """A settlement changed a state: act on what is in flight, wake the loop. Never raises into the request path."""
+        try:
+            if endpoint >= 0 and service.guard.is_ejected(endpoint):
+                self._redrive(service, endpoint)
+            self._ring()
+        except Exception:
+            report_once("a reflex")
+
+    def _observe(self, service: str, endpoint: int | None, now: int) -> None:
+        """An incident is on: from now on samples are asked for, and every count is somebody's evidence."""
+        self._asked_until = max(self._asked_until, now + OBSERVED_NS)
+        if endpoint is not None:
+            self._tallies[service].observe(endpoint, now)
+
+    def _freshen(self, service: ServiceGuard, now: int) -> None:
+        """Drop counts of a quiet time: see `tally`."""
+        if now >= self._asked_until:
+            self._tallies[service.name].freshen(now)
+            self._entry.freshen(now)
+
+    def _redrive(self, service: ServiceGuard, endpoint: int) -> None:
+        if service.policy.redrive and service.enforced:
+            self.stall.inflight.redrive(service, endpoint)
+
+    def _tell(self) -> None:
+        now = now_ns()
+        if now - self._told_at >= TELL_EVERY_NS:
+            self._told_at = now
+            self._ring()
+
+
+def _policy(service: Service, policies: Mapping[str, GuardPolicy]) -> GuardPolicy:
+    policy = policies.get(service.policy)
+    if policy is not None:
+        return policy
+    if service.policy == "default":
+        return GuardPolicy()
+    known = ", ".join(sorted({*policies, "default"}))
+    raise ConfigError(f"no policy {service.policy!r}; known: {known}", key=f"services.{service.name}.policy")

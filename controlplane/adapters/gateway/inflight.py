@@ -1,0 +1,120 @@
+"""Attempts in flight: who waits on which endpoint, since when, and which of them may be sent again elsewhere.
+
+An attempt is in flight from its permit to the answer's head. Beyond that the answer belongs to the program, which may
+read a body for as long as it likes; nothing here watches it.
+"""
+
+from collections.abc import Callable, Iterator
+
+import anyio
+
+from controlplane._native.guard import Permit
+from controlplane.adapters.gateway.service import ServiceGuard
+
+
+class Attempt:
+    """One attempt in flight. Its stall is counted from `since` (loop time); `relief` is the permit that replaces it."""
+
+    __slots__ = ("lane", "permit", "redrivable", "relief", "scope", "since", "started")
+
+    def __init__(self, lane: "Lane", permit: Permit, scope: anyio.CancelScope, now: float, *, redrivable: bool) -> None:
+        self.lane, self.permit, self.scope, self.redrivable = lane, permit, scope, redrivable
+        self.started = self.since = now
+        self.relief: Permit | None = None
+
+
+class Lane:
+    """The attempts in flight on one endpoint, each set oldest first: those awaited and those known to be overdue."""
+
+    __slots__ = ("awaited", "endpoint", "overdue", "service")
+
+    def __init__(self, service: ServiceGuard, endpoint: int) -> None:
+        self.service, self.endpoint = service, endpoint
+        self.awaited: dict[Attempt, None] = {}
+        self.overdue: dict[Attempt, None] = {}
+
+    def due(self) -> float:
+        """Loop time at which its oldest awaited attempt stalls; infinity without one."""
+        return next(iter(self.awaited)).since + self.service.stall_s if self.awaited else float("inf")
+
+    def leave(self, attempt: Attempt) -> None:
+        """Forget an attempt."""
+        if attempt in self.awaited:
+            del self.awaited[attempt]
+        else:
+            self.overdue.pop(attempt, None)
+
+    def recount(self, now: float) -> None:
+        """Count every awaited stall from `now`: how long it took until now is unknown."""
+        for attempt in self.awaited:
+            attempt.since = now
+
+    def stalled(self, now: float) -> list[Attempt]:
+        """Move what is overdue at `now` aside and return it, oldest first."""
+        found = []
+        for attempt in self.awaited:
+            if attempt.since + self.service.stall_s > now:
+                break
+            found.append(attempt)
+        for attempt in found:
+            del self.awaited[attempt]
+            self.overdue[attempt] = None
+        return found
+
+
+class InFlight:
+    """All attempts in flight of one plane, on one event loop: `total` now, `redriven` since the start.
+
+    `entered` is told the time at which a new attempt stalls.
+    """
+
+    def __init__(self, entered: Callable[[float], None]) -> None:
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._entered = entered
+        self.total = 0
+        self.redriven = 0
+
+    def enter(
+        self, service: ServiceGuard, permit: Permit, scope: anyio.CancelScope, now: float, *, redrivable: bool
+    ) -> Attempt:
+        """Put an attempt in flight."""
+        key = (service.name, permit.endpoint)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(service, permit.endpoint)
+        attempt = Attempt(lane, permit, scope, now, redrivable=redrivable)
+        lane.awaited[attempt] = None
+        self.total += 1
+        self._entered(now + service.stall_s)
+        return attempt
+
+    def leave(self, attempt: Attempt) -> None:
+        """It was answered, failed or was given up."""
+        attempt.lane.leave(attempt)
+        self.total -= 1
+
+    def lanes(self) -> Iterator[Lane]:
+        """Every endpoint that was ever called."""
+        return iter(self._lanes.values())
+
+    def redrive(self, service: ServiceGuard, endpoint: int) -> int:
+        """Send what is in flight on `endpoint` again elsewhere, oldest first; returns how many were.
+
+        The new permit is taken before the old attempt is given up: where nothing else is usable, the slow answer that
+        may still come is better than none.
+        """
+        lane = self._lanes.get((service.name, endpoint))
+        if lane is None:
+            return 0
+        moved = 0
+        for attempt in (*lane.overdue, *lane.awaited):
+            if not attempt.redrivable or attempt.relief is not None:
+                continue
+            relief = service.guard.try_redrive(endpoint)
+            if not isinstance(relief, Permit):
+                break
+            attempt.relief = relief
+            attempt.scope.cancel()
+            moved += 1
+        self.redriven += moved
+        return moved

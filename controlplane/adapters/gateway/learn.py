@@ -1,0 +1,86 @@
+"""What is normal on an edge, learned from healthy traffic: a p99 that follows slowly and is not taught by an incident.
+
+A window counts when it holds at least WINDOW_CALLS_MIN successful calls. The learned p99 then moves STEP_SHARE of the
+way to the window's, of which no more than twice the learned one is believed: five bad windows in a row cannot make a
+tenfold latency normal. Windows seen while anything about the service is suspect are thrown away.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controlplane.model.policy import GuardPolicy
+from controlplane.model.unit import to_nanos
+
+WINDOW_CALLS_MIN: Final = 50  # below this the p99 is the maximum of too few
+STEP_SHARE: Final = 0.2  # about eleven windows (seconds, under load) to follow nine tenths of a change
+BELIEVED_MAX: Final = 2
+SLOW_FACTOR: Final = 3  # beyond three p99 an answer is slow: a share of them is then no matter of chance
+STALL_FACTOR: Final = 4
+SUSPECT_SHARE: Final = 3  # evidence of a third of its threshold makes a window suspect
+
+
+def learned_p99_ns(learned_ns: int, window_ns: int) -> int:
+    """The p99 to believe in after a window whose p99 was `window_ns`; `learned_ns` is 0 before the first."""
+    if learned_ns <= 0:
+        return window_ns
+    believed = min(window_ns, BELIEVED_MAX * learned_ns)
+    return max(1, learned_ns + round(STEP_SHARE * (believed - learned_ns)))
+
+
+def slow_ns(policy: GuardPolicy, learned_ns: int) -> int:
+    """From which latency on a call is slow; 0: unknown, so none is."""
+    if policy.slow_s:
+        return to_nanos(policy.slow_s)
+    return max(to_nanos(policy.stall_min_s), SLOW_FACTOR * learned_ns) if learned_ns else 0
+
+
+def stall_ns(policy: GuardPolicy, learned_ns: int) -> int:
+    """How long an answer may be awaited before the call counts as stalled."""
+    if policy.stall_s:
+        return to_nanos(policy.stall_s)
+    attempt = to_nanos(policy.attempt_timeout_s)
+    return min(attempt, max(to_nanos(policy.stall_min_s), STALL_FACTOR * learned_ns)) if learned_ns else attempt
+
+
+class LatencyWindow:
+    """The successful calls between two looks at a histogram that goes on counting for others."""
+
+    def __init__(self, read: Callable[[], tuple[memoryview, int, int, int]]) -> None:
+        self._read = read
+        counts, lowest_ns, _, digits = read()
+        self._seen = np.array(counts, dtype=np.int64)
+        self._values = upper_bounds(len(self._seen), lowest_ns, digits)
+
+    def take(self, *, calls_min: int = WINDOW_CALLS_MIN) -> int | None:
+        """The p99 of the window, which ends here; None leaves it open: it holds fewer than `calls_min` calls."""
+        now = np.array(self._read()[0], dtype=np.int64)
+        window = now - self._seen
+        if window.min() < 0:  # somebody reset the histogram: what it holds now is the window
+            window = now
+        total = int(window.sum())
+        if total < calls_min:
+            return None
+        self._seen = now
+        rank = -(-total * 99 // 100)
+        return int(self._values[int(np.searchsorted(np.cumsum(window), rank))])
+
+    def discard(self) -> None:
+        """End the window without learning from it."""
+        self._seen = np.array(self._read()[0], dtype=np.int64)
+
+
+def upper_bounds(length: int, lowest: int, digits: int) -> NDArray[np.int64]:
+    """The highest value counted in each bucket.
+
+    Source  HdrHistogram's layout; checked against the `hdrhistogram` package.
+    """
+    unit = max(0, lowest.bit_length() - 1)
+    half = 1 << ((2 * 10**digits - 1).bit_length() - 1)  # of the sub-buckets, the next power of two above 2 x 10^digits
+    index = np.arange(length, dtype=np.int64)
+    bucket = np.maximum(index // half - 1, 0)
+    position = np.where(index < half, index, index % half + half)
+    bounds: NDArray[np.int64] = ((position + 1) << (bucket + unit)) - 1
+    return bounds

@@ -1,0 +1,32 @@
+"""What a refused call raises: at an httpx border that border's own error, elsewhere a plain exception of ours."""
+
+from typing import Final
+
+import httpx
+
+from controlplane._native.guard import Refusal
+
+DEADLINE: Final = "deadline"  # the one part that is not the native guard's: there was no time left for the call
+
+
+class Refused(Exception):
+    """A guarded call was not made. `part` refused it; trying again makes sense after `retry_after_s` (0: unknown)."""
+
+    def __init__(self, service: str, part: str, retry_after_s: float = 0.0) -> None:
+        self.service, self.part, self.retry_after_s = service, part, retry_after_s
+        super().__init__(f"call to {service} refused: {part}")
+
+
+class RefusedError(httpx.TransportError):
+    """A guarded request was not sent; handlers of `httpx.TransportError` and `httpx.HTTPError` work as they are."""
+
+    def __init__(
+        self, service: str, part: str, retry_after_s: float = 0.0, *, request: httpx.Request | None = None
+    ) -> None:
+        self.service, self.part, self.retry_after_s = service, part, retry_after_s
+        super().__init__(f"call to {service} refused: {part}", request=request)
+
+
+def retry_after_s(refusal: Refusal) -> float:
+    """Seconds after which the part that refused may admit again; 0 when that depends on other calls."""
+    return refusal.retry_after_ns / 1e9

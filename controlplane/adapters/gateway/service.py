@@ -1,0 +1,134 @@
+"""The guard of one edge with everything the adapter knows about it: names, policy, learned thresholds, who is told."""
+
+from collections.abc import Callable
+from zlib import crc32
+
+from controlplane._native.guard import HEALTHY, Guard, Permit, now_ns
+from controlplane.adapters.gateway.learn import SUSPECT_SHARE, LatencyWindow, learned_p99_ns, slow_ns, stall_ns
+from controlplane.adapters.gateway.once import report_once
+from controlplane.model.policy import GuardPolicy
+from controlplane.model.topology import Service
+from controlplane.model.unit import SECOND, Nanos, to_seconds
+
+EDGE = -1  # the native guard's index of the edge as a whole
+LEARN_EVERY_NS = SECOND
+DISTURBED_NS = Nanos(10 * SECOND)  # after an incident's last word: what follows it closely is not yet normal
+
+
+class ServiceGuard:
+    """The calls of this process to one service.
+
+    `changed` and `each_second` are told what `Told` says. `stall_s` is how long an answer may be awaited before the
+    call counts as stalled; `p99_ns` the latency learned from healthy traffic, 0 until there was enough of it.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        policy: GuardPolicy,
+        *,
+        seed: int,
+        enforced: int,
+        changed: "Told",
+        each_second: "Told",
+    ) -> None:
+        self.service, self.policy = service, policy
+        self.name = service.name
+        self.endpoints = tuple(endpoint.name for endpoint in service.endpoints)
+        self.enforced = enforced
+        # every edge draws its own numbers, and the same ones on every run with the same seed
+        self.guard = Guard(
+            endpoints=len(service.endpoints),
+            seed=(seed ^ crc32(service.name.encode())) & 0x7FFF_FFFF or 1,
+            enforced=enforced,
+            **policy.native(),
+        )
+        self.p99_ns = 0
+        self.slow_ns = slow_ns(policy, 0)
+        self.stall_s = to_seconds(stall_ns(policy, 0))
+        self._changed, self._each_second = changed, each_second
+        self._window = LatencyWindow(self.guard.latency_counts)
+        self._disturbed_until = 0
+        self._learn_at = 0
+
+    def index(self, endpoint: str) -> int | None:
+        """Native index of the endpoint of that name; None where there is none."""
+        return self.endpoints.index(endpoint) if endpoint in self.endpoints else None
+
+    def enforce(self, on: int) -> None:
+        """1: reflexes act. 0: they are only written down."""
+        self.guard.enforce(on)
+        self.enforced = on
+
+    def disturb(self, until_ns: int) -> None:
+        """An incident touches this service: until then nothing it does is normal."""
+        self._disturbed_until = max(self._disturbed_until, until_ns)
+
+    def calm(self, now: int) -> None:
+        """The order about this service was taken back; learning resumes a while later."""
+        self._disturbed_until = min(self._disturbed_until, now + DISTURBED_NS)
+
+    # settlements: the only four ways in which the adapter ends a permit
+
+    def succeed(self, permit: Permit) -> None:
+        """The call was answered, and well."""
+        if permit.success():
+            self._changed(self, permit.endpoint)
+        now = now_ns()
+        if now >= self._learn_at:
+            self.learn(now)
+
+    def fail(self, permit: Permit, kind: int) -> None:
+        """The call failed, as `kind` says."""
+        if permit.failure(kind):
+            self._changed(self, permit.endpoint)
+
+    def cancel(self, permit: Permit) -> None:
+        """The call says nothing about the callee."""
+        if permit.cancel():
+            self._changed(self, permit.endpoint)
+
+    def stall(self, permit: Permit) -> None:
+        """The call is overdue and goes on."""
+        if permit.stalled():
+            self._changed(self, permit.endpoint)
+
+    def learn(self, now: int) -> None:
+        """Close the window of healthy traffic, at most once a second, and move the thresholds."""
+        if now < self._learn_at:
+            return
+        self._learn_at = now + LEARN_EVERY_NS
+        try:
+            self._each_second(self, now)
+            if self.suspect(now):
+                self._window.discard()
+            elif (window_ns := self._window.take()) is not None:
+                self._apply(learned_p99_ns(self.p99_ns, window_ns))
+        except Exception:
+            report_once("learning thresholds")
+
+    def suspect(self, now: int) -> bool:
+        """Whether what is seen now must not be taken for normal."""
+        if now < self._disturbed_until or self.guard.is_open():
+            return True
+        threshold = round(self.policy.endpoint_evidence * 1000)
+        for index in range(len(self.endpoints)):
+            seen = self.guard.endpoint(index)
+            if seen["state"] != HEALTHY:
+                return True
+            if threshold and SUSPECT_SHARE * max(seen["evidence_mnat"], seen["slow_evidence_mnat"]) >= threshold:
+                return True
+        return False
+
+    def _apply(self, p99_ns: int) -> None:
+        self.p99_ns = p99_ns
+        slow = slow_ns(self.policy, p99_ns)
+        if slow != self.slow_ns:
+            self.slow_ns = slow
+            self.guard.set_slow_ns(slow)
+        self.stall_s = to_seconds(stall_ns(self.policy, p99_ns))
+
+
+Told = Callable[[ServiceGuard, int], None]
+"""`changed`: a settlement changed a state; gets the service and the endpoint whose call it was. `each_second`: at most
+that often, and only under traffic; gets the service and the time."""

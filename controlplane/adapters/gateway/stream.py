@@ -1,0 +1,77 @@
+"""A response body that settles the permit of its call when it ends, breaks or is given up."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import httpx
+
+from controlplane._native.guard import ERROR, TIMEOUT, Permit
+from controlplane.adapters.gateway.once import report_once
+from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.adapters.gateway.watch import StallWatch
+
+
+class SettlingStream(httpx.AsyncByteStream):
+    """`stream`, counted: read to its end it is a success, broken a failure, closed before its end neither.
+
+    `complete`: there is no body to come, so closing it is its end. `doubtful`: how long the answer took is unknown,
+    so it is no success either.
+    """
+
+    def __init__(
+        self,
+        stream: httpx.AsyncByteStream,
+        service: ServiceGuard,
+        permit: Permit,
+        watch: StallWatch,
+        *,
+        complete: bool,
+        doubtful: bool,
+    ) -> None:
+        self._stream, self._service, self._watch = stream, service, watch
+        self._permit: Permit | None = permit
+        self._complete, self._doubtful = complete, doubtful
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        started = anyio.current_time()
+        try:
+            async for chunk in self._stream:
+                yield chunk
+                started = anyio.current_time()
+        except httpx.TimeoutException:
+            lagged = self._watch.lagged_since(started, anyio.current_time())
+            self._settle(0 if lagged else TIMEOUT)
+            raise
+        except httpx.TransportError:
+            self._settle(ERROR)
+            raise
+        except BaseException:
+            self._settle(0)
+            raise
+        self.finish()
+
+    async def aclose(self) -> None:
+        """Close the wrapped stream and give the permit back."""
+        try:
+            await self._stream.aclose()
+        finally:
+            self._settle(None if self._complete else 0)
+
+    def finish(self) -> None:
+        """The body is complete."""
+        self._settle(None)
+
+    def _settle(self, kind: int | None) -> None:
+        """Once: a kind of failure, 0 for neither, None for success."""
+        permit, self._permit = self._permit, None
+        if permit is None:
+            return
+        try:
+            if kind is None and not self._doubtful:
+                self._service.succeed(permit)
+            elif kind:
+                self._service.fail(permit, kind)
+            else:
+                self._service.cancel(permit)
+        except Exception:
+            report_once("settling a body")

@@ -1,0 +1,52 @@
+"""What an answer says about the endpoint that gave it, and whether a request may be sent twice."""
+
+from enum import Enum
+from typing import Final
+
+import httpx
+
+from controlplane._native.guard import ERROR, OVERLOAD
+from controlplane.adapters.gateway.headers import CAUSE, REFUSED, service_name
+
+_KINDS: Final = {500: ERROR, 502: ERROR, 504: ERROR, 429: OVERLOAD, 503: OVERLOAD}
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110, 9.2.2
+
+
+class Relay(Enum):
+    """Whose failure an answer reports."""
+
+    OWN = "own"
+    REFUSED = "refused"  # refused by a guard of ours over there: no evidence at all
+    RELAYED = "relayed"  # the failure of somebody further down
+
+
+def failure_kind(status: int) -> int:
+    """How an answer of that status failed, as the guard counts it; 0: it did not. 429 is never success."""
+    return _KINDS.get(status, 0)
+
+
+def relay(response: httpx.Response, service: str, *, external: bool) -> tuple[Relay, str]:
+    """Whose failure a failing `response` of `service` is, and the cause it names. Third parties are not believed."""
+    if external:
+        return Relay.OWN, service
+    headers = response.headers
+    cause = service_name(headers.get(CAUSE))
+    if cause is not None and cause != service:
+        return Relay.RELAYED, cause
+    if REFUSED in headers:
+        return Relay.REFUSED, service
+    return Relay.OWN, service
+
+
+def replayable(request: httpx.Request) -> bool:
+    """Whether sending `request` twice does what sending it once does, and its body is still there to be sent."""
+    if request.method not in _IDEMPOTENT and "idempotency-key" not in request.headers:
+        return False
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+def bodyless(request: httpx.Request, response: httpx.Response) -> bool:
+    """Whether `response` is complete with its head."""
+    if request.method == "HEAD" or response.status_code in (204, 304):
+        return True
+    return bool(response.headers.get("content-length") == "0")
