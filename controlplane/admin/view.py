@@ -206,8 +206,8 @@ def status(plane: Plane) -> Status:
         commands_total=state.commands_total,
         journal=plane.config.journal.path or "memory",
         journal_gap_records=state.journal_gap,
-        services=len(plane.topology.services),
-        endpoints=sum(len(service.endpoints) for service in plane.topology.services),
+        services=len(plane.config.services),
+        endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )
 
 

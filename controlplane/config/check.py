@@ -7,19 +7,18 @@ from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.topology import Service
 
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # what an http URL's host keeps as it is, and a header may carry
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # what a URL's host and a header of ours may carry
 
 
 def cross_check(config: Config, problems: Problems) -> None:
     """Note what each field alone cannot show."""
     names = [service.name for service in config.services if service.name]
-    for name in _repeated(names):
+    for name in _repeated([name.lower() for name in names]):  # a URL's host knows no upper case
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
     for index, service in enumerate(config.services):
         if not service.name:
-            problems.add(f"services[{index}].name", "is empty; a service is called by its name")
+            problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
         _check_service(service, names, policies, problems)
     _check_admin(config, problems)
     if config.gateway is not None:
@@ -29,10 +28,8 @@ def cross_check(config: Config, problems: Problems) -> None:
 def _check_service(service: Service, names: list[str], policies: list[str], problems: Problems) -> None:
     key = f"services.{service.name}"
     if service.name and not _NAME.fullmatch(service.name):
-        problems.add(
-            f"{key}.name",
-            f"{service.name!r} is used as a host name: lower-case letters, digits, dots, dashes and underscores, up to 128",
-        )
+        right = "letters, digits, dots, dashes and underscores, 128 at most"
+        problems.add(f"{key}.name", f"{service.name!r} is used as a host name, which has {right}")
     for callee in service.calls:
         if callee not in names:
             problems.add(
@@ -53,9 +50,11 @@ def _check_service(service: Service, names: list[str], policies: list[str], prob
         problems.add(f"{key}.endpoints.{name}.name", f"{name!r} is declared twice in service {service.name!r}")
     for endpoint in service.endpoints:
         if not endpoint.name:
-            problems.add(f"{key}.endpoints", "an endpoint has an empty name; commands and incidents name endpoints")
+            problems.add_first(
+                f"{key}.endpoints", "an endpoint has an empty name; commands and incidents name endpoints"
+            )
         if reason := _wrong_url(endpoint.url):
-            problems.add(f"{key}.endpoints.{endpoint.name}.url", f"{endpoint.url!r} {reason}")
+            problems.add_first(f"{key}.endpoints.{endpoint.name}.url", f"{endpoint.url!r} {reason}")
     urls = [endpoint.url for endpoint in service.endpoints]
     for url in _repeated(urls):
         problems.add(

@@ -30,6 +30,11 @@ class Problems:
         """Note one problem; reading goes on, so that a person sees all of them at once."""
         self._found.append(ConfigError(reason, key=key, source=self._source))
 
+    def add_first(self, key: str, reason: str) -> None:
+        """`add`, unless something is known to be wrong with `key`: what follows from it need not be said."""
+        if all(problem.key != key for problem in self._found):
+            self.add(key, reason)
+
     def raise_if_any(self) -> None:
         """Raise one ConfigError that carries all."""
         if self._found:
