@@ -26,7 +26,7 @@ endif
 .PHONY: moved
 moved:
 
-$(BUILT): pyproject.toml setup.py .ci/prepare $(wildcard _native/*.pyx _native/*.h)
+$(BUILT): pyproject.toml setup.py .ci/prepare $(wildcard _native/*)
 	@PYTHON='$(PYTHON)' .ci/prepare test
 	@touch $(BUILT)
 
