@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -16,7 +17,7 @@ from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.state import State
-from controlplane.model.config import Config
+from controlplane.model.config import Config, GatewaySection
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
 from controlplane.ports import Clock, Journal, Notifier
@@ -26,6 +27,8 @@ from controlplane.runtime.loop import ControlLoop, LoopStatistics
 if TYPE_CHECKING:
     import httpx
     from starlette.types import ASGIApp
+
+    from controlplane.adapters.gateway.middleware import EntryOptions
 
 logger = logging.getLogger("controlplane")
 
@@ -152,11 +155,27 @@ class Plane:
 
         return GuardedTransport(self._guards, wrapped)
 
-    def middleware(self, app: "ASGIApp") -> "ASGIApp":
+    def middleware(self, app: "ASGIApp", options: "EntryOptions | None" = None) -> "ASGIApp":
         """`app`, its incoming side observed and shed by priority."""
-        from controlplane.adapters.gateway.middleware import GuardMiddleware
+        from controlplane.adapters.gateway.middleware import EntryOptions, GuardMiddleware
 
-        return GuardMiddleware(app, self._guards)
+        return GuardMiddleware(app, self._guards, options or EntryOptions())
+
+    @asynccontextmanager
+    async def gateway(self) -> "AsyncIterator[ASGIApp]":
+        """The reverse proxy of `[gateway]`, an ASGI application. Leaving closes its connections."""
+        import httpx
+
+        from controlplane.adapters.gateway.middleware import EntryOptions
+        from controlplane.adapters.gateway.proxy import reverse_proxy
+
+        section = self.config.gateway or GatewaySection()
+        options = EntryOptions(
+            slow_s=section.slow_s, concurrency_max=section.concurrency_max, trust_priority=section.trust_priority
+        )
+        # the guard policy of each service bounds its calls; a second clock in the client would only blur the verdict
+        async with httpx.AsyncClient(transport=self.transport(), timeout=None) as client:  # noqa: S113
+            yield self.middleware(reverse_proxy(section.routes, client), options)
 
     def guard(self, service: str) -> Guard:
         """The native guard of the calls to `service`. Raises KeyError when it is not one of the topology's."""

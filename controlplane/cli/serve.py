@@ -78,7 +78,6 @@ class _Process:
                 await servers.start(self._serve_gateway, plane)
                 routes = ", ".join(f"{prefix} -> {name}" for prefix, name in config.gateway.routes.items())
                 _say(f"gateway {where} {routes}")
-            await plane.start_probes(tasks)
             _say("ready")
             await self._stop.wait()
             _say("stopping: no new requests, those in flight are finished")

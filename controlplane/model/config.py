@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from controlplane.model.policy import GuardPolicy, ResponsePolicy
+from controlplane.model.policy import Count, GuardPolicy, PositiveSeconds, ResponsePolicy
 from controlplane.model.topology import Service, Topology
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -32,10 +32,17 @@ class AdminSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The built-in reverse proxy: the longest matching path prefix names the service."""
+    """The built-in reverse proxy: the longest matching path prefix names the service.
+
+    A user's request counts as slow after `slow_s`; of `concurrency_max` requests at a time (0: no limit) those that
+    call themselves less important are shed first. Where strangers call, switch `trust_priority` off.
+    """
 
     listen: str = "127.0.0.1:8080"
     routes: dict[str, str] = {}
+    slow_s: PositiveSeconds = 1.0
+    concurrency_max: Count = 0
+    trust_priority: bool = True
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
