@@ -1,0 +1,91 @@
+"""What the planes did about a fault, read from their records."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from controlplane.demo.fault import Fault
+from controlplane.model import record as on
+from controlplane.model.incident import Stage
+from controlplane.model.record import Record
+from controlplane.model.signal import Target
+from controlplane.model.unit import Nanos
+
+Records = Mapping[str, Sequence[Record]]  # by plane
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One stage that a contained target went through; `at_s` counts from the onset."""
+
+    plane: str
+    target: str
+    stage: Stage
+    percent: int
+    at_s: float
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's incidents, over all planes."""
+
+    origins: dict[str, int]  # how many incidents named which origin
+    causes: tuple[str, ...]
+    versions: tuple[str, ...]
+    masked: bool
+    signal_at: Nanos | None
+    effective_ns: tuple[int, ...]
+    opened: int
+    closed: int
+    closed_at: Nanos | None
+    commands: int
+    steps: tuple[Step, ...]
+
+    def misnamed(self, fault: Fault) -> list[str]:
+        """Origins that are not the one that was broken, and the version if it was not named."""
+        wrong = [origin for origin in self.origins if not _names(origin, fault)]
+        if fault.version and fault.version not in self.versions:
+            wrong.append(f"no incident names version {fault.version}")
+        return wrong
+
+
+def read(records: Records, *, onset: Nanos) -> Answer:
+    """The answer that `records`, those of one run, tell of."""
+    opened = list(_of(records, on.IncidentOpened))
+    closed = list(_of(records, on.IncidentClosed))
+    known = {(plane, record.incident) for plane, record in opened}
+    ends = [record.at for plane, record in closed if (plane, record.incident) in known]
+    origins: dict[str, int] = {}
+    for _, record in opened:
+        origins[str(record.origin)] = origins.get(str(record.origin), 0) + 1
+    added = [record for _, record in _of(records, on.EvidenceAdded)]
+    return Answer(
+        origins=origins,
+        causes=tuple(sorted({str(record.cause) for record in [*(one for _, one in opened), *added] if record.cause})),
+        versions=tuple(sorted({record.version for record in added if record.version})),
+        masked=any(record.masked for _, record in _of(records, on.MaskChanged)),
+        signal_at=min((record.signal_at for _, record in opened), default=None),
+        effective_ns=tuple(record.at - record.signal_at for _, record in _of(records, on.BecameEffective)),
+        opened=len(opened),
+        closed=len(ends),
+        closed_at=max(ends, default=None),
+        commands=sum(1 for _ in _of(records, on.CommandIssued)),
+        steps=tuple(
+            Step(plane, str(record.target), record.stage, record.percent, (record.at - onset) / 1e9)
+            for plane, record in _of(records, on.StageChanged)
+        ),
+    )
+
+
+def _of(records: Records, kind: type[R]) -> Iterator[tuple[str, R]]:
+    for plane, kept in records.items():
+        for record in kept:
+            if isinstance(record, kind):
+                yield plane, record
+
+
+def _names(origin: str, fault: Fault) -> bool:
+    """A fault of one replica must be pinned on that replica, one of a whole service on that service."""
+    if "/" in fault.origin:
+        return origin == fault.origin
+    return origin == fault.origin or origin.startswith(f"{fault.origin}/")
