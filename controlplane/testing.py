@@ -61,10 +61,13 @@ class VirtualClock:
             time_s = anyio.current_time()
         except RuntimeError:  # no loop runs here: time stands still
             return
-        if self._loop_began_s is None or time_s < self._loop_began_s:  # the first loop, or a new one
-            self._base += self._loop_ns
+        if self._loop_began_s is None:
             self._loop_began_s = time_s
-        self._loop_ns = to_nanos(time_s - self._loop_began_s)
+        elapsed_ns = to_nanos(time_s - self._loop_began_s)
+        if elapsed_ns < self._loop_ns:  # another loop, whose time began anew
+            self._base += self._loop_ns
+            self._loop_began_s, elapsed_ns = time_s, 0
+        self._loop_ns = elapsed_ns
 
 
 class RecordingDataPlane:
