@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from controlplane.adapters.stores import table
+from controlplane.adapters.stores import sqlite, table
 from controlplane.adapters.stores.sqlite import SqliteJournal
 from controlplane.model.errors import JournalBusy, JournalError
 from controlplane.model.record import JournalGap, Record
@@ -273,11 +273,28 @@ async def test_the_log_is_synced_within_the_group_commit(
 async def test_closing_during_an_append_waits_for_it(path: Path) -> None:
     """What was asked for before the close is on record after it."""
     journal = SqliteJournal(path)
-    await journal.open()
+    disk = threading.Event()
     async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal._call, disk.wait)
+        await anyio.wait_all_tasks_blocked()
         tasks.start_soon(journal.append, [gap(1), gap(2)])
-        await anyio.lowlevel.checkpoint()
-        await journal.aclose()
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(journal.aclose)
+        await anyio.wait_all_tasks_blocked()
+        disk.set()
     again = SqliteJournal(path)
     assert await again.read() == [gap(1), gap(2)]
     await again.aclose()
+
+
+async def test_a_disk_that_never_answers_does_not_keep_its_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`aclose` gives up after a while, and the thread ends when the disk comes back."""
+    monkeypatch.setattr(sqlite, "_CLOSE_S", 0.02)
+    journal = SqliteJournal(path)
+    disk = threading.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal._call, disk.wait)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(10):
+            await journal.aclose()
+        disk.set()
