@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -44,7 +45,8 @@ class _Ended:
     async def discard(self) -> None:
         """Another attempt follows: give the connection back."""
         if self.response is not None:
-            with anyio.CancelScope(shield=True):  # a connection that is not closed is lost to the pool
+            # a connection that is not closed is lost to the pool; one that breaks while closing is no news
+            with anyio.CancelScope(shield=True), suppress(httpx.TransportError):
                 await self.response.aclose()
 
 
@@ -141,7 +143,7 @@ class Exchange:
         lagged = now - limit > LAGGED_S or self._guards.stall.lagged_since(started, now)
         response, error, name = ended.response, ended.error, self._service.name
         if response is not None:
-            self._judge_response(ended, response, permit, now - started, lagged=lagged)
+            self._judge_response(ended, response, permit, started, now, lagged=lagged)
         elif ended.relief is not None and error is None:
             self._service.cancel(permit)  # given up in favour of another endpoint
         elif error is None or isinstance(error, httpx.TimeoutException):
@@ -158,17 +160,17 @@ class Exchange:
             self._service.fail(permit, ERROR)
 
     def _judge_response(
-        self, ended: _Ended, response: httpx.Response, permit: Permit, elapsed: float, *, lagged: bool
+        self, ended: _Ended, response: httpx.Response, permit: Permit, started: float, now: float, *, lagged: bool
     ) -> None:
         service = self._service
         kind = failure_kind(response.status_code)
         if not kind:
             permit.answered()
-            doubtful = lagged and 0 < service.slow_ns <= elapsed * 1e9
+            doubtful = lagged and 0 < service.slow_ns <= (now - started) * 1e9
             complete = bodyless(self._request, response)
             assert isinstance(response.stream, httpx.AsyncByteStream)
             stream = SettlingStream(
-                response.stream, service, permit, self._guards.stall, complete=complete, doubtful=doubtful
+                response.stream, service, permit, self._guards.stall, now, complete=complete, doubtful=doubtful
             )
             if response.is_closed:  # a transport without a wire hands over the whole body at once
                 stream.finish()

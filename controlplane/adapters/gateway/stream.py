@@ -24,22 +24,21 @@ class SettlingStream(httpx.AsyncByteStream):
         service: ServiceGuard,
         permit: Permit,
         watch: StallWatch,
+        since: float,
         *,
         complete: bool,
         doubtful: bool,
     ) -> None:
         self._stream, self._service, self._watch = stream, service, watch
         self._permit: Permit | None = permit
-        self._complete, self._doubtful = complete, doubtful
+        self._complete, self._doubtful, self._since = complete, doubtful, since
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        started = anyio.current_time()
         try:
             async for chunk in self._stream:
                 yield chunk
-                started = anyio.current_time()
         except httpx.TimeoutException:
-            lagged = self._watch.lagged_since(started, anyio.current_time())
+            lagged = self._watch.lagged_since(self._since, anyio.current_time())
             self._settle(0 if lagged else TIMEOUT)
             raise
         except httpx.TransportError:
