@@ -155,7 +155,7 @@ class ControlLoop:
 
     async def _turn(self) -> None:
         self._wake = anyio.Event()  # before looking: a ring while we look must not be slept through
-        self._ask_sources(lambda source: source.drain())
+        self._drain_sources()
         await self._decide_waiting()
         if self._wake_at is not None and self._clock.now() >= self._wake_at:
             self._ask_sources(lambda source: source.sample())
@@ -179,7 +179,7 @@ class ControlLoop:
     async def _decide_waiting(self) -> None:
         for _ in range(_STEPS_PER_TURN):
             if self._rung:
-                self._ask_sources(lambda source: source.drain())
+                self._drain_sources()
             waiting = self._inbox.take()
             if waiting is None:
                 return
@@ -191,8 +191,11 @@ class ControlLoop:
         else:
             await self._step(waiting)
 
+    def _drain_sources(self) -> None:
+        self._rung = False  # before asking: a ring meanwhile asks again
+        self._ask_sources(lambda source: source.drain())
+
     def _ask_sources(self, ask: Callable[[SignalSource], list[Signal]]) -> None:
-        self._rung = False
         for source in self._sources:
             try:
                 self._inbox.put_facts(ask(source))
@@ -201,7 +204,14 @@ class ControlLoop:
                 logger.exception("%s failed to tell what it has seen", type(source).__name__)
 
     async def _run_errand(self, errand: Errand) -> None:
-        if not await self._step(errand.signal):
+        try:
+            decided = await self._step(errand.signal)
+        except (
+            BaseException
+        ):  # only asyncio's own Task.cancel comes through a shield; the sender must not wait for ever
+            errand.settle(ControlPlaneError("the control loop has ended"))
+            raise
+        if not decided:
             errand.settle(ControlPlaneError("the engine failed on this order; the log has the traceback"))
         elif self._recorder.failure:
             errand.settle(JournalError(f"the order is in force, but not on record: {self._recorder.failure}"))

@@ -1,5 +1,7 @@
 """Crash points: a journal, a data plane or the engine fails, and containment goes on."""
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -153,3 +155,19 @@ async def test_a_mistake_of_the_engine_costs_one_signal(caplog: pytest.LogCaptur
         assert loop.statistics().engine_errors == 2
     assert "step good" in world.log
     assert "ZeroDivisionError: in the engine" in caplog.text
+
+
+async def test_a_task_cancelled_by_asyncio_itself_leaves_nobody_waiting(anyio_backend_name: str) -> None:
+    """`Task.cancel` knows no shields: the loop ends at once, and the sender of the order in hand is told."""
+    if anyio_backend_name != "asyncio":
+        pytest.skip("trio has no such cancellation")
+    world = World()
+    world.engine.on["freeze"] = Outcome((record("r1"),))
+    running = asyncio.get_running_loop().create_task(world.loop.run())
+    world.journal.gate = anyio.Event()
+    sender = asyncio.get_running_loop().create_task(world.loop.execute(fact("freeze")))
+    await anyio.wait_all_tasks_blocked()
+    running.cancel()
+    with anyio.fail_after(10), pytest.raises(ControlPlaneError, match="has ended"):
+        await sender
+    assert (await asyncio.gather(running, return_exceptions=True)) != [None]
