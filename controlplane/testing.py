@@ -30,7 +30,7 @@ class VirtualClock:
     def __init__(self, *, now: int = SECOND, wall_ns: int = 1_700_000_000 * SECOND, boot: str = "boot") -> None:
         self._base, self._wall_base, self._boot = now, wall_ns - now, boot
         self._loop_began_s: float | None = None
-        self._loop_ns = 0
+        self._loop_ns = Nanos(0)
 
     def now(self) -> Nanos:
         """Virtual nanoseconds."""
@@ -66,7 +66,7 @@ class VirtualClock:
         elapsed_ns = to_nanos(time_s - self._loop_began_s)
         if elapsed_ns < self._loop_ns:  # another loop, whose time began anew
             self._base += self._loop_ns
-            self._loop_began_s, elapsed_ns = time_s, 0
+            self._loop_began_s, elapsed_ns = time_s, Nanos(0)
         self._loop_ns = elapsed_ns
 
 

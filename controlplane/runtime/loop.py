@@ -206,9 +206,7 @@ class ControlLoop:
     async def _run_errand(self, errand: Errand) -> None:
         try:
             decided = await self._step(errand.signal)
-        except (
-            BaseException
-        ):  # only asyncio's own Task.cancel comes through a shield; the sender must not wait for ever
+        except BaseException:  # asyncio's own Task.cancel knows no shield; the sender must not wait for ever
             errand.settle(ControlPlaneError("the control loop has ended"))
             raise
         if not decided:
