@@ -46,10 +46,11 @@ class Evidence:
         """A data plane obeyed an order about `target`."""
         self._not_taken.pop(target, None)
 
-    def not_taken(self, target: Target, at: Nanos) -> None:
-        """It did not: the next attempt waits twice as long."""
+    def not_taken(self, target: Target, at: Nanos, *, retryable: bool) -> None:
+        """It did not: the next attempt waits twice as long, and long at once where the data plane sees no sense in one."""
         times = self._not_taken.get(target, (0, at))[0] + 1
-        self._not_taken[target] = (times, Nanos(at + min(SECOND << (times - 1), RETRY_NS_MAX)))
+        wait = min(SECOND << min(times - 1, 8), RETRY_NS_MAX) if retryable else RETRY_NS_MAX
+        self._not_taken[target] = (times, Nanos(at + wait))
 
     def retry_at(self, target: Target) -> Nanos:
         """When an order about `target` may be tried again."""

@@ -83,7 +83,7 @@ def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command
         CommandAcknowledged(at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason)
     )
     if not signal.ok:
-        evidence.not_taken(target, draft.now)
+        evidence.not_taken(target, draft.now, retryable=signal.retryable)
         escalate(draft, incident, f"{target}: the order was not taken: {signal.reason}")
         return
     evidence.taken(target)

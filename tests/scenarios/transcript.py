@@ -191,6 +191,7 @@ class Run:
                 command=command.id,
                 ok=self.takes_commands,
                 reason="" if self.takes_commands else "unreachable",
+                retryable=True,
             )
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
 
