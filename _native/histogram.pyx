@@ -10,10 +10,6 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-cdef extern from "Python.h":
-    long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
-
-
 cdef extern from "hdr.h":
     struct hdr:
         int64_t counters
@@ -25,19 +21,7 @@ cdef extern from "hdr.h":
 include "arguments.pxi"
 include "words.pxi"
 
-cdef int64_t VALUE_MAX = (<int64_t>1 << 62)
-
-
-cdef int64_t wide(object value, str name) except? -1:
-    """`value` as 64 bits; beyond them the nearest bound, which is out of every histogram's range."""
-    cdef int overflow = 0
-    cdef int64_t number
-    if isinstance(value, bool) or not PyIndex_Check(value):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    number = PyLong_AsLongLongAndOverflow(PyNumber_Index(value), &overflow)
-    if overflow:
-        return VALUE_MAX * 2 - 1 if overflow > 0 else -1
-    return number
+cdef int64_t VALUE_MAX = (<int64_t>1 << 62) - 1
 
 
 @cython.final

@@ -1,6 +1,6 @@
 """One fused guard for the calls to one service: admission, endpoint choice, evidence, reflexes."""
 
-from typing import Final, final
+from typing import Final, Self, final
 
 # why a call was refused: Refusal.reason
 RATE: Final = 1  # the rate limit has no token
@@ -98,8 +98,8 @@ class Guard:
     Raises  ValueError when a number is negative or out of its range, naming the argument and its bounds.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         endpoints: int = 0,
         seed: int = 1,
@@ -125,7 +125,7 @@ class Guard:
         retry_percent: int = 20,
         retry_floor_per_s: int = 3,
         enforced: int = 1,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def buffer(self) -> memoryview:
         """The int64 words in which everything above lives, read-only. Layout: the head of guard.pyx."""

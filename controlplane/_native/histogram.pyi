@@ -1,6 +1,6 @@
 """HDR recorder over a flat int64 buffer; bucket for bucket the layout of HdrHistogram."""
 
-from typing import final
+from typing import Self, final
 
 @final
 class Histogram:
@@ -10,7 +10,7 @@ class Histogram:
     Source  HdrHistogram's bucket layout; equal to the `hdrhistogram` package bucket for bucket (property test).
     """
 
-    def __init__(self, lowest: int, highest: int, digits: int) -> None: ...
+    def __new__(cls, lowest: int, highest: int, digits: int) -> Self: ...
     def record(self, value: int, /) -> int:
         """Count one value; returns 0 and counts nothing where it is out of range (see `out_of_range`)."""
     def record_corrected(self, value: int, interval: int, /) -> int:

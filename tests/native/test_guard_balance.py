@@ -1,0 +1,73 @@
+"""Which endpoint gets the call."""
+
+from collections import Counter
+
+from controlplane._native.guard import Guard
+from tests.native.traffic import MILLISECOND, SECOND, admitted, permit_to
+
+
+def shares(guard: Guard, calls: int) -> Counter[int]:
+    """How often each endpoint was chosen for calls that end at once."""
+    chosen: Counter[int] = Counter()
+    for _ in range(calls):
+        permit = admitted(guard.try_acquire())
+        chosen[permit.endpoint] += 1
+        permit.cancel()
+    return chosen
+
+
+def answer_after(clock, guard: Guard, endpoint: int, ns: int) -> None:
+    """One call to `endpoint` that takes `ns`."""
+    permit = permit_to(guard, endpoint)
+    clock.advance(ns)
+    permit.success()
+
+
+def test_equals_share_equally(clock) -> None:
+    """Endpoints without history, and those whose latency differs by noise only, get the same."""
+    guard = Guard(endpoints=4)
+    assert all(abs(count - 1_000) < 150 for count in shares(guard, 4_000).values())
+    for endpoint in range(4):
+        answer_after(clock, guard, endpoint, (10 + 2 * endpoint) * MILLISECOND)
+    assert all(abs(count - 1_000) < 150 for count in shares(guard, 4_000).values())
+
+
+def test_calls_in_flight_count(clock) -> None:
+    """The endpoint with fewer calls in flight is preferred: eight calls at once spread two by two, or nearly so."""
+    guard = Guard(endpoints=4)
+    held = [admitted(guard.try_acquire()) for _ in range(40)]
+    assert max(Counter(permit.endpoint for permit in held).values()) <= 14
+
+
+def test_a_slow_endpoint_gets_little_but_not_nothing(clock) -> None:
+    """It is avoided at once, and still tried: what is never called is never judged."""
+    guard = Guard(endpoints=2)
+    answer_after(clock, guard, 0, 100 * MILLISECOND)
+    answer_after(clock, guard, 1, MILLISECOND)
+    assert 30 < shares(guard, 2_000)[0] < 160
+
+
+def test_an_old_peak_fades(clock) -> None:
+    """Without news a slow answer is forgotten within seconds."""
+    guard = Guard(endpoints=2)
+    answer_after(clock, guard, 0, 10 * MILLISECOND)
+    for _ in range(10):
+        clock.advance(SECOND)
+        answer_after(clock, guard, 1, 4 * MILLISECOND)
+    assert shares(guard, 2_000)[0] > 800
+
+
+def test_the_same_seed_chooses_the_same(clock) -> None:
+    """Two guards with one seed and the same calls agree, another seed differs."""
+    one, two, other = (
+        [admitted(guard.try_acquire()).endpoint for _ in range(64)]
+        for guard in (Guard(endpoints=5, seed=7), Guard(endpoints=5, seed=7), Guard(endpoints=5, seed=8))
+    )
+    assert one == two != other
+
+
+def test_observing_avoids_what_it_is_told_to_avoid(clock) -> None:
+    """A configured retry goes elsewhere in observe mode too."""
+    guard = Guard(endpoints=3, enforced=0)
+    assert {admitted(guard.try_again(1)).endpoint for _ in range(200)} == {0, 2}
+    assert admitted(Guard(endpoints=1, enforced=0).try_again(0)).endpoint == 0
