@@ -47,7 +47,7 @@ class TimelineLine(_View, frozen=True):
 
 
 class CommandView(_View, frozen=True):
-    """One order, and how long it lasts yet unless it is renewed."""
+    """One order, and how long it lasts yet unless it is renewed; 0 once it is over or something newer is in force."""
 
     id: str
     epoch: int
@@ -59,6 +59,7 @@ class CommandView(_View, frozen=True):
     enforcement: str
     charge: float
     evidence: str
+    in_force: bool
     lease_remaining_s: float
 
 
@@ -220,7 +221,7 @@ def in_force(plane: Plane) -> list[Command]:
 def commands(plane: Plane) -> CommandList:
     """Orders in force."""
     now = plane.clock.now()
-    return CommandList(commands=[_command(command, now) for command in in_force(plane)])
+    return CommandList(commands=[_command(plane, command, now) for command in in_force(plane)])
 
 
 def incidents(plane: Plane, which: str, limit: int) -> IncidentList:
@@ -280,7 +281,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
             ],
         ),
         evidence=list(one.evidence),
-        commands=[_command(command, wall.now) for command in one.commands],
+        commands=[_command(plane, command, wall.now) for command in one.commands],
         refused=list(one.refused),
         timeline=[
             TimelineLine(at=wall.iso(line.at), after_s=to_seconds(line.at - one.signal_at), what=line.what)
@@ -342,8 +343,10 @@ def _summary(one: Incident, wall: Wall) -> IncidentSummary:
     )
 
 
-def _command(command: Command, now: Nanos) -> CommandView:
+def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
     intent = command.intent
+    holder = plane.state.in_force.get(str(command.target))
+    lasts = holder is not None and holder.id == command.id and command.lease_until > now
     return CommandView(
         id=command.id,
         epoch=command.epoch,
@@ -355,5 +358,6 @@ def _command(command: Command, now: Nanos) -> CommandView:
         enforcement=command.enforcement,
         charge=command.charge,
         evidence=command.evidence,
-        lease_remaining_s=max(0.0, to_seconds(command.lease_until - now)),
+        in_force=lasts,
+        lease_remaining_s=to_seconds(command.lease_until - now) if lasts else 0.0,
     )

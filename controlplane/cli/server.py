@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controlplane.model.errors import ConfigError
 
@@ -79,7 +79,7 @@ async def serve_hypercorn(
     config.graceful_timeout = FINISH_S
     config.errorlog = None
     config.include_server_header = False
-    framework: Any = app  # hypercorn has its own types for the same protocol
+    framework: Any = _with_lifespan(app)  # hypercorn has its own types for the same protocol
 
     async def started(*, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
         await serve(framework, config, shutdown_trigger=stop.wait, mode="asgi", task_status=task_status)
@@ -87,6 +87,22 @@ async def serve_hypercorn(
     async with anyio.create_task_group() as tasks:
         await tasks.start(started)
         task_status.started()
+
+
+def _with_lifespan(app: ASGIApp) -> ASGIApp:
+    """`app`, with nothing to do at start and stop: hypercorn asks, and breaks over an app that does not answer."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    return answering
 
 
 def server_for(loop: str) -> Serve:
