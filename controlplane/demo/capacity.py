@@ -14,51 +14,39 @@ QUEUE_FULL = 503
 SERVED = 200
 
 
-class _Ticket:
-    __slots__ = ("done",)
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-
-
 class WorkQueue:
-    """`workers` serve one request each in `service_s`; at most `bound` wait.
+    """`workers` serve one request each in `service_s`, which may change at any time; at most `bound` requests wait.
 
     Raises  ValueError when workers or bound is under 1.
     """
 
-    def __init__(self, *, workers: int, service_s: float, bound: int) -> None:
+    def __init__(self, tasks: anyio.abc.TaskGroup, *, workers: int, service_s: float, bound: int) -> None:
         if workers < 1 or bound < 1:
             raise ValueError(f"workers {workers} and bound {bound} must be at least 1")
         self.workers, self.service_s, self.bound = workers, service_s, bound
         self.busy = 0
-        self._waiting: deque[_Ticket] = deque()
+        self._tasks = tasks
+        self._waiting: deque[anyio.Event] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def serve(self, tasks: anyio.abc.TaskGroup) -> int:
+    async def serve(self) -> int:
         """The status of one request's answer, when it is its turn; 503 at once where the queue is full."""
         if len(self._waiting) >= self.bound:
             return QUEUE_FULL
-        ticket = _Ticket()
-        self._waiting.append(ticket)
-        self._start(tasks)
-        await ticket.done.wait()
+        done = anyio.Event()
+        self._waiting.append(done)
+        if self.busy < self.workers:
+            self.busy += 1
+            self._tasks.start_soon(self._work)
+        await done.wait()
         return SERVED
 
-    def resize(self, workers: int, tasks: anyio.abc.TaskGroup) -> None:
-        """More or fewer workers from now on; a busy one finishes what it has."""
-        self.workers = workers
-        self._start(tasks)
-
-    def _start(self, tasks: anyio.abc.TaskGroup) -> None:
-        while self._waiting and self.busy < self.workers:
-            self.busy += 1
-            tasks.start_soon(self._work, self._waiting.popleft(), tasks)
-
-    async def _work(self, ticket: _Ticket, tasks: anyio.abc.TaskGroup) -> None:
-        await anyio.sleep(self.service_s)
+    async def _work(self) -> None:
+        """One worker, as long as there is work: nobody takes a request back once it waits."""
+        while self._waiting:
+            done = self._waiting.popleft()
+            await anyio.sleep(self.service_s)
+            done.set()
         self.busy -= 1
-        ticket.done.set()
-        self._start(tasks)

@@ -118,7 +118,7 @@ class Drill:
 
     async def _quiet(self, fault: Fault, mode: Mode, label: str, *, at_least_s: float) -> bool:
         """Wait until no incident is open and no queue holds work. False where that did not come in time."""
-        if mode == "observe" and (await self._standing()).queued > mesh.STOCK_WORKERS:
+        if mode == "observe" and (await self._standing()).queued > mesh.STOCK_QUEUE_MAX:  # of two queues
             # what an operator would have to do: nothing else ends a metastable failure
             self.progress.say(
                 f"{label}: still down {fault.window_s - fault.lasts_s:.0f} s after the trigger; load taken off"

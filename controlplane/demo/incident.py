@@ -26,6 +26,25 @@ class Step(msgspec.Struct, frozen=True):
     at_s: float
 
 
+class Effect(msgspec.Struct, frozen=True):
+    """One act of containment, from the result that decided.
+
+    In force: the guard had already acted by reflex, or has acknowledged the order. First request: the first one that was
+    in fact treated differently; None where none came that had to be (a limit that nobody reached, no traffic at all).
+    """
+
+    plane: str
+    target: str
+    signal_s: float  # counted from the onset
+    in_force_ns: int
+    first_request_ns: int | None
+
+    @property
+    def effective_ns(self) -> int:
+        """The earlier of the two: from then on no request is treated as before."""
+        return self.in_force_ns if self.first_request_ns is None else min(self.in_force_ns, self.first_request_ns)
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One run's incidents, over all planes."""
 
@@ -34,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     masked: bool
     signal_at: Nanos | None
-    effective_ns: tuple[int, ...]
+    effects: tuple[Effect, ...]
     opened: int
     closed: int
     closed_at: Nanos | None
@@ -65,7 +84,7 @@ def read(records: Records, *, onset: Nanos) -> Answer:
         versions=tuple(sorted({record.version for record in added if record.version})),
         masked=any(record.masked for _, record in _of(records, on.MaskChanged)),
         signal_at=min((record.signal_at for _, record in opened), default=None),
-        effective_ns=tuple(record.at - record.signal_at for _, record in _of(records, on.BecameEffective)),
+        effects=_effects(records, onset),
         opened=len(opened),
         closed=len(ends),
         closed_at=max(ends, default=None),
@@ -74,6 +93,28 @@ def read(records: Records, *, onset: Nanos) -> Answer:
             Step(plane, str(record.target), record.stage, record.percent, (record.at - onset) / 1e9)
             for plane, record in _of(records, on.StageChanged)
         ),
+    )
+
+
+def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
+    """One effect per plane, target and deciding signal: that of the order with which a hold began. What recovery orders
+    later carries the same signal and is no response to it; reflexes inside what is held already add nothing."""
+    issued = {(plane, record.command.id): record.command for plane, record in _of(records, on.CommandIssued)}
+    holds: dict[tuple[str, str], tuple[str, str, Nanos]] = {}
+    for plane, record in _of(records, on.StageChanged):
+        command = issued.get((plane, record.command)) if record.command is not None else None
+        if record.stage is Stage.HOLD and command is not None:
+            holds[plane, command.id] = (plane, str(command.target), command.signal_at)
+    in_force: dict[tuple[str, str, Nanos], int] = {}
+    for plane, record in _of(records, on.CommandAcknowledged):
+        key = holds.get((plane, record.command))
+        if record.ok and key is not None:
+            in_force.setdefault(key, record.at - key[2])
+    treated: dict[tuple[str, str, Nanos], int] = {}
+    for plane, record in _of(records, on.BecameEffective):
+        treated.setdefault((plane, str(record.target), record.signal_at), record.at - record.signal_at)
+    return tuple(
+        Effect(key[0], key[1], (key[2] - onset) / 1e9, after_ns, treated.get(key)) for key, after_ns in in_force.items()
     )
 
 

@@ -45,12 +45,12 @@ PARTS: tuple[Part, ...] = (
     Part(name="risk", replicas=2, work_s=0.005, policy="third_party", external=True, fallback=True),
 )
 
-# stock: two replicas of 4 workers at 40 ms carry 200 requests/s. 48 % of 200 user requests/s need it: utilisation 0.48;
-# three attempts each are 288/s, more than it can do. A full queue of 40 waits 0.4 s, longer than its callers wait.
-STOCK_WORKERS = 4
-STOCK_WORKERS_BROKEN = 1
-STOCK_SERVICE_S = 0.040
-STOCK_QUEUE_MAX = 40
+# stock: two replicas, each of one worker at 10 ms, carry 200 requests/s. 48 % of 200 user requests/s need it: utilisation
+# 0.48; three attempts each are 288/s, more than it can do. A full queue of 32 waits 0.32 s, longer than its callers wait.
+STOCK_WORKERS = 1
+STOCK_SERVICE_S = 0.010
+STOCK_SERVICE_BROKEN_S = 0.035
+STOCK_QUEUE_MAX = 32
 
 # Shorter penalties and stages than the library's defaults, so that a whole recovery fits a demo. The evidence that it
 # takes to act is the default's.
@@ -63,7 +63,7 @@ RESPONSE = ResponsePolicy(
     verify_s=1.0,
     overload_concurrency=1,
 )
-_BASE = GuardPolicy(window_s=5.0, eject_s=1.0, eject_max_s=2.0, open_s=1.0, open_max_s=2.0, deadline_s=2.0)
+_BASE = GuardPolicy(window_s=2.0, eject_s=1.0, eject_max_s=2.0, open_s=1.0, open_max_s=2.0, deadline_s=2.0)
 
 
 def _guard(**changes: float) -> GuardPolicy:
@@ -73,11 +73,11 @@ def _guard(**changes: float) -> GuardPolicy:
 # `patient` guards what retries on its own: a caller's stall mark under its callee's attempts would blame the callee for
 # the waiting that the callee does.
 POLICIES: dict[str, GuardPolicy] = {
-    "front": _guard(attempt_timeout_s=1.5, stall_min_s=0.08),
-    "patient": _guard(attempt_timeout_s=1.5, stall_min_s=0.6, slow_s=0.3),
+    "front": _guard(attempt_timeout_s=1.5, stall_min_s=0.08, ejected_percent_max=50),
+    "patient": _guard(attempt_timeout_s=1.5, stall_min_s=0.9, slow_s=0.3, ejected_percent_max=50),
     "inner": _guard(attempt_timeout_s=0.5, stall_min_s=0.08),
     "shared": _guard(attempts=3, attempt_timeout_s=0.25, stall_min_s=0.2),
-    "third_party": _guard(attempts=2, attempt_timeout_s=0.08, stall_min_s=0.06),
+    "third_party": _guard(attempts=2, breaker_consecutive=5, attempt_timeout_s=0.08, stall_min_s=0.06),
 }
 
 Tier = Literal["leaf", "mid"]

@@ -116,6 +116,7 @@ def _fault(trial: Trial) -> dict[str, Any]:
         "observe": _run(trial.observe),
         "enforce": _run(trial.enforce),
         "signal_to_effective_s": effective,
+        "signal_to_first_request_s": trial.first_request,
         "onset_to_signal_s": trial.onset_to_signal_s,
         "response_over_escalation": trial.ratio,
         "onset_to_effective_over_escalation": trial.ratio_from_onset,
@@ -127,6 +128,7 @@ def _fault(trial: Trial) -> dict[str, Any]:
         "commands": answer.commands,
         "closed_after_s": None if answer.closed_at is None else (answer.closed_at - trial.enforce.onset) / 1e9,
         "recovery": answer.steps,
+        "effects": answer.effects,
     }
 
 

@@ -55,7 +55,13 @@ class Trial(msgspec.Struct, frozen=True):
     @property
     def effective(self) -> Percentiles:
         """Signal to effective, merged over all planes that contained something."""
-        return percentiles(self.enforce.answer.effective_ns)
+        return percentiles(effect.effective_ns for effect in self.enforce.answer.effects)
+
+    @property
+    def first_request(self) -> Percentiles:
+        """Signal to the first request treated differently: with the wait for one that had to be."""
+        times = (effect.first_request_ns for effect in self.enforce.answer.effects)
+        return percentiles(time for time in times if time is not None)
 
     @property
     def onset_to_signal_s(self) -> float | None:
@@ -107,7 +113,10 @@ class Trial(msgspec.Struct, frozen=True):
         answer = self.enforce.answer
         if not answer.opened:
             return ["no incident"]
-        out = [f"named {wrong} instead of {self.fault.origin}" for wrong in answer.misnamed(self.fault)]
+        out = []
+        if answer.signal_at is not None and answer.signal_at < self.enforce.onset:
+            out.append("an incident was open before the fault began")
+        out += [f"named {wrong} instead of {self.fault.origin}" for wrong in answer.misnamed(self.fault)]
         if answer.closed < answer.opened or not self.enforce.quiet:
             out.append(f"{answer.opened - answer.closed} of {answer.opened} incidents did not close by themselves")
         if self.fault.masked and not answer.masked:

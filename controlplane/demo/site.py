@@ -36,7 +36,7 @@ class Site:
 
     def __init__(self, name: str, *, plane: Plane | None, clock: Clock, tasks: anyio.abc.TaskGroup) -> None:
         self.name, self.clock = name, clock
-        self._plane, self._tasks = plane, tasks
+        self._plane = plane
         gateway = name == mesh.GATEWAY
         self._part = None if gateway else mesh.part_of(name)
         self._fronts = frozenset(mesh.fronts()) if gateway else frozenset()
@@ -44,7 +44,7 @@ class Site:
         self._queue: WorkQueue | None = None
         if self._part is not None and self._part.name == "stock":
             self._queue = WorkQueue(
-                workers=mesh.STOCK_WORKERS, service_s=mesh.STOCK_SERVICE_S, bound=mesh.STOCK_QUEUE_MAX
+                tasks, workers=mesh.STOCK_WORKERS, service_s=mesh.STOCK_SERVICE_S, bound=mesh.STOCK_QUEUE_MAX
             )
         self._transport = plane.transport(WireTransport()) if plane is not None else None
         self._app: App = plane.middleware(self._answer) if plane is not None else self._answer
@@ -58,7 +58,7 @@ class Site:
         """From now on the replica is broken in this way."""
         if kind == "capacity":
             assert self._queue is not None
-            self._queue.resize(mesh.STOCK_WORKERS_BROKEN, self._tasks)
+            self._queue.service_s = mesh.STOCK_SERVICE_BROKEN_S
         else:
             self._switch.break_(kind)
 
@@ -66,7 +66,7 @@ class Site:
         """The replica is whole again; what waits in its queue still waits."""
         self._switch.heal()
         if self._queue is not None:
-            self._queue.resize(mesh.STOCK_WORKERS, self._tasks)
+            self._queue.service_s = mesh.STOCK_SERVICE_S
 
     @property
     def queued(self) -> int:
@@ -117,7 +117,7 @@ class Site:
     async def _work(self, part: mesh.Part) -> int:
         await self._switch.delay()
         if self._queue is not None:
-            return await self._queue.serve(self._tasks)
+            return await self._queue.serve()
         await anyio.sleep(part.work_s)
         if self._switch.fails():
             return FAILED
