@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -18,11 +18,13 @@ from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.state import State
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
 from controlplane.ports import Clock, Journal, Notifier
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
+from controlplane.runtime.probe import Prober
 
 if TYPE_CHECKING:
     import httpx
@@ -40,6 +42,7 @@ class Plane:
 
     `async with plane` starts the loop; before and after it guards, transport and middleware work by reflex alone.
     A plane belongs to one event loop and is entered once. A `journal` that is passed in is closed with the plane.
+    `probes` asks every endpoint of a service with a `probe_path`, for processes with little traffic of their own.
     Raises  ConfigError when `config` contradicts itself.
     """
 
@@ -51,26 +54,30 @@ class Plane:
         clock: Clock | None = None,
         notifiers: Sequence[Notifier] = (),
         seed: int | None = None,
+        probes: bool = False,
     ) -> None:
         self.config = config
         self.topology: Topology = config.topology()
         self.clock: Clock = clock or SystemClock()
         self.trouble = ""
+        seed = seed if seed is not None else int.from_bytes(os.urandom(4))
         self._engine = Engine(self.topology, config.response_policy())
         self._guards = GuardSet(
             self.topology,
             config.policies,
             ring=self._ring,
-            seed=seed if seed is not None else int.from_bytes(os.urandom(4)),
+            seed=seed,
             enforced=_enforced(self.state),
         )
-        self._journal = journal or _journal_of(config)
+        policy = config.response_policy()
+        self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
+        self._journal = journal if journal is not None else _journal_of(config)
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             data_planes=[self._guards],
-            sources=[self._guards],
+            sources=[self._guards, *([self._probing.prober] if self._probing else [])],
             notifiers=notifiers,
         )
         self._entered = False
@@ -95,6 +102,8 @@ class Plane:
         try:
             await tasks.start(self._run_loop)
             await tasks.start(self._guards.watch)
+            if self._probing is not None:
+                tasks.start_soon(self._probing.run)
         except BaseException:
             await self._leave()
             raise
@@ -235,6 +244,35 @@ class _Started(TaskStatus[None]):
         """Pass it on."""
         self._plane._on_started()
         self._task_status.started(value)
+
+
+class Probing:
+    """Active probes over HTTP connections of their own, so that they say nothing about the connections of real calls."""
+
+    def __init__(
+        self, topology: Topology, policy: ResponsePolicy, *, ring: Callable[[], None], clock: Clock, seed: int
+    ) -> None:
+        self._client: httpx.AsyncClient | None = None
+        self._timeout_s = policy.probe_timeout_s
+        self.prober = Prober(topology, policy, get=self._get, ring=ring, clock=clock, seed=seed)
+
+    async def run(self) -> None:
+        """Probe until cancelled. A mistake of ours ends the probes and nothing else."""
+        import httpx
+
+        headers = {"user-agent": "controlplane-probe"}
+        try:
+            async with httpx.AsyncClient(timeout=self._timeout_s, headers=headers, trust_env=False) as self._client:
+                await self.prober.run()
+        except Exception:
+            logger.exception("active probes broke; the evidence of real calls goes on")
+
+    async def _get(self, url: str) -> int:
+        assert self._client is not None
+        async with self._client.stream("GET", url) as response:
+            return (
+                response.status_code
+            )  # the body is not wanted: closing costs a connection, an endless one would cost more
 
 
 def _enforced(state: State) -> int:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from controlplane.admin import intake, view
+from controlplane.admin import intake, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
@@ -97,10 +97,10 @@ class _Endpoints:
 
     healthz = readyz
 
-    async def status(self, _: Request) -> view.Status:
+    async def status(self, _: Request) -> shape.Status:
         return view.status(self._plane)
 
-    async def incidents(self, request: Request) -> view.IncidentList:
+    async def incidents(self, request: Request) -> shape.IncidentList:
         which = request.query_params.get("state", "all")
         if which not in ("open", "closed", "all"):
             raise Problem(400, f"state: {which[:40]!r} is not one of 'open', 'closed', 'all'")
@@ -109,32 +109,32 @@ class _Endpoints:
             raise Problem(400, f"limit: {limit[:40]!r} is not a whole number from 1 up to 1000")
         return view.incidents(self._plane, which, int(limit))
 
-    async def incident(self, request: Request) -> view.IncidentView:
+    async def incident(self, request: Request) -> shape.IncidentView:
         wanted = request.path_params["id"]
         for name, one in self._plane.state.incidents.items():
             if name == wanted:
                 return view.incident_view(self._plane, one)
         raise Problem(404, f"no incident {wanted[:80]!r} is known")
 
-    async def topology(self, _: Request) -> view.TopologyView:
+    async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)
 
-    async def commands(self, _: Request) -> view.CommandList:
+    async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)
 
-    async def freeze(self, request: Request) -> view.Status:
+    async def freeze(self, request: Request) -> shape.Status:
         body = await read_json(request, Freeze)
         return await self._ordered("freeze", by=body.by, reason=body.reason)
 
-    async def resume(self, request: Request) -> view.Status:
+    async def resume(self, request: Request) -> shape.Status:
         body = await read_json(request, Resume)
         return await self._ordered("resume", by=body.by, reason=body.reason)
 
-    async def mode(self, request: Request) -> view.Status:
+    async def mode(self, request: Request) -> shape.Status:
         body = await read_json(request, ModeChange)
         return await self._ordered(body.mode, by=body.by, reason=body.reason)
 
-    async def _ordered(self, order: Any, *, by: str, reason: str) -> view.Status:
+    async def _ordered(self, order: Any, *, by: str, reason: str) -> shape.Status:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
         try:

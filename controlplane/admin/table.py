@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from controlplane.admin import view
+from controlplane.admin import shape
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
 
@@ -59,20 +59,20 @@ TABLE: tuple[Operation, ...] = (
     _get("/livez", "livez", "The process answers.", media=_TEXT, token=False),
     _get("/readyz", "readyz", "The control loop runs.", media=_TEXT, token=False, refusals=(503,)),
     _get("/healthz", "healthz", "The same as /readyz.", media=_TEXT, token=False, refusals=(503,)),
-    _get("/v1/status", "status", "State of the whole.", view.Status),
+    _get("/v1/status", "status", "State of the whole.", shape.Status),
     _get(
-        "/v1/incidents", "incidents", "Incidents, newest first.", view.IncidentList,
+        "/v1/incidents", "incidents", "Incidents, newest first.", shape.IncidentList,
         parameters=(_WHICH, _LIMIT), refusals=(400,),
     ),
     _get(
         "/v1/incidents/{id}", "incident", "One incident: evidence, commands, refusals, timeline, explanation.",
-        view.IncidentView, parameters=(_ID,), refusals=(404,),
+        shape.IncidentView, parameters=(_ID,), refusals=(404,),
     ),
-    _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", view.TopologyView),
-    _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", view.CommandList),
-    _post("/v1/freeze", "freeze", "Stop automation. Answers once it is on record.", Freeze, view.Status),
-    _post("/v1/resume", "resume", "Let automation act again.", Resume, view.Status),
-    _post("/v1/mode", "mode", "Observe only, or enforce.", ModeChange, view.Status),
+    _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
+    _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
+    _post("/v1/freeze", "freeze", "Stop automation. Answers once it is on record.", Freeze, shape.Status),
+    _post("/v1/resume", "resume", "Let automation act again.", Resume, shape.Status),
+    _post("/v1/mode", "mode", "Observe only, or enforce.", ModeChange, shape.Status),
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _get(
         "/v1/events", "events", "Records as they are made, as server-sent events.",

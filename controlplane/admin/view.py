@@ -1,12 +1,23 @@
-"""What the admin API says, as values: the engine's state in seconds, ISO times and words.
-
-The same structs give the JSON, the schemas of the OpenAPI document and the tables of the command line.
-"""
+"""The engine's state as the admin API tells it: in seconds, ISO times and words."""
 
 from datetime import UTC, datetime
 
-import msgspec
-
+from controlplane.admin.shape import (
+    ClockPoints,
+    CommandList,
+    CommandView,
+    ContainmentView,
+    EndpointView,
+    IncidentList,
+    IncidentSummary,
+    IncidentView,
+    Internal,
+    ServiceView,
+    Status,
+    TimelineLine,
+    TopologyView,
+    UserVisible,
+)
 from controlplane.assembly import Plane
 from controlplane.decide.explain import explain
 from controlplane.model.command import Command
@@ -14,164 +25,6 @@ from controlplane.model.incident import Incident, Phase
 from controlplane.model.unit import Nanos, to_seconds
 
 ENDPOINT_STATES = ("healthy", "ejected", "probation")  # index: `_native.guard` endpoint state
-
-
-class _View(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
-class Status(_View, frozen=True):
-    """Who this plane is, what it may do, and how it is."""
-
-    name: str
-    version: str
-    ready: bool
-    mode: str
-    frozen: bool
-    frozen_reason: str
-    epoch: int
-    incidents_open: int
-    incidents_total: int
-    commands_in_force: int
-    commands_total: int
-    journal: str
-    journal_gap_records: int
-    services: int
-    endpoints: int
-
-
-class TimelineLine(_View, frozen=True):
-    at: str
-    after_s: float
-    what: str
-
-
-class CommandView(_View, frozen=True):
-    """One order, and how long it lasts yet unless it is renewed; 0 once it is over or something newer is in force."""
-
-    id: str
-    epoch: int
-    incident: str
-    target: str
-    intent: str
-    detail: dict[str, int]
-    undo: str
-    enforcement: str
-    charge: float
-    evidence: str
-    in_force: bool
-    lease_remaining_s: float
-
-
-class ContainmentView(_View, frozen=True):
-    target: str
-    stage: str
-    percent: int
-    since: str
-    penalty_s: float
-    relapses: int
-
-
-class ClockPoints(_View, frozen=True):
-    """Seconds after the signal that decided; null: not reached. These are the points of the response-time histogram."""
-
-    opened_s: float
-    effective_s: float | None
-    contained_s: float | None
-    verified_s: float | None
-    closed_s: float | None
-
-
-class UserVisible(_View, frozen=True):
-    """What users of this process saw while the incident was open."""
-
-    requests: int
-    failed: int
-    slow: int
-
-
-class Internal(_View, frozen=True):
-    """What users did not see."""
-
-    fallbacks: int
-    touched: list[str]
-    containments: list[ContainmentView]
-
-
-class IncidentSummary(_View, frozen=True):
-    id: str
-    origin: str
-    cause: str
-    phase: str
-    opened: str
-    closed: str | None
-    duration_s: float
-    shadow: bool
-    masked: bool
-    escalated: bool
-    user_visible: UserVisible
-
-
-class IncidentView(_View, frozen=True):
-    """One failure with one cause: what was seen, done and refused, and why."""
-
-    id: str
-    origin: str
-    cause: str
-    phase: str
-    opened: str
-    closed: str | None
-    duration_s: float
-    shadow: bool
-    masked: bool
-    masked_reason: str
-    escalated: bool
-    bad_version: str
-    clock: ClockPoints
-    user_visible: UserVisible
-    internal: Internal
-    evidence: list[str]
-    commands: list[CommandView]
-    refused: list[str]
-    timeline: list[TimelineLine]
-    explanation: list[str]
-
-
-class IncidentList(_View, frozen=True):
-    incidents: list[IncidentSummary]
-
-
-class CommandList(_View, frozen=True):
-    commands: list[CommandView]
-
-
-class EndpointView(_View, frozen=True):
-    name: str
-    url: str
-    zone: str
-    version: str
-    state: str | None
-    weight_percent: int | None
-    in_flight: int | None
-    calls: int | None
-    failures: int | None
-
-
-class ServiceView(_View, frozen=True):
-    """`open` and the endpoints' counts are null for a service that this process does not call."""
-
-    name: str
-    calls: list[str]
-    external: bool
-    fallback: bool
-    policy: str
-    open: bool | None
-    endpoints: list[EndpointView]
-
-
-class TopologyView(_View, frozen=True):
-    entry: str
-    services: list[ServiceView]
 
 
 class Wall:

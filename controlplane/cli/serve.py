@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskStatus
 
 from controlplane import __version__
 from controlplane.adapters.notify.log import LogNotifier
@@ -52,9 +52,12 @@ class _Process:
         failure: ControlPlaneError | None = None
         with anyio.CancelScope() as everything:
             try:
-                async with Plane(config, notifiers=[LogNotifier()]) as plane, anyio.create_task_group() as tasks:
+                async with (
+                    Plane(config, notifiers=[LogNotifier()], probes=True) as plane,
+                    anyio.create_task_group() as tasks,
+                ):
                     tasks.start_soon(self._watch_signals, everything)
-                    await self._serve(plane, tasks)
+                    await self._serve(plane)
                     tasks.cancel_scope.cancel()
             except ControlPlaneError as error:  # carried out of the loop by hand: a traceback would bury the message
                 failure = error
@@ -62,7 +65,7 @@ class _Process:
             raise failure
         return 1 if self._forced else 0
 
-    async def _serve(self, plane: Plane, tasks: TaskGroup) -> None:
+    async def _serve(self, plane: Plane) -> None:
         """Accept only now, when what the journal held is in force again: no request may meet a plane that forgot."""
         config = self._config
         admin_app = create_app(plane, token=self._token, hosts=_hosts(config))
@@ -87,10 +90,10 @@ class _Process:
                 self._stop_admin.set()
         _say("stopped")
 
-    async def _serve_admin(self, app: object, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _serve_admin(self, app: object, *, task_status: TaskStatus[None]) -> None:
         await self._server(app, self._admin, self._stop_admin, task_status=task_status)  # type: ignore[arg-type]
 
-    async def _serve_gateway(self, plane: Plane, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _serve_gateway(self, plane: Plane, *, task_status: TaskStatus[None]) -> None:
         """The gateway stops first: while its last requests end, people can still watch and freeze."""
         assert self._gateway is not None
         async with plane.gateway() as app:

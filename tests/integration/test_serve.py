@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.process import DEADLINE_S, World
+from tests.integration.process import DEADLINE_S, World, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -154,3 +154,15 @@ def test_no_process_is_left_behind(world: World) -> None:
     assert served.wait_exit() == 0
     with pytest.raises(ProcessLookupError):
         os.kill(served.pid, 0)
+
+
+def test_an_endpoint_without_traffic_is_found_by_its_probes(world: World) -> None:
+    """With a `probe_path` and no request from anybody, a dead backend becomes an incident."""
+    text = world.write("probe_interval_s = 0.05").read_text()
+    world.config.write_text(text.replace('name = "orders"', 'name = "orders"\nprobe_path = "/health"'))
+    served = world.serve()
+    wait_for("probes", lambda: world.bad.requests > 5)
+    assert served.get("/v1/incidents") == {"incidents": []}
+    world.bad.failing = True
+    incident = wait_for("an incident", lambda: served.get("/v1/incidents")["incidents"])[0]
+    assert (incident["origin"], incident["cause"]) == ("orders/bad", "unreachable")
