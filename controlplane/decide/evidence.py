@@ -47,7 +47,7 @@ class Evidence:
         self._not_taken.pop(target, None)
 
     def not_taken(self, target: Target, at: Nanos, *, retryable: bool) -> None:
-        """It did not: the next attempt waits twice as long, and long at once where the data plane sees no sense in one."""
+        """It did not: each further attempt waits twice as long, or long at once where one makes no sense."""
         times = self._not_taken.get(target, (0, at))[0] + 1
         wait = min(SECOND << min(times - 1, 8), RETRY_NS_MAX) if retryable else RETRY_NS_MAX
         self._not_taken[target] = (times, Nanos(at + wait))
