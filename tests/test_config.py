@@ -1,17 +1,28 @@
 """Configuration: what is right is taken whole, and what is wrong is refused with key, value and what would be right."""
 
+import json
 import os
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.config import load_config, parse_config
 from controlplane.config.token import ensure_token, read_token
-from controlplane.model.config import Config, is_loopback, split_listen
+from controlplane.model.config import (
+    AdminSection,
+    Config,
+    GatewaySection,
+    JournalSection,
+    PlaneSection,
+    is_loopback,
+    split_listen,
+)
 from controlplane.model.errors import ConfigError
-from controlplane.model.policy import GuardPolicy
+from controlplane.model.policy import GuardPolicy, ResponsePolicy
 
 GOOD = """
 [plane]
@@ -277,3 +288,32 @@ def test_a_token_in_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
     """Neither a traceback nor a silent default."""
     with pytest.raises(ConfigError, match="cannot be written"):
         ensure_token(str(tmp_path / "no" / "token"))
+
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "configuration.md"
+
+
+def test_the_example_of_the_reference_is_good() -> None:
+    """What the page shows can be used as it is."""
+    example = REFERENCE.read_text().partition("```toml\n")[2].partition("```")[0]
+    assert parse_config(example).topology().edges()
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("[plane]", PlaneSection),
+        ("[journal]", JournalSection),
+        ("[admin]", AdminSection),
+        ("[gateway]", GatewaySection),
+        ("[response]", ResponsePolicy),
+        ("[policies.NAME]", GuardPolicy),
+    ],
+)
+def test_the_reference_lists_every_key_with_its_default(heading: str, kind: type[msgspec.Struct]) -> None:
+    """A key that is added, renamed or given another default is so in the documentation, too."""
+    section = REFERENCE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, re.MULTILINE))
+    defaults = json.loads(msgspec.json.encode(kind()))
+    defaults.pop("mode") if kind is ResponsePolicy else None
+    assert {key: json.loads(value) for key, value in rows.items()} == defaults

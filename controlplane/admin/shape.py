@@ -1,4 +1,4 @@
-"""The shapes of the admin API's answers. JSON, the OpenAPI schemas and the tables of the command line come from these."""
+"""The shapes of the admin API's answers: its JSON, its OpenAPI schemas, the tables of the command line."""
 
 import msgspec
 
