@@ -85,9 +85,11 @@ class Plane:
         self._tasks: TaskGroup | None = None
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Plane":
+    def load(
+        cls, path: str | os.PathLike[str], *, notifiers: Sequence[Notifier] = (), seed: int | None = None
+    ) -> "Plane":
         """The plane of a configuration file. Raises ConfigError."""
-        return cls(load_config(path))
+        return cls(load_config(path), notifiers=notifiers, seed=seed)
 
     # life
 
@@ -187,8 +189,13 @@ class Plane:
             yield self.middleware(reverse_proxy(section.routes, client), options)
 
     def guard(self, service: str) -> Guard:
-        """The native guard of the calls to `service`. Raises KeyError when it is not one of the topology's."""
-        return self._guards.guard(service)
+        """The native guard of the calls to `service`. Raises KeyError, naming those there are."""
+        guard = self.guard_or_none(service)
+        if guard is None:
+            raise KeyError(
+                f"no calls to {service!r} are guarded; guarded: {', '.join(self._guards.services) or 'none'}"
+            )
+        return guard
 
     def guard_or_none(self, service: str) -> Guard | None:
         """The native guard of the calls to `service`; None for this process itself and for what nobody declared."""
@@ -209,10 +216,15 @@ class Plane:
     async def order(
         self, order: Literal["freeze", "resume", "enforce", "observe"], *, by: str, reason: str = ""
     ) -> None:
-        """Give a person's order; on return it is on record and in force. Raises RuntimeError outside `async with`."""
+        """Give a person's order; on return it is on record and in force.
+
+        Raises  JournalError when it is in force but not on record; RuntimeError outside `async with`.
+        """
         self._check_running()
-        await self._loop.execute(Ordered(at=self.clock.now(), order=order, by=by, reason=reason))
-        self._guards.enforce(_enforced(self.state))
+        try:
+            await self._loop.execute(Ordered(at=self.clock.now(), order=order, by=by, reason=reason))
+        finally:  # also where the journal did not take it: the engine goes by it from now on
+            self._guards.enforce(_enforced(self.state))
 
     def follow(self, after: int = 0) -> Follower:
         """Numbered records after the one numbered `after`, first those on record, then each as it is made.
@@ -247,7 +259,7 @@ class _Started(TaskStatus[None]):
 
 
 class Probing:
-    """Active probes over HTTP connections of their own, so that they say nothing about the connections of real calls."""
+    """Active probes, over HTTP connections of their own: they neither use up nor test those of real calls."""
 
     def __init__(
         self, topology: Topology, policy: ResponsePolicy, *, ring: Callable[[], None], clock: Clock, seed: int

@@ -150,7 +150,9 @@ class _Endpoints:
         return self._feed.stream(request.headers.get("last-event-id"))
 
     async def metrics(self, _: Request) -> Response:
-        return Response(render(self._plane, followers=self._feed.followers), headers={"content-type": CONTENT_TYPE})
+        return Response(
+            await render(self._plane, followers=self._feed.followers), headers={"content-type": CONTENT_TYPE}
+        )
 
     async def openapi(self, request: Request) -> dict[str, Any]:
         from controlplane import __version__

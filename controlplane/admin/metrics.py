@@ -3,7 +3,9 @@
 Counters end in _total, times are in seconds, and quantiles are summaries, because promtool refuses them as gauges.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import anyio.lowlevel
 
 from controlplane.admin import view
 from controlplane.assembly import Plane
@@ -41,22 +43,22 @@ _EDGE_COUNTERS = (
 )
 
 
-def render(plane: Plane, *, followers: int = 0) -> bytes:
-    """The exposition of `plane`, as of now."""
-    lines: list[str] = []
-    _plane(lines, plane, followers)
-    _loop(lines, plane)
-    _edges(lines, plane)
-    _endpoints(lines, plane)
-    return ("\n".join(lines) + "\n").encode()
+async def render(plane: Plane, *, followers: int = 0) -> bytes:
+    """The exposition of `plane`. Between families the loop runs on: a large topology must not delay a reflex."""
+    parts = []
+    for part in (_plane(plane, followers), _loop(plane), _edges(plane), _endpoints(plane)):
+        for family in part:
+            parts.append(family)
+            await anyio.lowlevel.checkpoint()
+    return "".join(parts).encode()
 
 
-def _plane(lines: list[str], plane: Plane, followers: int) -> None:
+def _plane(plane: Plane, followers: int) -> Iterator[str]:
     from controlplane import __version__
 
     state = plane.state
     labels = _labels(version=__version__, name=plane.topology.entry)
-    _family(lines, "info", "gauge", "Version and name; always 1.", [("", labels, 1)])
+    yield _family("info", "gauge", "Version and name; always 1.", [("", labels, 1)])
     numbers: tuple[tuple[str, str, str, float], ...] = (
         ("ready", "gauge", "1 while the control loop runs.", plane.ready),
         ("enforcing", "gauge", "1: acts; 0: observes only.", state.mode == "enforce"),
@@ -70,24 +72,24 @@ def _plane(lines: list[str], plane: Plane, followers: int) -> None:
         ("event_followers", "gauge", "Clients of /v1/events.", followers),
     )
     for name, kind, text, value in numbers:
-        _family(lines, name, kind, text, [("", "", value)])
+        yield _family(name, kind, text, [("", "", value)])
 
 
-def _loop(lines: list[str], plane: Plane) -> None:
+def _loop(plane: Plane) -> Iterator[str]:
     seen = plane.statistics()
     for name, text in _LOOP_COUNTERS:
-        _family(lines, f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
-    _family(lines, "loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
-    _family(lines, "journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
+        yield _family(f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
+    yield _family("loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
+    yield _family("journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
     lag_s = to_seconds(seen.journal_lag_ns)
-    _family(lines, "journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
+    yield _family("journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
     samples = [
         sample
         for stage in ("decided", "journaled", "applied")
         for sample in _latency(_labels(stage=stage), getattr(seen, stage))
     ]
     text = "From the deciding signal to the decision, to the journal, and to the last data plane."
-    _family(lines, "response_seconds", "summary", text, samples)
+    yield _family("response_seconds", "summary", text, samples)
 
 
 def _latency(labels: str, latency: Latency) -> Iterable[Sample]:
@@ -98,17 +100,17 @@ def _latency(labels: str, latency: Latency) -> Iterable[Sample]:
     yield "_count", labels, latency.count
 
 
-def _edges(lines: list[str], plane: Plane) -> None:
+def _edges(plane: Plane) -> Iterator[str]:
     guards = [
         (service.name, guard) for service in plane.topology.services if (guard := plane.guard_or_none(service.name))
     ]
     described = [(_labels(service=name), guard, guard.describe()) for name, guard in guards]
     for key, name, text in _EDGE_COUNTERS:
-        _family(lines, name, "counter", text, [("", labels, seen[key]) for labels, _, seen in described])
+        yield _family(name, "counter", text, [("", labels, seen[key]) for labels, _, seen in described])
     in_flight = [("", labels, seen["in_flight"]) for labels, _, seen in described]
-    _family(lines, "calls_in_flight", "gauge", "Calls that wait for their answer.", in_flight)
+    yield _family("calls_in_flight", "gauge", "Calls that wait for their answer.", in_flight)
     is_open = [("", labels, float(guard.is_open())) for labels, guard, _ in described]
-    _family(lines, "edge_open", "gauge", "1 while calls to the service are refused.", is_open)
+    yield _family("edge_open", "gauge", "1 while calls to the service are refused.", is_open)
     latencies: list[Sample] = []
     for labels, guard, seen in described:
         succeeded = seen["calls"] - seen["failures"]
@@ -117,10 +119,10 @@ def _edges(lines: list[str], plane: Plane) -> None:
                 quantile = f'{labels[:-1]},quantile="{permille / 1000:g}"}}'
                 latencies.append(("", quantile, to_seconds(guard.latency_quantile_ns(permille))))
         latencies.append(("_count", labels, succeeded))
-    _family(lines, "call_latency_seconds", "summary", "Latency of successful calls.", latencies)
+    yield _family("call_latency_seconds", "summary", "Latency of successful calls.", latencies)
 
 
-def _endpoints(lines: list[str], plane: Plane) -> None:
+def _endpoints(plane: Plane) -> Iterator[str]:
     seen = [
         (_labels(service=service.name, endpoint=endpoint.name), guard.endpoint(index))
         for service in plane.topology.services
@@ -134,18 +136,19 @@ def _endpoints(lines: list[str], plane: Plane) -> None:
         ("weight", "endpoint_weight_percent", "gauge", "Share of its normal traffic."),
         ("in_flight", "endpoint_calls_in_flight", "gauge", "Calls that wait for the endpoint's answer."),
     ):
-        _family(lines, name, kind, text, [("", labels, endpoint[key]) for labels, endpoint in seen])
+        yield _family(name, kind, text, [("", labels, endpoint[key]) for labels, endpoint in seen])
     states = [("", labels, float(view.ENDPOINT_STATES[endpoint["state"]] == "ejected")) for labels, endpoint in seen]
-    _family(lines, "endpoint_ejected", "gauge", "1 while the endpoint gets no new calls.", states)
+    yield _family("endpoint_ejected", "gauge", "1 while the endpoint gets no new calls.", states)
 
 
-def _family(lines: list[str], name: str, kind: str, text: str, samples: Iterable[Sample]) -> None:
-    lines.append(f"# HELP controlplane_{name} {text}")
-    lines.append(f"# TYPE controlplane_{name} {kind}")
-    # counters as whole numbers: a float's 17 digits would drop the last calls of a busy year
-    lines.extend(
-        f"controlplane_{name}{suffix}{labels} {format(value, 'd' if isinstance(value, int) else '.9g')}"
-        for suffix, labels, value in samples
+def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:
+    head = f"# HELP controlplane_{name} {text}\n# TYPE controlplane_{name} {kind}\n"
+    # counters as whole numbers: a float's digits would drop the last calls of a busy year
+    return head + "".join(
+        [
+            f"controlplane_{name}{suffix}{labels} {value if type(value) is int else format(value, '.9g')}\n"
+            for suffix, labels, value in samples
+        ]
     )
 
 

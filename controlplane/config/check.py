@@ -1,19 +1,22 @@
 """Checks across fields: names that must exist, names that must not repeat, addresses that must be addresses."""
 
 import re
+from collections import Counter
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.topology import Service
 
+NAMES_SHOWN_MAX = 20  # in a message; a thousand would bury it
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # what a URL's host and a header of ours may carry
 
 
 def cross_check(config: Config, problems: Problems) -> None:
     """Note what each field alone cannot show."""
-    names = [service.name for service in config.services if service.name]
-    for name in _repeated([name.lower() for name in names]):  # a URL's host knows no upper case
+    names = dict.fromkeys(service.name for service in config.services if service.name)
+    for name in _repeated(service.name.lower() for service in config.services):  # a URL's host knows no upper case
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
     for index, service in enumerate(config.services):
@@ -25,7 +28,7 @@ def cross_check(config: Config, problems: Problems) -> None:
         _check_gateway(config, problems)
 
 
-def _check_service(service: Service, names: list[str], policies: list[str], problems: Problems) -> None:
+def _check_service(service: Service, names: Collection[str], policies: list[str], problems: Problems) -> None:
     key = f"services.{service.name}"
     if service.name and not _NAME.fullmatch(service.name):
         right = "letters, digits, dots, dashes and underscores, 128 at most"
@@ -37,7 +40,7 @@ def _check_service(service: Service, names: list[str], policies: list[str], prob
             )
         elif callee == service.name:
             problems.add(f"{key}.calls", f"{callee!r} calls itself; name its callees only")
-    for callee in _repeated(list(service.calls)):
+    for callee in _repeated(service.calls):
         problems.add(f"{key}.calls", f"{callee!r} is named twice")
     if service.policy not in policies:
         hint = did_you_mean(service.policy, policies)
@@ -46,7 +49,7 @@ def _check_service(service: Service, names: list[str], policies: list[str], prob
         )
     if service.probe_path and not service.probe_path.startswith("/"):
         problems.add(f"{key}.probe_path", f"{service.probe_path!r} must begin with a slash")
-    for name in _repeated([endpoint.name for endpoint in service.endpoints]):
+    for name in _repeated(endpoint.name for endpoint in service.endpoints):
         problems.add(f"{key}.endpoints.{name}.name", f"{name!r} is declared twice in service {service.name!r}")
     for endpoint in service.endpoints:
         if not endpoint.name:
@@ -55,8 +58,7 @@ def _check_service(service: Service, names: list[str], policies: list[str], prob
             )
         if reason := _wrong_url(endpoint.url):
             problems.add_first(f"{key}.endpoints.{endpoint.name}.url", f"{endpoint.url!r} {reason}")
-    urls = [endpoint.url for endpoint in service.endpoints]
-    for url in _repeated(urls):
+    for url in _repeated(endpoint.url for endpoint in service.endpoints):
         problems.add(
             f"{key}.endpoints", f"{url!r} is the url of two endpoints; one would be judged by the other's answers"
         )
@@ -109,17 +111,20 @@ def _check_gateway(config: Config, problems: Problems) -> None:
         if not prefix.startswith("/"):
             problems.add(key, f"{prefix!r} must begin with a slash")
         if name not in services:
-            hint = did_you_mean(name, list(services))
-            problems.add(key, f"{name!r} is not a declared service{hint}; {_known(list(services))}")
+            hint = did_you_mean(name, services)
+            problems.add(key, f"{name!r} is not a declared service{hint}; {_known(services)}")
         elif name == config.plane.name:
             problems.add(key, f"{name!r} is this process itself (plane.name); a request would go round for ever")
         elif not services[name].endpoints:
             problems.add(key, f"{name!r} has no endpoints to send requests to; declare [[services.endpoints]]")
 
 
-def _repeated(names: list[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if name and count > 1]
 
 
-def _known(names: list[str]) -> str:
-    return f"declared: {', '.join(sorted(names))}" if names else "no service is declared"
+def _known(names: Collection[str]) -> str:
+    if not names:
+        return "no service is declared"
+    more = ", ..." if len(names) > NAMES_SHOWN_MAX else ""
+    return f"declared: {', '.join(sorted(names)[:NAMES_SHOWN_MAX])}{more}"

@@ -1,7 +1,7 @@
 """Strict conversion that collects: every problem of a file at once, where msgspec stops at the first."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -114,11 +114,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def did_you_mean(name: str, allowed: list[str]) -> str:
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """A hint for a misspelt name, or nothing."""
     from difflib import get_close_matches  # only a wrong file pays for it
 
-    close = get_close_matches(str(name), allowed, n=1, cutoff=0.6)
+    close = get_close_matches(str(name), list(allowed), n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
