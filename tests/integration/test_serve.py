@@ -1,5 +1,6 @@
 """`controlplane serve` as its operators meet it: start, refusals at the start, stop."""
 
+import json
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.process import DEADLINE_S, World, wait_for
+from tests.integration.process import DEADLINE_S, World, load, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -166,3 +167,31 @@ def test_an_endpoint_without_traffic_is_found_by_its_probes(world: World) -> Non
     world.bad.failing = True
     incident = wait_for("an incident", lambda: served.get("/v1/incidents")["incidents"])[0]
     assert (incident["origin"], incident["cause"]) == ("orders/bad", "unreachable")
+
+
+def test_a_running_process_is_asked_by_command(world: World) -> None:
+    """status, incidents, explain, freeze and resume find it by address and token file, for people and for programs."""
+    served = world.serve()
+
+    where = ["--admin", served.admin_url, "--token-file", str(world.folder / "controlplane.token")]
+
+    def ask(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "controlplane", *arguments, *where]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    assert ask("incidents") == (0, "no incidents\n")
+    assert ask("status")[0] == 0
+    assert ask("freeze", "--reason", "deploy", "--by", "ana") == (0, "gateway is frozen: deploy\n")
+    assert served.get("/v1/status")["frozen_reason"] == "deploy"
+    assert ask("resume") == (0, "gateway is acting, mode enforce\n")
+    world.bad.failing = True
+    with load(served.gateway_url):
+        wait_for("an incident", lambda: served.get("/v1/incidents")["incidents"])
+    status, text = ask("incidents", "--state", "open", "-o", "json")
+    incident = json.loads(text)["incidents"][0]
+    assert (status, incident["origin"]) == (0, "orders/bad")
+    assert ask("status")[0] == 1
+    assert ask("explain", incident["id"])[1].startswith(f"{incident['id']}: orders/bad")
+    status, text = ask("explain", "none")
+    assert (status, "404" in text) == (2, True)
