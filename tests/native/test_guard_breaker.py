@@ -78,6 +78,17 @@ def test_old_failures_leave_the_window(clock) -> None:
     assert admitted(guard.try_acquire()).failure(ERROR) == 0
 
 
+def test_the_window_slides_a_tenth_at_a_time(clock) -> None:
+    """Under steady traffic what is more than nine tenths old leaves bucket by bucket."""
+    guard = Guard(window_ns=10 * SECOND, failure_percent=0)
+    for second in range(30):
+        for _ in range(second + 1):
+            admitted(guard.try_acquire()).failure(ERROR)
+        expected = sum(range(second + 1, max(0, second - 9), -1))
+        assert guard.describe()["window_failures"] == expected
+        clock.advance(SECOND)
+
+
 @pytest.mark.parametrize(("kind", "cause"), [(ERROR, BY_CONSECUTIVE), (TIMEOUT, BY_OVERLOAD), (OVERLOAD, BY_OVERLOAD)])
 def test_the_row_says_what_it_looked_like(clock, kind: int, cause: int) -> None:
     """Time-outs and 429/503 are told apart from errors."""
@@ -171,6 +182,17 @@ def test_the_oldest_probe_is_the_one_that_times_out(clock) -> None:
     clock.advance(4)
     assert refused(guard.try_acquire()).reason == OPEN
     lost.cancel()
+
+
+def test_of_two_lost_probes_the_first_one_decides(clock) -> None:
+    """The edge opens when the older of them has taken too long."""
+    guard = half_open(clock, probes_max=2, probe_timeout_ns=SECOND)
+    first = admitted(guard.try_acquire())
+    clock.advance(SECOND // 2)
+    second = admitted(guard.try_acquire())
+    clock.advance(SECOND // 2)
+    assert refused(guard.try_acquire()).reason == OPEN
+    assert [first.success(), second.success()] == [1, 0]  # the row of the lost probe is told once
 
 
 def test_a_cancelled_probe_gives_its_slot_to_the_next(clock) -> None:

@@ -134,6 +134,24 @@ def test_no_more_than_the_cap_are_out_at_once(clock) -> None:
     assert fail(guard, 2, 1) == 1
 
 
+def test_an_endpoint_on_probation_still_counts_as_out(clock) -> None:
+    """A pool must not drain one by one: while the first is not back, the second is capped."""
+    guard = Guard(endpoints=3)
+    fail(guard, 0, 5)
+    clock.advance(guard.endpoint(0)["until_ns"] - clock.now_ns)
+    fail(guard, 1, 5)
+    assert states(guard, 3) == [PROBATION, HEALTHY, HEALTHY]
+
+
+def test_a_probe_of_the_edge_takes_no_second_risk(clock) -> None:
+    """While the edge is half open, its few calls go to healthy endpoints."""
+    guard = Guard(endpoints=2, probes_max=16)
+    guard.eject(0, 0, 0)
+    guard.probe(-1, SECOND)
+    held = [admitted(guard.try_acquire()) for _ in range(16)]
+    assert {permit.endpoint for permit in held} == {1}
+
+
 def test_sick_siblings_veto_an_ejection(clock) -> None:
     """Where no sibling is clean it is not the endpoint: capped by overload, and retries are suspended for a second."""
     guard = Guard(endpoints=2, failure_percent=0)

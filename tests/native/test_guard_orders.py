@@ -8,6 +8,7 @@ from controlplane._native.guard import (
     EFFECTIVE,
     EJECTED,
     ENDPOINT_CAPPED,
+    ENDPOINT_PROBE_FAILED,
     ENDPOINT_TRIPPED,
     ERROR,
     HEALTHY,
@@ -82,6 +83,26 @@ def test_a_weight_is_a_share_of_the_normal_share(clock, percent: int) -> None:
     clock.advance(SECOND)
     assert guard.endpoint(0)["weight"] == 100
     assert kinds(guard) == [(LEASE_LAPSED, 0)]
+
+
+def test_every_lease_ends_at_its_own_time(clock) -> None:
+    """One that ends does not delay or forget another: weight, limit, edge weight, a probe that is out."""
+    guard = Guard(endpoints=3, probe_timeout_ns=5 * SECOND)
+    guard.eject(2, 0, 0)
+    probe = permit_to(guard, 2)
+    guard.limit(10_000, SECOND, 0)
+    guard.weigh(0, 50, 2 * SECOND)
+    guard.weigh(1, 50, 3 * SECOND)
+    guard.weigh(-1, 50, 4 * SECOND)
+    drain(guard)
+    told = []
+    for _ in range(5):
+        clock.advance(SECOND)
+        guard.is_open()
+        told.append(kinds(guard))
+    lapsed = [[(LEASE_LAPSED, target)] for target in (-1, 0, 1, -1)]
+    assert told == [*lapsed, [(ENDPOINT_PROBE_FAILED, 2)]]
+    probe.cancel()
 
 
 def test_all_weights_at_zero_still_serve(clock) -> None:
