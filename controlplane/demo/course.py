@@ -13,7 +13,7 @@ import msgspec
 from controlplane.demo.drill import Drill, running
 from controlplane.demo.fault import FAULTS
 from controlplane.demo.progress import Progress
-from controlplane.demo.report import document, table
+from controlplane.demo.report import document, line, table
 from controlplane.demo.result import Results, Trial
 from controlplane.demo.supervise import ChildDied
 
@@ -78,6 +78,7 @@ async def _course(args: argparse.Namespace, directory: Path) -> int:
             # seeds differ from fault to fault, never between the two runs of one
             runs = [await drill.run(fault, mode, seed=args.seed + 1 + number) for mode in ("observe", "enforce")]
             trials.append(Trial(fault, *runs))
+            progress.say(line(trials[-1]))
         seconds = anyio.current_time() - began
         results = Results(healthy=healthy, trials=tuple(trials), rate=args.rate, seed=args.seed, seconds=seconds)
         print(table(results), flush=True)
@@ -91,7 +92,7 @@ async def _course(args: argparse.Namespace, directory: Path) -> int:
 
 async def _keep(drill: Drill) -> None:
     print(
-        f"\nthe mesh is still running. its admin endpoint: http://{drill.admin.admin}/  token: {drill.admin.token_file}\n"
+        f"\nthe mesh is still running. admin endpoint: http://{drill.admin.admin}/  token: {drill.admin.token_file}\n"
         f'    curl -H "Authorization: Bearer $(cat {drill.admin.token_file})" http://{drill.admin.admin}/v1/incidents\n'
         "stop it with Ctrl-C",
         flush=True,

@@ -1,4 +1,4 @@
-"""The course of the demo: start the mesh, watch it healthy, then each fault twice, without and with the library in force."""
+"""A running mesh: start it, watch it healthy, break it in one mode, heal it, and hand over what was measured."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import anyio
-import msgspec
 
 from controlplane.adapters.clock import SystemClock
 from controlplane.demo import incident, measure, mesh, pipe
@@ -170,8 +169,3 @@ async def running(directory: Path, *, rate: int, seed: int, progress: Progress) 
         drill = Drill(children, rate=rate, seed=seed, progress=progress)
         await drill.start(directory)
         yield drill
-
-
-def shortened(fault: Fault, factor: float) -> Fault:
-    """The same fault for tests, over sooner."""
-    return msgspec.structs.replace(fault, lasts_s=fault.lasts_s * factor, window_s=fault.window_s * factor)

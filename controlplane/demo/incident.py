@@ -7,9 +7,9 @@ import msgspec
 
 from controlplane.demo.fault import Fault
 from controlplane.model import record as on
+from controlplane.model.command import Command
 from controlplane.model.incident import Stage
 from controlplane.model.record import Record
-from controlplane.model.signal import Target
 from controlplane.model.unit import Nanos
 
 Records = Mapping[str, Sequence[Record]]  # by plane
@@ -23,14 +23,15 @@ class Step(msgspec.Struct, frozen=True):
     target: str
     stage: Stage
     percent: int
+    concurrency: int
     at_s: float
 
 
 class Effect(msgspec.Struct, frozen=True):
     """One act of containment, from the result that decided.
 
-    In force: the guard had already acted by reflex, or has acknowledged the order. First request: the first one that was
-    in fact treated differently; None where none came that had to be (a limit that nobody reached, no traffic at all).
+    In force: the guard has acknowledged the order. First request: the first that was in fact treated differently, by
+    reflex or by the order; None where none came that had to be (a limit that nobody reached, no traffic at all).
     """
 
     plane: str
@@ -78,9 +79,10 @@ def read(records: Records, *, onset: Nanos) -> Answer:
     for _, record in opened:
         origins[str(record.origin)] = origins.get(str(record.origin), 0) + 1
     added = [record for _, record in _of(records, on.EvidenceAdded)]
+    causes = {record.cause for _, record in opened} | {record.cause for record in added if record.cause is not None}
     return Answer(
         origins=origins,
-        causes=tuple(sorted({str(record.cause) for record in [*(one for _, one in opened), *added] if record.cause})),
+        causes=tuple(sorted(map(str, causes))),
         versions=tuple(sorted({record.version for record in added if record.version})),
         masked=any(record.masked for _, record in _of(records, on.MaskChanged)),
         signal_at=min((record.signal_at for _, record in opened), default=None),
@@ -90,29 +92,38 @@ def read(records: Records, *, onset: Nanos) -> Answer:
         closed_at=max(ends, default=None),
         commands=sum(1 for _ in _of(records, on.CommandIssued)),
         steps=tuple(
-            Step(plane, str(record.target), record.stage, record.percent, (record.at - onset) / 1e9)
+            Step(plane, str(record.target), record.stage, record.percent, record.concurrency, (record.at - onset) / 1e9)
             for plane, record in _of(records, on.StageChanged)
         ),
     )
 
 
 def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
-    """One effect per plane, target and deciding signal: that of the order with which a hold began. What recovery orders
-    later carries the same signal and is no response to it; reflexes inside what is held already add nothing."""
-    issued = {(plane, record.command.id): record.command for plane, record in _of(records, on.CommandIssued)}
+    """One effect per plane, target and deciding signal: that of the order with which a hold began.
+
+    What recovery orders later carries the same signal and is no response to it. A failed probe only prolongs a hold:
+    nothing had been readmitted that could be treated differently.
+    """
+    issued: dict[tuple[str, str | None], Command] = {
+        (plane, record.command.id): record.command for plane, record in _of(records, on.CommandIssued)
+    }
     holds: dict[tuple[str, str], tuple[str, str, Nanos]] = {}
+    stood: dict[tuple[str, str], Stage] = {}
     for plane, record in _of(records, on.StageChanged):
-        command = issued.get((plane, record.command)) if record.command is not None else None
+        before, stood[plane, str(record.target)] = stood.get((plane, str(record.target))), record.stage
+        if before in (Stage.HOLD, Stage.PROBE):
+            continue
+        command = issued.get((plane, record.command))
         if record.stage is Stage.HOLD and command is not None:
             holds[plane, command.id] = (plane, str(command.target), command.signal_at)
     in_force: dict[tuple[str, str, Nanos], int] = {}
-    for plane, record in _of(records, on.CommandAcknowledged):
-        key = holds.get((plane, record.command))
-        if record.ok and key is not None:
-            in_force.setdefault(key, record.at - key[2])
+    for plane, ack in _of(records, on.CommandAcknowledged):
+        key = holds.get((plane, ack.command))
+        if ack.ok and key is not None:
+            in_force.setdefault(key, ack.at - key[2])
     treated: dict[tuple[str, str, Nanos], int] = {}
-    for plane, record in _of(records, on.BecameEffective):
-        treated.setdefault((plane, str(record.target), record.signal_at), record.at - record.signal_at)
+    for plane, first in _of(records, on.BecameEffective):
+        treated.setdefault((plane, str(first.target), first.signal_at), first.at - first.signal_at)
     return tuple(
         Effect(key[0], key[1], (key[2] - onset) / 1e9, after_ns, treated.get(key)) for key, after_ns in in_force.items()
     )

@@ -9,6 +9,7 @@ were due: a stall of the mesh, or of this process, is not hidden (coordinated om
 import random
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import accumulate
 
 import anyio
@@ -96,10 +97,8 @@ class Load:
         status = 0
         request = f"GET /{route} HTTP/1.1\r\nhost: gateway\r\n\r\n".encode()
         with anyio.move_on_after(max(0.0, mesh.USER_TIMEOUT_S - (self.clock.now() - at) / 1e9)):
-            try:
+            with suppress(OSError):  # no answer: status 0 says so
                 status = (await self._wire.get("127.0.0.1", port, request)).status
-            except OSError:
-                pass  # no answer: status 0 says so
         self._outstanding -= 1
         if serial in self._sent:
             self._sent[serial] = pipe.Sent(at, self.clock.now(), status, route)
@@ -109,6 +108,7 @@ async def main(answers: int) -> None:
     """Drive until stdin ends."""
     async with anyio.create_task_group() as tasks:
         load = Load(tasks)
+        pipe.settle()
         async for order in pipe.orders():
             match order:
                 case pipe.Drive():

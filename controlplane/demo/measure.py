@@ -1,8 +1,8 @@
 """From ledgers to numbers. Pure: the same rows give the same numbers, whichever run they are from.
 
-A request is *failed* when it has a status of 500 or more, or no answer. It is *slow* when it was answered without failure but
-later than `SLOW_S` after it was due, or is still unanswered by then. Both are *bad*, from the moment that shows it: the
-end of a failed one, the slow mark of a slow one.
+A request is *failed* when it has a status of 500 or more, or no answer. It is *slow* when it was answered without
+failure but later than `SLOW_S` after it was due, or is still unanswered by then. Both are *bad*, from the moment that
+shows it: the end of a failed one, the slow mark of a slow one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Users(msgspec.Struct, frozen=True):
 
 
 class Escalation(msgspec.Struct, frozen=True):
-    """Time from onset until the next hop was unhealthy; `censored`: it was not within the window, which is the bound."""
+    """Time from onset until the next hop was unhealthy; `censored`: not within the window, so at least so long."""
 
     seconds: float
     censored: bool
@@ -67,7 +67,7 @@ def bad_at(row: Row) -> Nanos | None:
 
 
 def users(sent: Iterable[Sent]) -> Users:
-    """Count a window's requests. One that never got an answer is failed if the window is over for good: callers gather late."""
+    """Count a window's requests; gather them late enough that each has ended."""
     rows = list(sent)
     failures = sum(failed(row) for row in rows)
     return Users(len(rows), failures, sum(bad_at(row) is not None for row in rows) - failures)

@@ -45,8 +45,9 @@ PARTS: tuple[Part, ...] = (
     Part(name="risk", replicas=2, work_s=0.005, policy="third_party", external=True, fallback=True),
 )
 
-# stock: two replicas, each of one worker at 10 ms, carry 200 requests/s. 48 % of 200 user requests/s need it: utilisation
-# 0.48; three attempts each are 288/s, more than it can do. A full queue of 32 waits 0.32 s, longer than its callers wait.
+# stock: two replicas, each of one worker at 10 ms, carry 200 requests/s. 48 % of 200 user requests/s need it:
+# utilisation 0.48; three attempts each are 288/s, more than it can do. A full queue of 32 waits 0.32 s, longer than its
+# callers wait: it serves nobody.
 STOCK_WORKERS = 1
 STOCK_SERVICE_S = 0.010
 STOCK_SERVICE_BROKEN_S = 0.035

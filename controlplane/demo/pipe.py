@@ -4,6 +4,7 @@ A pipe is private, needs no port and no secret, and ends when either side dies: 
 stdin stops, however its parent went.
 """
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -73,12 +74,12 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Collect(msgspec.Struct, frozen=True, tag="collect"):
-    """Hand over everything served and recorded since `since`; `forget` drops what is older."""
+    """Hand over everything served and recorded since `since`; what is older is forgotten."""
 
     since: Nanos
 
 
-class Served(msgspec.Struct, frozen=True, array_like=True):
+class Served(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One request as the server saw it; `end` 0: not answered yet. `route` is the service it depends on first."""
 
     start: Nanos
@@ -120,7 +121,7 @@ class Gather(msgspec.Struct, frozen=True, tag="gather"):
     until: Nanos
 
 
-class Sent(msgspec.Struct, frozen=True, array_like=True):
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One user request: intended start, end (0: none yet), status (0: time-out or no answer) and route."""
 
     start: Nanos
@@ -141,6 +142,12 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Order = Serve | Join | Inject | Steer | Watch | Collect | Drive | Rest | Gather
+
+
+def settle() -> None:
+    """Keep the garbage collector off what lives as long as the process: walking it holds up every request for long."""
+    gc.collect()
+    gc.freeze()
 
 
 def claim_stdout() -> int:

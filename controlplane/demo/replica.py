@@ -29,6 +29,15 @@ CONNECTIONS_WAITING_MAX = 512
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the supervisor ends this process through its pipe."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell that it serves."""
+        await super().startup(sockets)
+        self.up.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Nothing is captured: several servers share this process."""
@@ -68,6 +77,7 @@ class Host:
             await self._listen(site, bound)
             if gateway and plane is not None:
                 joined = await self._admin(plane)
+        pipe.settle()
         return joined
 
     async def _plane(self, replica: str, ports: dict[str, int]) -> Plane:
@@ -99,8 +109,7 @@ class Host:
         )
         server = _Server(config)
         self.tasks.start_soon(server.serve, [bound])
-        while not server.started:
-            await anyio.sleep(0.005)  # uvicorn offers no event for it
+        await server.up.wait()
 
     async def _admin(self, plane: Plane) -> pipe.Joined:
         bound = socket.create_server(("127.0.0.1", 0))
@@ -140,8 +149,9 @@ class Host:
 
     def collect(self, since: Nanos) -> pipe.Collected:
         """Everything served or recorded from `since` on; what is older is forgotten."""
-        records = {name: [record for record in kept if record.at >= since] for name, kept in self.records.items()}
-        return pipe.Collected(served={name: site.collect(since) for name, site in self.sites.items()}, records=records)
+        for kept in self.records.values():
+            kept[:] = [record for record in kept if record.at >= since]
+        return pipe.Collected({name: site.collect(since) for name, site in self.sites.items()}, self.records)
 
 
 async def obey(order: pipe.Order, host: Host) -> msgspec.Struct:

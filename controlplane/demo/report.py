@@ -8,10 +8,19 @@ from typing import Any
 
 from controlplane.demo import mesh
 from controlplane.demo.result import Results, Run, Trial
+from controlplane.model.incident import Stage
+
+WIDTH = 119
+
+
+def _row(mark: str, *cells: str) -> str:
+    name, requests, touched, signal, effective, escalation, ratio = cells
+    return f"{mark:3}{name:27}{requests:>19} {touched:>9} {signal:>9}   {effective:>20} {escalation:>8} {ratio:>10}"
+
 
 HEAD = (
-    f"{'':27}{'user requests':>22} {'services':>9} {'onset ->':>9}   {'signal -> effective':>20} {'esca-':>8} {'response/':>10}\n"
-    f"{'fault':27}{'failed + slow':>22} {'touched':>9} {'signal':>9}   {'p50 / p99 / max ms':>20} {'lation':>8} {'escalation':>10}"
+    _row("", "", "user requests", "services", "onset ->", "signal -> effective", "esca-", "response/"),
+    _row("", "fault", "failed + slow", "touched", "signal", "p50 / p99 / max ms", "lation", "escalation"),
 )
 
 
@@ -20,17 +29,21 @@ def table(results: Results) -> str:
     healthy = results.healthy
     lines = [
         "",
-        f"healthy: {healthy.requests} requests, {healthy.failed} failed, {healthy.slow} slow; "
-        f"{healthy.incidents} incidents, {healthy.commands} commands",
+        (
+            f"healthy: {healthy.requests} requests, {healthy.failed} failed, {healthy.slow} slow; "
+            f"{healthy.incidents} incidents, {healthy.commands} commands"
+        ),
         "",
-        HEAD,
-        "-" * 119,
-        *(_line(trial) for trial in results.trials),
+        *HEAD,
+        "-" * WIDTH,
+        *(line(trial) for trial in results.trials),
         "",
-        "observe-only -> in force. slow: over "
-        f"{mesh.SLOW_S * 1e3:.0f} ms from when it was due. escalation, measured observe-only: onset -> next hop unhealthy;",
-        "> : not within the window. response: p99 of signal -> effective. recovery: readmitted in stages, closed after",
-        *(f"    {trial.fault.name:27}{_recovery(trial)}" for trial in results.trials),
+        f"Each pair is observe-only -> in force. Slow: over {mesh.SLOW_S * 1e3:.0f} ms from when the request was due.",
+        "Escalation, measured observe-only: from the onset until the next hop is unhealthy; >: not within the window.",
+        "Response: p99 of signal -> effective.",
+        "",
+        f"{'incidents closed after':30}{'recovery of the target that was contained first':>57}",
+        *(f"   {trial.fault.name:27}{recovery(trial)}" for trial in results.trials),
     ]
     troubles = results.troubles()
     lines += ["", f"all contained, {results.seconds:.0f} s in all" if not troubles else "NOT as promised:"]
@@ -38,19 +51,22 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _line(trial: Trial) -> str:
+def line(trial: Trial) -> str:
+    """One fault in one line."""
     seen, held, effective = trial.observe, trial.enforce, trial.effective
     numbers = (
         " / ".join(f"{value * 1e3:.2f}" for value in (effective.p50, effective.p99, effective.max) if value is not None)
         or "none"
     )
-    mark = "ok " if not trial.troubles() else "NO "
-    requests = f"{_bad(seen)} -> {_bad(held)}"
-    blast = f"{len(seen.blast)} -> {len(held.blast)}"
-    until = ">" if seen.escalation.censored else ""
-    return (
-        f"{mark}{trial.fault.name:27}{requests:>19} {blast:>9} {_ms(trial.onset_to_signal_s):>9}   {numbers:>20} "
-        f"{until + _ms(seen.escalation.seconds):>8} {_ratio(trial.ratio):>10}"
+    return _row(
+        "ok" if not trial.troubles() else "NO",
+        trial.fault.name,
+        f"{_bad(seen)} -> {_bad(held)}",
+        f"{len(seen.blast)} -> {len(held.blast)}",
+        _ms(trial.onset_to_signal_s),
+        numbers,
+        (">" if seen.escalation.censored else "") + _ms(seen.escalation.seconds),
+        _ratio(trial.ratio),
     )
 
 
@@ -68,18 +84,23 @@ def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _recovery(trial: Trial) -> str:
+def recovery(trial: Trial) -> str:
+    """How the target that was contained first earned its traffic back, and when the last incident had closed."""
     answer = trial.enforce.answer
     stages: list[str] = []
-    first = next((step for step in answer.steps), None)
     for step in answer.steps:
-        if first is not None and (step.plane, step.target) == (first.plane, first.target):
-            word = f"{step.percent} %" if step.stage == "ramp" else str(step.stage)
-            if not stages or stages[-1] != word:
-                stages.append(word)
+        if (step.plane, step.target) != (answer.steps[0].plane, answer.steps[0].target):
+            continue
+        ramp = f"limit {step.concurrency}" if step.concurrency else f"{step.percent} %"
+        stages.append(ramp if step.stage is Stage.RAMP else str(step.stage))
+    rounds = 0
+    while stages[:4] == ["hold", "probe", "hold", "probe"]:
+        del stages[:2]
+        rounds += 1
+    lead = f"{rounds} failed probe{'s' * (rounds > 1)}, then " if rounds else ""
     ended = "not closed" if answer.closed_at is None else _ms((answer.closed_at - trial.enforce.onset) / 1e9)
-    masked = "masked; " if answer.masked else ""
-    return f"{ended} ({masked}{', '.join(answer.origins)}): {' '.join(stages)}"[:88]
+    stages = [word for at, word in enumerate(stages) if not at or stages[at - 1] != word]
+    return f"{ended:>7}  {lead}{' '.join(stages)}{'; masked by the fallback' if answer.masked else ''}"
 
 
 def document(results: Results) -> dict[str, Any]:

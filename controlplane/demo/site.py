@@ -1,4 +1,4 @@
-"""One replica as an ASGI application: its own work, its calls to others, its fault, and the ledger of what it served."""
+"""One replica as an ASGI application: its work, its calls to others, its fault, and the ledger of what it served."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -74,7 +74,7 @@ class Site:
         return len(self._queue) if self._queue is not None else 0
 
     def collect(self, since: Nanos) -> list[Served]:
-        """What was served from `since` on, in the order of its end, and what is still pending; the rest is forgotten."""
+        """What was served from `since` on, and what of it is still pending; the rest is forgotten."""
         self._done = [row for row in self._done if row.start >= since]
         pending = [Served(at, PENDING, 0, route) for at, route in self._pending.values() if at >= since]
         return self._done + pending

@@ -1,7 +1,7 @@
 """Children of the demo: started together, asked through pipes, missed by name when one dies, and none left behind.
 
-A child stops at the end of its stdin, so even a supervisor killed outright leaves nothing; an orderly end closes the pipes,
-waits a little and kills what is left.
+A child stops at the end of its stdin, so even a supervisor killed outright leaves nothing; an orderly end closes the
+pipes, waits a little and kills what is left.
 """
 
 import subprocess
