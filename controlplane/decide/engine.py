@@ -109,13 +109,16 @@ class Engine:
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
-        if signal.failed or signal.slow:
-            for incident in self.state.open_incidents():
+        for incident in self.state.open_incidents():
+            requests = self._evidence.unaccounted.get(incident.id, 0) + signal.requests
+            harmed = signal.failed or signal.slow
+            self._evidence.unaccounted[incident.id] = 0 if harmed else requests
+            if harmed:  # good news alone is not worth a line in the journal: it is summed until it ends or turns
                 draft.record(
                     ImpactCounted(
                         at=draft.now,
                         incident=incident.id,
-                        requests=signal.requests,
+                        requests=requests,
                         failed=signal.failed,
                         slow=signal.slow,
                     )

@@ -4,7 +4,7 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detect import Detector
 from controlplane.decide.impact import Entry
 from controlplane.model.signal import Sampled, Target
-from controlplane.model.unit import SECOND, Nanos
+from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
@@ -19,6 +19,7 @@ class Evidence:
         self.fell_back_at: dict[str, Nanos] = {}
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
+        self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self._since_stage: dict[Target, tuple[int, int]] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 

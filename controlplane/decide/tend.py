@@ -8,7 +8,7 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.respond import take
 from controlplane.model.incident import Containment, Incident, Phase, Stage
-from controlplane.model.record import LeaseExpired, MaskChanged
+from controlplane.model.record import ImpactCounted, LeaseExpired, MaskChanged
 from controlplane.model.signal import Cause
 from controlplane.model.unit import MILLISECOND, SECOND, Epoch, Nanos, to_nanos
 
@@ -114,4 +114,6 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     if incident.phase is not Phase.VERIFIED:
         for record in lifecycle.move(incident, Phase.VERIFIED, reason, draft.now):
             draft.record(record)
+    if requests := evidence.unaccounted.pop(incident.id, 0):
+        draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     draft.close(incident, reason)
