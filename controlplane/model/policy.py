@@ -17,6 +17,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Probes = Annotated[int, msgspec.Meta(ge=1, le=16)]  # the guard keeps the start of each: PROBE_SLOTS in _native/state.h
 
 
 class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +34,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     slow_s: Seconds = 0.0  # 0: learned from healthy traffic
     open_s: PositiveSeconds = 5.0
     open_max_s: PositiveSeconds = 300.0
-    probes_max: Positive = 1  # concurrent calls let through while half open
+    probes_max: Probes = 1  # concurrent calls let through while half open
     probe_successes: Positive = 3
     probe_timeout_s: PositiveSeconds = 10.0
     endpoint_consecutive: Count = 5  # 0: off
