@@ -68,8 +68,8 @@ class Refusal:
 class Permit:
     """A truthy answer of `try_acquire`: the right to make one call. Settle it exactly once; later settlements do nothing.
 
-    Every settlement returns 0, or 1 when it changed a state that the control loop should look at. A permit that is
-    dropped unsettled counts as cancelled.
+    Every settlement returns 0, or 1 when it changed a state that the control loop should look at, or when an admission
+    since the last 1 wrote a row. A permit that is dropped unsettled counts as cancelled.
     """
 
     @property
@@ -131,24 +131,29 @@ class Guard:
         """The int64 words in which everything above lives, read-only. Layout: the head of guard.pyx."""
     def try_acquire(self) -> Permit | Refusal: ...
     def try_again(self, avoid: int, /) -> Permit | Refusal:
-        """A retry: drawn from the retry budget, and not to endpoint `avoid` while another one is usable."""
+        """A retry: drawn from the retry budget, and not to endpoint `avoid` while another one is usable; -1: avoid none.
+        A retry is never the probe of an endpoint on probation."""
     def try_redrive(self, avoid: int, /) -> Permit | Refusal:
         """The second life of a call that was in flight on an endpoint when it was ejected: not drawn from the retry
         budget (at most one per call, and only for calls that were admitted already), never to `avoid`; refused when
         no other endpoint is usable."""
 
-    # orders of the control plane; every one expires by itself after lease_ns
-    def eject(self, endpoint: int, lease_ns: int, signal_ns: int, /) -> None: ...
+    # Orders of the control plane. Every one expires by itself after lease_ns; while only observing they are ignored.
+    # signal_ns: time of the deciding result, told again in the EFFECTIVE row; 0: unknown, and no such row is written.
+    # Raise ValueError, IndexError or TypeError for what is out of range, and change nothing then.
+    def eject(self, endpoint: int, lease_ns: int, signal_ns: int, /) -> None:
+        """Ignored where no other endpoint is healthy: the last one is never taken, not even by order."""
     def probe(self, endpoint: int, lease_ns: int, /) -> None:
-        """Endpoint -1: the edge."""
+        """Endpoint -1: the edge. Ignored for the last healthy endpoint."""
     def weigh(self, endpoint: int, percent: int, lease_ns: int, /) -> None:
         """Endpoint -1: the edge."""
     def isolate(self, lease_ns: int, signal_ns: int, /) -> None: ...
-    def limit(self, concurrency: int, lease_ns: int, signal_ns: int, /) -> None: ...
+    def limit(self, concurrency: int, lease_ns: int, signal_ns: int, /) -> None:
+        """At least 1. While it is in force no retry and no second life is admitted."""
     def restore(self, endpoint: int, /) -> None:
         """Take back every order and reflex about `endpoint` (-1: the edge) and clear its evidence."""
     def enforce(self, on: int, /) -> None:
-        """0: observe only. Evidence is collected and events are written, but nothing is refused, ejected or limited, and
+        """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is refused, ejected or limited, and
         endpoints are chosen uniformly at random."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
