@@ -23,6 +23,10 @@ def actuate(service: ServiceGuard, index: int, command: Command, lease_ns: int) 
         match intent:
             case Eject() if index != EDGE:
                 guard.eject(index, lease_ns, command.signal_at)
+                if service.enforced and not guard.is_ejected(index):
+                    raise ActuationError(
+                        f"{command.target} is the last usable endpoint here and stays", retryable=False
+                    )
             case Isolate() if index == EDGE:
                 guard.isolate(lease_ns, command.signal_at)
             case Limit() if index == EDGE:

@@ -20,7 +20,6 @@ from controlplane.adapters.gateway.refusal import retry_after_s as refusal_retry
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.adapters.gateway.stream import SettlingStream
 from controlplane.adapters.gateway.verdict import Relay, bodyless, failure_kind, relay, replayable
-from controlplane.adapters.gateway.watch import LAGGED_S
 
 Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
@@ -140,7 +139,7 @@ class Exchange:
     def _judge(self, ended: _Ended, permit: Permit, started: float, limit: float) -> None:
         """Settle `permit` by what happened, as far as it says something about the endpoint."""
         now = anyio.current_time()
-        lagged = now - limit > LAGGED_S or self._guards.stall.lagged_since(started, now)
+        lagged = self._guards.stall.lagged_since(started, now, limit)
         response, error, name = ended.response, ended.error, self._service.name
         if response is not None:
             self._judge_response(ended, response, permit, started, now, lagged=lagged)

@@ -20,10 +20,14 @@ _NEVER: Final = float("inf")
 
 
 class StallWatch:
-    """One per plane, on the loop that makes the calls. Without it running nothing stalls, and all else works."""
+    """One per plane, on the loop that makes the calls. Without it running nothing stalls, and all else works.
+
+    `lagged_s` is the lateness of the loop from which on its time-outs are no evidence.
+    """
 
     def __init__(self) -> None:
         self.inflight = InFlight(self._entered)
+        self.lagged_s = LAGGED_S
         self._planned = _NEVER
         self._lagged_at = -_NEVER
         self._woken = anyio.Event()
@@ -43,9 +47,12 @@ class StallWatch:
         finally:
             self._running, self._planned = False, _NEVER
 
-    def lagged_since(self, started: float, now: float) -> bool:
-        """Whether this loop, between `started` and `now`, was so late that time-outs may be its own."""
-        return self._lagged_at >= started or now - self._planned > LAGGED_S
+    def lagged_since(self, started: float, now: float, limit: float = _NEVER) -> bool:
+        """Whether this loop, between `started` and `now`, was so late that time-outs may be its own.
+
+        A deadline at `limit` that is noticed only `now` says so by itself, even while the watch does not run.
+        """
+        return self._lagged_at >= started or now - min(self._planned, limit) > self.lagged_s
 
     def _entered(self, due: float) -> None:
         if due < self._planned and self._running:
@@ -63,7 +70,7 @@ class StallWatch:
     def _look(self, now: float) -> None:
         """Judge what is overdue at `now`, unless this wake-up came too late to judge anything."""
         late = now - self._planned
-        if late > LAGGED_S:
+        if late > self.lagged_s:
             self._lagged_at = now
         for lane in tuple(self.inflight.lanes()):
             if late > max(LATE_MIN_S, lane.service.stall_s / 2):

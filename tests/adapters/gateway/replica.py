@@ -1,7 +1,8 @@
 """A small HTTP/1.1 server that misbehaves on demand, on a loopback port of the system's choice."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import anyio
 from anyio.abc import SocketStream
@@ -114,6 +115,15 @@ async def serving(*replicas: Replica) -> AsyncIterator[tuple[Replica, ...]]:
             tasks.cancel_scope.cancel()
 
 
+@contextmanager
+def deaf(replica: Replica) -> Iterator[Replica]:
+    """A port that refuses connections: bound, so that nobody else gets it meanwhile, and not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        replica.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield replica
+
+
 def guards_of(
     *replicas: Replica, policy: GuardPolicy | None = None, enforced: int = 1, external: bool = False
 ) -> GuardSet:
@@ -124,4 +134,6 @@ def guards_of(
         Service(name="orders", endpoints=endpoints, external=external),
     )
     policies = {"default": policy or GuardPolicy()}
-    return GuardSet(Topology(services=services, entry="gateway"), policies, seed=7, enforced=enforced)
+    guards = GuardSet(Topology(services=services, entry="gateway"), policies, seed=7, enforced=enforced)
+    guards.stall.lagged_s = 60.0  # a busy machine must not turn the time-outs of a test into no evidence
+    return guards

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane._native.guard import now_ns
 from controlplane.adapters.gateway.transport import GuardedTransport
-from controlplane.model.command import Command, Eject
+from controlplane.model.command import Command, Eject, Intent, Isolate
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Cause, Target, Tripped
 from controlplane.model.unit import SECOND, CommandId, Epoch, IncidentId, Nanos
@@ -14,7 +14,8 @@ from tests.adapters.gateway.replica import Replica, guards_of, serving
 
 pytestmark = pytest.mark.anyio
 
-IMPATIENT = GuardPolicy(stall_s=0.05)
+# well above what a busy machine adds to a healthy answer: the servers share our process
+IMPATIENT = GuardPolicy(stall_s=0.5)
 
 
 async def test_calls_hanging_on_a_replica_are_answered_by_another() -> None:
@@ -30,7 +31,7 @@ async def test_calls_hanging_on_a_replica_are_answered_by_another() -> None:
                 response = await client.get("http://orders/")
                 answers.append((response.status_code, response.extensions["endpoint"]))
 
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 async with anyio.create_task_group() as asking:
                     for _ in range(30):
                         asking.start_soon(ask)
@@ -89,10 +90,11 @@ async def test_an_ordered_ejection_redrives_at_once() -> None:
 
 
 async def test_without_another_replica_the_slow_answer_is_awaited() -> None:
-    """Nothing else is usable: giving the call up would only make sure that it fails."""
-    async with serving(Replica("o1")) as (only,):
-        only.hangs = True
-        guards = guards_of(only, policy=GuardPolicy(stall_s=30.0))
+    """Nothing else may be called: giving the call up would only make sure that it fails."""
+    async with serving(Replica("o1"), Replica("o2")) as replicas:
+        for replica in replicas:
+            replica.hangs = True
+        guards = guards_of(*replicas, policy=GuardPolicy(stall_s=30.0))
         answers: list[int] = []
         async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client, anyio.create_task_group() as tasks:
 
@@ -100,13 +102,16 @@ async def test_without_another_replica_the_slow_answer_is_awaited() -> None:
                 answers.append((await client.get("http://orders/")).status_code)
 
             tasks.start_soon(ask)
-            await only.wait_seen(1)
-            await guards.apply(order(Eject(), "o1"))
-            only.released.set()
+            while not (seen := [replica for replica in replicas if replica.seen]):
+                await anyio.wait_all_tasks_blocked()
+            await guards.apply(order(Isolate()))
+            await guards.apply(order(Eject(), seen[0].name))
+            assert guards.stall.inflight.redriven == 0
+            seen[0].released.set()
         assert answers == [200]
 
 
-def order(intent: Eject, endpoint: str) -> Command:
+def order(intent: Intent, endpoint: str = "") -> Command:
     return Command(
         id=CommandId("c1"),
         epoch=Epoch(1),

@@ -11,7 +11,7 @@ from controlplane.adapters.gateway.context import Inbound, inbound
 from controlplane.adapters.gateway.transport import GuardedTransport, RefusedError
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Cause, Tripped
-from tests.adapters.gateway.replica import Replica, guards_of, serving
+from tests.adapters.gateway.replica import Replica, deaf, guards_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -84,17 +84,16 @@ async def test_observing_only_counts() -> None:
 
 async def test_a_connection_that_is_refused_is_a_failure_of_the_endpoint() -> None:
     """Nobody listens on one endpoint: after five errors it is out."""
-    async with serving(Replica("o1")) as (gone,):
-        pass
-    async with serving(Replica("o2")) as (good,):
-        guards = guards_of(gone, good)
-        errors = 0
-        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
-            for _ in range(60):
-                try:
-                    await client.get("http://orders/")
-                except httpx.ConnectError:
-                    errors += 1
+    with deaf(Replica("o1")) as gone:
+        async with serving(Replica("o2")) as (good,):
+            guards = guards_of(gone, good)
+            errors = 0
+            async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
+                for _ in range(60):
+                    try:
+                        await client.get("http://orders/")
+                    except httpx.ConnectError:
+                        errors += 1
         assert errors == 4
         assert guards.guard("orders").is_ejected(0)
 
@@ -102,8 +101,8 @@ async def test_a_connection_that_is_refused_is_a_failure_of_the_endpoint() -> No
 async def test_a_slow_replica_is_ejected_without_a_single_error() -> None:
     """Answers that come well, but late, are evidence too."""
     async with serving(Replica("o1"), Replica("o2")) as (slow, good):
-        slow.delay_s = 0.03
-        guards = guards_of(slow, good, policy=GuardPolicy(slow_s=0.02))
+        slow.delay_s = 0.2
+        guards = guards_of(slow, good, policy=GuardPolicy(slow_s=0.15))
         async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
             for _ in range(200):
                 assert (await client.get("http://orders/")).status_code == 200
@@ -145,12 +144,12 @@ async def test_the_deadline_bounds_all_attempts_and_travels_on() -> None:
     """A replica that never answers is given up at the policy's deadline, which it was told."""
     async with serving(Replica("o1")) as (replica,):
         replica.hangs = True
-        guards = guards_of(replica, policy=GuardPolicy(deadline_s=0.1, attempts=3))
+        guards = guards_of(replica, policy=GuardPolicy(deadline_s=0.5, attempts=3))
         async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.get("http://orders/")
         assert len(replica.seen) == 1
-        assert 1 <= int(replica.seen[0].headers["controlplane-deadline-ms"]) <= 100
+        assert 1 <= int(replica.seen[0].headers["controlplane-deadline-ms"]) <= 500
         assert guards.guard("orders").endpoint(0)["failures"] == 1
 
 
