@@ -111,7 +111,7 @@ def version_of(replica: str) -> str:
 
 
 def hosts() -> dict[str, tuple[str, ...]]:
-    """Which replicas share a process: one process per tier and zone. Each replica has its own port and its own plane."""
+    """Which replicas share a process: one per tier and zone. Each replica has its own port, fault state and plane."""
     out: dict[str, list[str]] = {}
     for one in PARTS:
         for replica in replicas(one.name):

@@ -1,0 +1,134 @@
+"""Reading the planes' records: who was named, how fast each hold took effect, what came back how."""
+
+from controlplane.demo.fault import FAULTS
+from controlplane.demo.incident import read
+from controlplane.model.command import Command, Eject, Intent, Limit, Weigh
+from controlplane.model.incident import Stage
+from controlplane.model.record import (
+    BecameEffective,
+    CommandAcknowledged,
+    CommandIssued,
+    EvidenceAdded,
+    IncidentClosed,
+    IncidentOpened,
+    MaskChanged,
+    Record,
+    StageChanged,
+)
+from controlplane.model.signal import Cause, Target
+from controlplane.model.unit import MILLISECOND, CommandId, Epoch, IncidentId, Nanos
+
+ONSET = Nanos(1_000_000_000)
+BAD = Target("catalog", "catalog-2")
+FAULT = {fault.name: fault for fault in FAULTS}
+
+
+def at(ms: float) -> Nanos:
+    return Nanos(ONSET + round(ms * MILLISECOND))
+
+
+def opened(ms: float, origin: Target = BAD, cause: Cause = Cause.ERRORS) -> IncidentOpened:
+    return IncidentOpened(
+        at=at(ms), incident=IncidentId("i1"), origin=origin, cause=cause, signal_at=at(ms), shadow=False, evidence=""
+    )
+
+
+def order(ms: float, name: str, intent: Intent, *, signal: float, stage: Stage, target: Target = BAD) -> list[Record]:
+    """An order, its stage, and its acknowledgement half a millisecond later."""
+    command = Command(
+        id=CommandId(name),
+        epoch=Epoch(1),
+        incident=IncidentId("i1"),
+        target=target,
+        intent=intent,
+        lease_until=at(ms + 10_000),
+        signal_at=at(signal),
+    )
+    changed = StageChanged(
+        at=at(ms),
+        incident=IncidentId("i1"),
+        target=target,
+        stage=stage,
+        percent=0,
+        penalty_ns=Nanos(0),
+        relapses=0,
+        reason="",
+        command=command.id,
+    )
+    acknowledged = CommandAcknowledged(at=at(ms + 0.5), incident=IncidentId("i1"), command=command.id, ok=True)
+    return [CommandIssued(at=at(ms), command=command), changed, acknowledged]
+
+
+def effective(ms: float, *, signal: float, target: Target = BAD) -> BecameEffective:
+    return BecameEffective(at=at(ms), incident=IncidentId("i1"), target=target, signal_at=at(signal))
+
+
+def test_a_reflex_is_effective_with_its_first_request() -> None:
+    """Where the first differently treated request came before the order was acknowledged, it gives the time."""
+    records = [opened(50), effective(50.02, signal=50), *order(51, "c1", Eject(), signal=50, stage=Stage.HOLD)]
+    (effect,) = read({"gateway": records}, onset=ONSET).effects
+    assert (effect.effective_ns, effect.first_request_ns) == (20_000, 20_000)
+    assert effect.in_force_ns == 1.5 * MILLISECOND
+
+
+def test_a_limit_that_nobody_reached_is_effective_when_acknowledged() -> None:
+    """Without a request that had to be treated differently, the acknowledgement gives the time, and says so."""
+    records = [opened(50), *order(50.3, "c1", Limit(1), signal=50, stage=Stage.HOLD)]
+    (effect,) = read({"cart-1": records}, onset=ONSET).effects
+    assert (effect.effective_ns, effect.first_request_ns) == (0.8 * MILLISECOND, None)
+
+
+def test_recovery_is_no_response() -> None:
+    """Orders that readmit traffic, and holds that a failed probe prolongs, are not counted; a relapse of readmitted
+    traffic is."""
+    records = [
+        opened(50),
+        *order(51, "c1", Eject(), signal=50, stage=Stage.HOLD),
+        *order(551, "c2", Weigh(0), signal=50, stage=Stage.PROBE),
+        *order(560, "c3", Eject(), signal=559, stage=Stage.HOLD),
+        *order(1560, "c4", Weigh(10), signal=559, stage=Stage.RAMP),
+        *order(1601, "c5", Eject(), signal=1600, stage=Stage.HOLD),
+    ]
+    effects = read({"gateway": records}, onset=ONSET).effects
+    assert [round(effect.signal_s * 1e3) for effect in effects] == [50, 1600]
+
+
+def test_the_same_command_name_on_two_planes_is_two_commands() -> None:
+    """Planes number their commands each for itself."""
+    one = [opened(50), *order(50.3, "c1", Limit(1), signal=50, stage=Stage.HOLD)]
+    two = [opened(70), *order(70.9, "c1", Limit(1), signal=70, stage=Stage.HOLD)]
+    answer = read({"cart-1": one, "cart-2": two}, onset=ONSET)
+    assert [effect.in_force_ns for effect in answer.effects] == [0.8 * MILLISECOND, 1.4 * MILLISECOND]
+    assert answer.signal_at == at(50)
+
+
+def test_a_fault_of_one_replica_must_be_pinned_on_it() -> None:
+    """A sibling, or the service as a whole, is the wrong name."""
+    for origin, wrong in ((BAD, []), (Target("catalog"), ["catalog"]), (Target("stock"), ["stock"])):
+        assert read({"gateway": [opened(1, origin)]}, onset=ONSET).misnamed(FAULT["replica_errors"]) == wrong
+
+
+def test_a_bad_version_must_be_named_as_one() -> None:
+    """An incident of the right service that does not name the version falls short."""
+    first = opened(1, Target("account", "account-3"))
+    added = EvidenceAdded(
+        at=at(9), incident=first.incident, target=first.origin, evidence="", cause=Cause.VERSION, version="v2"
+    )
+    assert read({"gateway": [first]}, onset=ONSET).misnamed(FAULT["bad_version"]) == ["no incident names version v2"]
+    named = read({"gateway": [first, added]}, onset=ONSET)
+    assert named.misnamed(FAULT["bad_version"]) == []
+    assert named.causes == ("errors", "version")
+
+
+def test_closing_and_masking_are_read() -> None:
+    """An incident that is still open is counted as such; what the records say of masking is believed."""
+    mask = MaskChanged(at=at(2), incident=IncidentId("i1"), masked=True, reason="")
+    end = IncidentClosed(at=at(900), incident=IncidentId("i1"), reason="")
+    answer = read({"checkout-1": [opened(1), mask, end], "checkout-2": [opened(3)]}, onset=ONSET)
+    assert (answer.opened, answer.closed, answer.closed_at, answer.masked) == (2, 1, at(900), True)
+
+
+def test_silence_is_no_answer() -> None:
+    """Without records there is no signal, no effect and no incident."""
+    answer = read({"gateway": []}, onset=ONSET)
+    assert (answer.opened, answer.signal_at, answer.effects) == (0, None, ())
