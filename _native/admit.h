@@ -1,5 +1,5 @@
-/* Admission: breaker, retry budget, weight, rate, concurrency, endpoint, in this order. Everything is asked before anything is
- * taken, so a refusal takes no token and no slot.
+/* Admission: breaker, retry budget, weight, rate, concurrency, endpoint, in this order. Everything is asked before
+ * anything is taken, so a refusal takes no token and no slot.
  */
 #ifndef CONTROLPLANE_ADMIT_H
 #define CONTROLPLANE_ADMIT_H

@@ -1,4 +1,4 @@
-# Integers from outside: refused by name and bounds, never truncated (an int64_t argument would turn 1.9 into 1 silently).
+# Integers from outside: refused by name and bounds, never truncated (an int64_t argument would turn 1.9 into 1).
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1

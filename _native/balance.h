@@ -1,8 +1,8 @@
 /* Which endpoint gets the call: the better of two random ones (P2C), by calls in flight times peak-EWMA latency.
  *
- * Latency is compared only where it differs by more than a factor of two: below that it is noise, and would starve a replica that
- * is as good. And one pick in sixteen takes the first of the two without comparing: a balancer that quietly avoids a sick
- * endpoint also hides it from the tests that would eject it.
+ * Latency is compared only where it differs by more than a factor of two: below that it is noise, and would starve a
+ * replica that is as good. And one pick in sixteen takes the first of the two without comparing: a balancer that
+ * quietly avoids a sick endpoint also hides it from the tests that would eject it.
  */
 #ifndef CONTROLPLANE_BALANCE_H
 #define CONTROLPLANE_BALANCE_H
@@ -59,7 +59,7 @@ static inline int64_t balance_two(struct edge *g, int64_t now_ns) {
     return balance_better(g, a, b + (b >= a), now_ns);
 }
 
-/* The better of two random ones among the healthy, other than `avoid`, that their weight lets take part; -1: there is none. */
+/* The better of two random ones among the healthy other than `avoid`, as far as weights let them take part; or -1. */
 static int64_t balance_usable(struct edge *g, int64_t now_ns, int64_t avoid, int weighed) {
     int64_t seen = 0, a = -1, b = -1, at;
     for (int64_t i = 0; i < g->endpoints; i++) {
@@ -89,7 +89,7 @@ static int64_t balance_probe(struct edge *g, int64_t now_ns) {
     return -1;
 }
 
-/* This decision was made without the endpoints that are out: the first such decision after a signal makes it effective. */
+/* This decision was made without the endpoints that are out: the first such one after a signal makes it effective. */
 static void balance_effective(struct edge *g, int64_t picked) {
     int64_t now_ns = clock_now_ns(); /* read again: this is the time that the headline histogram is about */
     for (int64_t i = 0; i < g->endpoints; i++) {

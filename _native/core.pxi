@@ -1,4 +1,4 @@
-# What guard.pyx uses of the headers. The structs are in state.h; only the fields that Python reads or sets are named here.
+# What guard.pyx uses of the headers: of the structs in state.h only the fields that it reads or sets.
 
 cdef extern from "clock.h":
     int64_t CLOCK_MAX_NS

@@ -3,8 +3,8 @@
  *     HEALTHY --evidence, order--> EJECTED --until_ns, order--> PROBATION --probe_successes--> HEALTHY
  *                                     ^---a failed, slow or lost probe---'
  *
- * Every move raises the endpoint's generation and begins with no evidence. At least one endpoint is HEALTHY at all times: the
- * reflex needs a clean sibling, and an order that would take the last one is ignored.
+ * Every move raises the endpoint's generation and begins with no evidence. At least one endpoint is HEALTHY at all
+ * times: the reflex needs a clean sibling, and an order that would take the last one is ignored.
  */
 #ifndef CONTROLPLANE_ENDPOINT_H
 #define CONTROLPLANE_ENDPOINT_H
@@ -14,7 +14,7 @@
 #include "retry.h"
 
 #define PROBE_PAUSE_NS (20 * SECOND_NS / 1000) /* between the end of a probe and the next one */
-#define EJECTIONS_DECAY 10                     /* times eject_ns of healthy operation make the next penalty a step shorter */
+#define EJECTIONS_DECAY 10 /* times eject_ns in health, with calls, make the next penalty a step shorter */
 
 static inline void endpoint_weigh(struct edge *g, struct endpoint *e, int64_t percent) {
     g->weighted += (percent < 100) - (e->weight < 100);

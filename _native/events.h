@@ -34,7 +34,7 @@ static int64_t event_drain(struct edge *g, int64_t *out, int64_t rows) {
     return moved;
 }
 
-/* 1 once for any number of new rows: the caller rings the control loop. Rows that an admission wrote ride along here. */
+/* 1 once for any number of new rows: the caller rings the control loop. Rows that an admission wrote ride along. */
 static inline int event_tell(struct edge *g) {
     if (__builtin_expect(g->events_told == g->events_written, 1)) return 0;
     g->events_told = g->events_written;

@@ -1,8 +1,9 @@
 /* Sequential evidence against one endpoint: CUSUM of the log-likelihood ratio (Page 1954), in thousandths of a nat.
  *
- * Failures: p0 = 1 % when healthy, p1 = 25 % when sick:  ln(.25/.01) = 3.219 on a failure, ln(.75/.99) = -.277 on a success.
- * Slowness: p0 = 2 %, p1 = 50 %:                         ln(.50/.02) = 3.219 when slow,    ln(.50/.98) = -.673 otherwise.
- * The sum never falls below zero. With threshold h the false-alarm rate per call is about e^-h (Lorden 1971).
+ * Failures: p0 = 1 % when healthy, p1 = 25 % when sick: ln(.25/.01) = 3.219, on a success ln(.75/.99) = -.277.
+ * Slowness: p0 = 2 % when healthy, p1 = 50 % when sick: ln(.50/.02) = 3.219, when in time ln(.50/.98) = -.673.
+ * The sum never falls below zero. At threshold h a healthy endpoint is rejected at most once in e^h calls, on average
+ * (Lorden 1971).
  */
 #ifndef CONTROLPLANE_EVIDENCE_H
 #define CONTROLPLANE_EVIDENCE_H

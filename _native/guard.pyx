@@ -8,12 +8,12 @@ All state of a guard is one flat buffer of int64 words (structs in state.h), in 
     events    ring of EVENTS_MAX rows of EVENT_WORDS words                                  int64
 
 Offsets only, no pointers and no Python objects: the same words can be mapped by another process. In this first form the
-interpreter's lock makes every method atomic: no method calls Python between its first read and its last write of the state.
+interpreter's lock makes every method atomic: none calls Python between its first read and its last write of the state.
 
-The parts are one header each, in the order of their use: admit.h (rate.h, retry.h, balance.h), settle.h (evidence.h, endpoint.h,
-breaker.h with window.h, probes.h, penalty.h), orders.h, lapse.h, events.h. This file is their Python face and checks what
-comes from outside. A call costs two clock reads, admission and settlement; `answered()` is a third, and only the
-admission that makes a signal effective reads once more.
+The parts are one header each, in the order of their use: admit.h (rate.h, retry.h, balance.h), settle.h (evidence.h,
+endpoint.h, breaker.h with window.h, probes.h, penalty.h), orders.h, lapse.h, events.h. This file is their Python face
+and checks what comes from outside. A call costs two clock reads, admission and settlement; `answered()` is a third, and
+only the admission that makes a signal effective reads once more.
 """
 
 cimport cython
@@ -38,7 +38,8 @@ ENDPOINT_TRIPPED, ENDPOINT_CAPPED = _ENDPOINT_TRIPPED, _ENDPOINT_CAPPED
 ENDPOINT_PROBE_PASSED, ENDPOINT_PROBE_FAILED = _ENDPOINT_PROBE_PASSED, _ENDPOINT_PROBE_FAILED
 EDGE_OPENED, EDGE_PROBE_PASSED, EDGE_PROBE_FAILED = _EDGE_OPENED, _EDGE_PROBE_PASSED, _EDGE_PROBE_FAILED
 EFFECTIVE, LEASE_LAPSED = _EFFECTIVE, _LEASE_LAPSED
-BY_CONSECUTIVE, BY_ERRORS, BY_SLOW, BY_STALLED, BY_OVERLOAD = _BY_CONSECUTIVE, _BY_ERRORS, _BY_SLOW, _BY_STALLED, _BY_OVERLOAD
+BY_CONSECUTIVE, BY_ERRORS, BY_SLOW = _BY_CONSECUTIVE, _BY_ERRORS, _BY_SLOW
+BY_STALLED, BY_OVERLOAD = _BY_STALLED, _BY_OVERLOAD
 EVENT_WORDS, EVENTS_MAX = _EVENT_WORDS, _EVENTS_MAX
 HEALTHY, EJECTED, PROBATION = _HEALTHY, _EJECTED, _PROBATION
 
@@ -198,7 +199,8 @@ cdef class Guard:
         if g == NULL:
             raise MemoryError
         self.edge = g
-        g.words, g.endpoints, g.endpoints_at, g.counts_at, g.events_at = self.length, endpoints, endpoints_at, counts_at, events_at
+        g.words, g.endpoints = self.length, endpoints
+        g.endpoints_at, g.counts_at, g.events_at = endpoints_at, counts_at, events_at
         g.hdr = shape
         g.policy = p[0]
         g.random = random_seeded(seed)

@@ -1,7 +1,8 @@
 /* HdrHistogram's bucket layout: which counter a value belongs to, and which values a counter stands for.
  *
- * Values below `sub_buckets << unit` share buckets of width 2^unit; every doubling after that halves the resolution and adds
- * `half` counters, so the relative error stays below 10^-digits. Bucket for bucket the layout of HdrHistogram.
+ * Values below `sub_buckets << unit` share buckets of width 2^unit; every doubling after that halves the resolution
+ * and adds `half` counters, so the relative error stays below 10^-digits. Bucket for bucket the layout of
+ * HdrHistogram.
  */
 #ifndef CONTROLPLANE_HDR_H
 #define CONTROLPLANE_HDR_H

@@ -70,8 +70,8 @@ cdef class Histogram:
         return <int>self.count(wide(value, "value"), 1)
 
     def record_corrected(self, value, interval, /):
-        # The terms value, value - interval, ... down to the first at or under interval; whole buckets at a time, so that a
-        # hostile pair costs no more than the number of counters.
+        # The terms value, value - interval, ... down to the first at or under interval; whole buckets at a time, so
+        # that a hostile pair costs no more than the number of counters.
         cdef int64_t at = wide(value, "value"), step = wide(interval, "interval"), low, times
         if not self.count(at, 1):
             return 0

@@ -1,5 +1,5 @@
-/* What changes by itself: penalties and leases that end, probes that never came back. Nothing runs on a timer here: the next
- * call, settlement, order or reading that finds `due_ns` passed brings everything up to date first.
+/* What changes by itself: penalties and leases that end, probes that never came back. Nothing runs on a timer here:
+ * the next call, settlement, order or reading that finds `due_ns` passed brings everything up to date first.
  */
 #ifndef CONTROLPLANE_LAPSE_H
 #define CONTROLPLANE_LAPSE_H

@@ -1,4 +1,4 @@
-/* Seeded randomness: xorshift64* (Vigna 2016), one word of state, so that two guards with one seed and the same calls agree. */
+/* Seeded randomness: xorshift64* (Vigna 2016), one word. Two guards with one seed and the same calls agree. */
 #ifndef CONTROLPLANE_RANDOM_H
 #define CONTROLPLANE_RANDOM_H
 

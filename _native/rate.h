@@ -1,7 +1,8 @@
 /* GCRA, the virtual scheduling form of ITU-T I.371: one word, the theoretical arrival time (TAT) of the next call.
  *
- * A call at t conforms when max(TAT, t) + interval - t <= burst * interval, and then TAT becomes max(TAT, t) + interval. So in
- * any closed window of length T at most burst + floor(T / interval) calls are admitted, with no accounting at window borders.
+ * A call at t conforms when max(TAT, t) + interval - t <= burst * interval, and then TAT becomes max(TAT, t) +
+ * interval. So in any closed window of length T at most burst + floor(T / interval) calls are admitted, with no
+ * accounting at window borders.
  */
 #ifndef CONTROLPLANE_RATE_H
 #define CONTROLPLANE_RATE_H

@@ -1,5 +1,5 @@
-/* The retry budget, in thousandths of a retry: first calls earn retry_percent of one each, and time earns a small floor, so that
- * retries multiply load by at most 1 + retry_percent / 100 however deep the trouble.
+/* The retry budget, in thousandths of a retry: first calls earn retry_percent of one each, and time earns a small
+ * floor, so that retries multiply load by at most 1 + retry_percent / 100 however deep the trouble.
  */
 #ifndef CONTROLPLANE_RETRY_H
 #define CONTROLPLANE_RETRY_H
@@ -7,8 +7,8 @@
 #include "state.h"
 
 #define RETRY_MILLI 1000
-#define RETRY_FILL_NS (10 * SECOND_NS)        /* the floor alone fills the budget in ten seconds */
-#define RETRY_SUSPENDED_NS SECOND_NS          /* after ENDPOINT_CAPPED: if all endpoints fail together, retries only feed it */
+#define RETRY_FILL_NS (10 * SECOND_NS) /* the floor alone fills the budget in ten seconds */
+#define RETRY_SUSPENDED_NS SECOND_NS   /* after ENDPOINT_CAPPED: endpoints fail together, and retries only feed it */
 
 static inline void retry_earn(struct edge *g, int64_t milli) {
     g->retry_milli += milli;

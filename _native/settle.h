@@ -1,7 +1,7 @@
 /* Settlement: the slot goes back, the result becomes evidence, and a reflex acts within the same instructions.
  *
- * A result is evidence only about what has not changed since its call was admitted: both generations must be current. A call
- * that probed an endpoint is evidence about that endpoint alone, because we sent it there on suspicion.
+ * A result is evidence only about what has not changed since its call was admitted: both generations must be current.
+ * A call that probed an endpoint is evidence about that endpoint alone, because we sent it there on suspicion.
  */
 #ifndef CONTROLPLANE_SETTLE_H
 #define CONTROLPLANE_SETTLE_H
@@ -20,11 +20,14 @@ static inline void settle_release(struct edge *g, struct ticket *t) {
     if (t->endpoint >= 0) state_endpoint(g, t->endpoint)->in_flight--;
 }
 
-static inline void settle_count(struct edge *g, struct endpoint *e, int64_t now_ns, int64_t latency_ns, int failed, int slow) {
+static inline void settle_count(
+    struct edge *g, struct endpoint *e, int64_t now_ns, int64_t latency_ns, int failed, int slow
+) {
     g->calls++;
     g->failures += failed;
     g->slow += slow;
-    if (!failed) state_counts(g)[hdr_index(&g->hdr, latency_ns < LATENCY_HIGHEST_NS ? latency_ns : LATENCY_HIGHEST_NS)]++;
+    int64_t counted_ns = latency_ns < LATENCY_HIGHEST_NS ? latency_ns : LATENCY_HIGHEST_NS;
+    if (!failed) state_counts(g)[hdr_index(&g->hdr, counted_ns)]++;
     if (!e) return;
     e->calls++;
     e->failures += failed;

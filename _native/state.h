@@ -1,5 +1,5 @@
-/* The words of one guard. Every field is an int64; parts refer to one another by word offsets from the start, never by pointers,
- * so that the same words can be mapped at another address by another process.
+/* The words of one guard. Every field is an int64; parts refer to one another by word offsets from the start, never
+ * by pointers, so that the same words can be mapped at another address by another process.
  */
 #ifndef CONTROLPLANE_STATE_H
 #define CONTROLPLANE_STATE_H

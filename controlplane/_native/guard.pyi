@@ -66,7 +66,7 @@ class Refusal:
 
 @final
 class Permit:
-    """A truthy answer of `try_acquire`: the right to make one call. Settle it exactly once; later settlements do nothing.
+    """A truthy answer of `try_acquire`: the right to make one call. Settle it once; later settlements do nothing.
 
     Every settlement returns 0, or 1 when it changed a state that the control loop should look at, or when an admission
     since the last 1 wrote a row. A permit that is dropped unsettled counts as cancelled.
@@ -81,7 +81,7 @@ class Permit:
     def probe(self) -> bool:
         """True when this call is the probe of a half-open edge or of an endpoint on probation."""
     def answered(self) -> None:
-        """The head of the answer is here: latency is counted to this moment and not to the settlement. Only the first counts."""
+        """The head of the answer is here: latency ends now and not at the settlement. Only the first one counts."""
     def success(self) -> int: ...
     def failure(self, kind: int, /) -> int: ...
     def cancel(self) -> int:
@@ -131,8 +131,8 @@ class Guard:
         """The int64 words in which everything above lives, read-only. Layout: the head of guard.pyx."""
     def try_acquire(self) -> Permit | Refusal: ...
     def try_again(self, avoid: int, /) -> Permit | Refusal:
-        """A retry: drawn from the retry budget, and not to endpoint `avoid` while another one is usable; -1: avoid none.
-        A retry is never the probe of an endpoint on probation."""
+        """A retry: drawn from the retry budget, not to endpoint `avoid` while another one is usable (-1: avoid none),
+        and never the probe of an endpoint on probation."""
     def try_redrive(self, avoid: int, /) -> Permit | Refusal:
         """The second life of a call that was in flight on an endpoint when it was ejected: not drawn from the retry
         budget (at most one per call, and only for calls that were admitted already), never to `avoid`; refused when
@@ -153,8 +153,8 @@ class Guard:
     def restore(self, endpoint: int, /) -> None:
         """Take back every order and reflex about `endpoint` (-1: the edge) and clear its evidence."""
     def enforce(self, on: int, /) -> None:
-        """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is refused, ejected or limited, and
-        endpoints are chosen uniformly at random."""
+        """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is
+        refused, ejected or limited, and endpoints are chosen uniformly at random."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
 
