@@ -65,7 +65,8 @@ def test_a_child_that_dies_is_missed_by_name(tmp_path: Path) -> None:
             answer = await started["load"].ask(pipe.Gather(Nanos(0), Nanos(1)), pipe.Gathered)
             assert answer.sent == []
             started["load"].process.kill()
-            await anyio.sleep(DEADLINE_S)
+            with anyio.fail_after(DEADLINE_S):
+                await anyio.sleep_forever()
 
     with pytest.raises(BaseExceptionGroup) as raised:
         anyio.run(main)
