@@ -1,4 +1,4 @@
-/* One clock: CLOCK_MONOTONIC in nanoseconds, the time of Python's time.monotonic_ns(); a test replaces it by a number. */
+/* One clock: CLOCK_MONOTONIC in nanoseconds, the time of Python's time.monotonic_ns(). A test replaces it. */
 #ifndef CONTROLPLANE_CLOCK_H
 #define CONTROLPLANE_CLOCK_H
 
