@@ -26,12 +26,13 @@ class _Interrupted(Exception):
 
 def course(args: argparse.Namespace) -> int:
     """The exit status of `controlplane demo`."""
+    verdict: list[int] = []  # once known, Ctrl-C no longer changes it: with --keep that is how the demo ends
     try:
-        return anyio.run(_watched, args, backend="asyncio", backend_options={"use_uvloop": True})
+        anyio.run(_watched, args, verdict, backend="asyncio", backend_options={"use_uvloop": True})
     except BaseExceptionGroup as group:
         interrupted, rest = group.split(_Interrupted)
         if interrupted is not None:
-            return INTERRUPTED
+            return verdict[0] if verdict else INTERRUPTED
         died, rest = group.split(ChildDied)
         if rest is not None:
             raise
@@ -39,6 +40,7 @@ def course(args: argparse.Namespace) -> int:
         for told in dict.fromkeys(str(error) for error in _leaves(died)):
             print(f"controlplane demo: {told}", file=sys.stderr)
         return 1
+    return verdict[0]
 
 
 def _leaves(group: BaseExceptionGroup[ChildDied]) -> list[BaseException]:
@@ -48,15 +50,13 @@ def _leaves(group: BaseExceptionGroup[ChildDied]) -> list[BaseException]:
     return found
 
 
-async def _watched(args: argparse.Namespace) -> int:
+async def _watched(args: argparse.Namespace, verdict: list[int]) -> None:
     """Run until done or until a signal; either way everything is taken down."""
-    status = 1
     async with anyio.create_task_group() as tasks:
         await tasks.start(_until_signal)
         with tempfile.TemporaryDirectory(prefix="controlplane-demo-") as directory:
-            status = await _course(args, Path(directory))
+            await _course(args, Path(directory), verdict)
         tasks.cancel_scope.cancel()
-    return status
 
 
 async def _until_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -66,7 +66,7 @@ async def _until_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
             raise _Interrupted
 
 
-async def _course(args: argparse.Namespace, directory: Path) -> int:
+async def _course(args: argparse.Namespace, directory: Path, verdict: list[int]) -> None:
     progress = Progress()
     began = anyio.current_time()
     async with running(directory, rate=args.rate, seed=args.seed, progress=progress) as drill:
@@ -85,9 +85,9 @@ async def _course(args: argparse.Namespace, directory: Path) -> int:
         if args.json is not None:
             text = msgspec.json.format(msgspec.json.encode(document(results)), indent=2)
             await anyio.Path(args.json).write_bytes(text + b"\n")
+        verdict.append(1 if results.troubles() else 0)
         if args.keep:
             await _keep(drill)
-    return 1 if results.troubles() else 0
 
 
 async def _keep(drill: Drill) -> None:
