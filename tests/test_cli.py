@@ -122,7 +122,7 @@ def test_a_free_port_is_told(listen: str, begins: str) -> None:
         assert not url(bound).endswith(":0")
 
 
-HEAVY = ("numpy", "httpx", "anyio", "starlette", "uvicorn", "trio", "asyncio", "sqlite3", "controlplane._native.guard")
+HEAVY = ("numpy", "httpx", "anyio", "starlette", "uvicorn", "trio", "asyncio", "sqlite3")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"]])

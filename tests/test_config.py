@@ -139,6 +139,19 @@ def test_what_is_wrong_is_refused_by_name(text: str, key: str, says: str) -> Non
     assert says in problems(text)[key]
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("rate_per_s = 1e-7", "policies.p.rate_per_s"),
+        ("rate_per_s = 0.0003\nrate_burst = 1000000", "policies.p.rate_burst"),
+        ("open_s = 1e-10", "policies.p.open_s"),
+    ],
+)
+def test_what_the_compiled_guard_would_refuse_is_refused_by_its_key(line: str, key: str) -> None:
+    """A number in its field's range can still be out of the guard's."""
+    assert list(problems(f"[policies.p]\n{line}\n")) == [key]
+
+
 def test_all_problems_come_at_once() -> None:
     """A person corrects a file in one go, not one line a run."""
     found = problems("[plane]\nmode = 'x'\n[admin]\nlisten = 'y'\n[policies.default]\nattempts = 0\nfoo = 1")

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
+from controlplane._native.guard import Guard
 from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.topology import Service
@@ -19,6 +20,7 @@ def cross_check(config: Config, problems: Problems) -> None:
     for name in _repeated(service.name.lower() for service in config.services):  # a URL's host knows no upper case
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
+    _check_policies(config, problems)
     for index, service in enumerate(config.services):
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
@@ -26,6 +28,18 @@ def cross_check(config: Config, problems: Problems) -> None:
     _check_admin(config, problems)
     if config.gateway is not None:
         _check_gateway(config, problems)
+
+
+def _check_policies(config: Config, problems: Problems) -> None:
+    """What the compiled guard would refuse is refused here, where the key can be named."""
+    for name, policy in config.policies.items():
+        try:
+            Guard(**policy.native())
+        except ValueError as error:
+            argument = str(error).partition(" ")[0]
+            field = "rate_per_s" if argument == "rate_interval_ns" else argument.removesuffix("_ns") + "_s"
+            key = field if field in policy.__struct_fields__ else argument
+            problems.add(f"policies.{name}.{key}", f"the guard cannot work with it: {error}")
 
 
 def _check_service(service: Service, names: Collection[str], policies: list[str], problems: Problems) -> None:
