@@ -14,6 +14,7 @@ import httpx
 
 T = TypeVar("T")
 
+EMBEDDING = Path(__file__).with_name("embedding.py")
 DEADLINE_S = 20.0  # for what takes a fraction of a second on an idle machine
 
 
@@ -67,11 +68,11 @@ class Backend:
 
 
 class Served:
-    """A running `controlplane serve`, known by what it printed."""
+    """A running gateway, `controlplane serve` or a program that embeds the library, known by what it printed."""
 
-    def __init__(self, config: Path, *arguments: str) -> None:
+    def __init__(self, command: list[str], folder: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "controlplane", "serve", "--config", str(config), *arguments],
+            [sys.executable, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -86,7 +87,7 @@ class Served:
             raise
         self.admin_url = self._address("admin")
         self.gateway_url = self._address("gateway")
-        token = (config.parent / "controlplane.token").read_text().strip()
+        token = (folder / "controlplane.token").read_text().strip()
         self.admin = httpx.Client(base_url=self.admin_url, headers={"authorization": f"Bearer {token}"}, timeout=10)
         self.gateway = httpx.Client(base_url=self.gateway_url, timeout=30)
 
@@ -178,7 +179,15 @@ endpoints = [
 
     def serve(self, *arguments: str, config: Path | None = None) -> Served:
         """Start `controlplane serve` and wait until it is ready."""
-        served = Served(config or self.config, *arguments)
+        config = config or self.config
+        return self._started(["-m", "controlplane", "serve", "--config", str(config), *arguments])
+
+    def embed(self) -> Served:
+        """Start a program that embeds the library and wait until it is ready."""
+        return self._started([str(EMBEDDING), str(self.config)])
+
+    def _started(self, command: list[str]) -> Served:
+        served = Served(command, self.folder)
         self._stack.callback(served.close)
         return served
 

@@ -1,6 +1,7 @@
 """kill -9 in the middle of an incident: nothing is forgotten, and nothing lasts longer than it was meant to."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,16 +22,17 @@ def contained(served: Served, world: World) -> tuple[str, dict[str, Any]]:
     return incident["id"], orders[0]
 
 
-def test_an_incident_outlives_kill_9(world: World) -> None:
+@pytest.mark.parametrize("start", [World.serve, World.embed], ids=["standalone", "embedding gateway"])
+def test_an_incident_outlives_kill_9(world: World, start: Callable[[World], Served]) -> None:
     """After the restart the same incident is open, its order acts, no lease grew; and it recovers by itself."""
     world.write(
         "penalty_s = 4\nlease_s = 10\nramp_percent = [50]\nramp_step_s = 0.3\nramp_calls_min = 2\nverify_s = 0.5"
     )
-    first = world.serve()
+    first = start(world)
     incident, order = contained(first, world)
     first.kill()
 
-    second = world.serve()
+    second = start(world)
     shown = second.get(f"/v1/incidents/{incident}")
     assert shown["phase"] not in ("closed", "verified")
     assert second.get("/v1/status")["epoch"] == 2
