@@ -4,6 +4,7 @@ The Host field becomes the endpoint's authority, as any client that dials it wou
 redirects of third parties depend on it. A Host field that the program set to something of its own is kept.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import httpx
@@ -12,7 +13,7 @@ from controlplane.model.topology import Service
 
 _URLS_MAX: Final = 512  # per endpoint; parsing a URL costs more than everything else here together
 
-Header = tuple[bytes, bytes]
+Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class _Origin:
@@ -20,7 +21,7 @@ class _Origin:
 
     def __init__(self, url: str) -> None:
         self.base = httpx.URL(url)
-        self.authority = self.base.netloc
+        self.authority = self.base.netloc.decode()
         self.prefix = self.base.raw_path.rstrip(b"/")
         self.urls: dict[bytes, httpx.URL] = {}
 
@@ -34,27 +35,35 @@ class _Origin:
 
 
 class Address:
-    """Rewrites requests for one service to its endpoints; a service without endpoints is dialled by its own name."""
+    """Rewrites requests for one service to its endpoints; a service without endpoints is dialled by its own name.
 
-    def __init__(self, service: Service) -> None:
+    `sender` gives what sends to an endpoint's URL (None: to whatever the request says).
+    """
+
+    def __init__(self, service: Service, sender: Callable[[httpx.URL | None], Send]) -> None:
+        self._name = service.name
         self._origins = tuple(_Origin(endpoint.url) for endpoint in service.endpoints)
+        self._senders = tuple(sender(origin.base) for origin in self._origins) or (sender(None),)
 
-    def rewrite(self, request: httpx.Request, endpoint: int, added: list[Header]) -> httpx.Request:
+    def sender(self, endpoint: int) -> Send:
+        """What sends a request that was rewritten to `endpoint`."""
+        return self._senders[endpoint]  # -1, no endpoint, is the only one there then
+
+    def rewrite(self, request: httpx.Request, endpoint: int, added: Mapping[str, str]) -> httpx.Request:
         """A copy of `request` addressed to `endpoint`, with the fields `added` in place of those of the same name."""
-        url, own = request.url, request.headers.raw
-        replaced = {name for name, _ in added}
-        authority: bytes | None = None
+        url, authority = request.url, ""
         if 0 <= endpoint < len(self._origins):
             origin = self._origins[endpoint]
-            authority = origin.authority
-            asked = url.netloc
+            asked = request.headers.get("host")
+            if asked == self._name or asked == url.netloc.decode():  # the first spares building the second
+                authority = origin.authority
             url = origin.url(url.raw_path)
-        headers: list[Header] = []
-        for name, value in own:
-            key = name.lower()
-            if key == b"host" and authority is not None and value == asked:
-                headers.append((name, authority))
-            elif key not in replaced:
-                headers.append((name, value))
-        headers += added
-        return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+        # the constructor copies the headers, so that the program's own request stays as it was
+        copy = httpx.Request(
+            request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions
+        )
+        if authority:
+            copy.headers["Host"] = authority
+        for name, value in added.items():
+            copy.headers[name] = value
+        return copy

@@ -1,7 +1,6 @@
 """One guarded request from admission to the head of its answer: attempts, retries within budget, one redrive."""
 
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -9,7 +8,7 @@ import anyio
 import httpx
 
 from controlplane._native.guard import ERROR, TIMEOUT, Permit
-from controlplane.adapters.gateway.address import Address, Header
+from controlplane.adapters.gateway.address import Address
 from controlplane.adapters.gateway.context import blame, inbound
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.headers import DEADLINE_MS, PRIORITY, Priority, retry_after_s
@@ -19,9 +18,7 @@ from controlplane.adapters.gateway.refusal import DEADLINE, RefusedError
 from controlplane.adapters.gateway.refusal import retry_after_s as refusal_retry_after_s
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.adapters.gateway.stream import SettlingStream
-from controlplane.adapters.gateway.verdict import Relay, bodyless, failure_kind, relay, replayable
-
-Send = Callable[[httpx.Request], Awaitable[httpx.Response]]
+from controlplane.adapters.gateway.verdict import Relay, failure_kind, relay, replayable
 
 # what goes wrong on our side of the wire and says nothing about the callee: our own pool is full, the program made a
 # request that cannot be sent, a guard further in refused
@@ -52,10 +49,8 @@ class _Ended:
 class Exchange:
     """One request to `service`. `admit` first; where it returns None, `run`."""
 
-    def __init__(
-        self, guards: GuardSet, service: ServiceGuard, address: Address, request: httpx.Request, send: Send
-    ) -> None:
-        self._guards, self._service, self._address, self._request, self._send = guards, service, address, request, send
+    def __init__(self, guards: GuardSet, service: ServiceGuard, address: Address, request: httpx.Request) -> None:
+        self._guards, self._service, self._address, self._request = guards, service, address, request
         self._policy = service.policy
         self._now = anyio.current_time()
         self._inbound = inbound.get()
@@ -67,6 +62,7 @@ class Exchange:
             self._deadline = self._inbound.deadline
         self._replayable = replayable(request)
         self._redrivable = self._replayable and self._policy.redrive
+        self._head_only = request.method == "HEAD"
         self._attempts = 1
         self._permit: Permit | None = None
 
@@ -85,14 +81,16 @@ class Exchange:
 
     async def run(self) -> httpx.Response:
         """The answer, or the transport error of the last attempt raised."""
-        permit = self._permit
+        permit, started = self._permit, self._now
         assert permit is not None
         while True:
-            ended = await self._attempt(permit)
+            ended = await self._attempt(permit, started)
+            if not ended.kind and ended.relief is None:
+                break  # nearly always
             following = await self._following(ended)
             if following is None:
                 break
-            permit = following
+            permit, started = following, anyio.current_time()
         if ended.cause:
             blame(ended.cause)
         if ended.error is not None:
@@ -102,17 +100,17 @@ class Exchange:
             ended.response.extensions["endpoint"] = self._service.endpoints[ended.endpoint]
         return ended.response
 
-    async def _attempt(self, permit: Permit) -> _Ended:
+    async def _attempt(self, permit: Permit, started: float) -> _Ended:
         """Send once and settle, except for a success, which is settled by the end of its body."""
         ended = _Ended(permit)
-        started = anyio.current_time()
         limit = min(self._deadline, started + self._policy.attempt_timeout_s)
         outgoing = self._address.rewrite(self._request, permit.endpoint, self._added(limit - started))
+        send = self._address.sender(permit.endpoint)
         scope = anyio.CancelScope(deadline=limit)
         attempt = self._enter(permit, scope, started)
         try:
             with scope:
-                ended.response = await self._send(outgoing)
+                ended.response = await send(outgoing)
         except httpx.TransportError as error:
             ended.error = error
         except BaseException:
@@ -166,10 +164,8 @@ class Exchange:
         if not kind:
             permit.answered()
             doubtful = lagged and 0 < service.slow_ns <= (now - started) * 1e9
-            complete = bodyless(self._request, response)
-            assert isinstance(response.stream, httpx.AsyncByteStream)
             stream = SettlingStream(
-                response.stream, service, permit, self._guards.stall, now, complete=complete, doubtful=doubtful
+                response, service, permit, self._guards.stall, now, head_only=self._head_only, doubtful=doubtful
             )
             if response.is_closed:  # a transport without a wire hands over the whole body at once
                 stream.finish()
@@ -230,13 +226,13 @@ class Exchange:
         self._attempts += 1
         return answer
 
-    def _added(self, left_s: float) -> list[Header]:
+    def _added(self, left_s: float) -> dict[str, str]:
         """Fields that tell our own services how long we wait and what the request is worth; none for strangers."""
         if self._service.service.external:
-            return []
-        added = [(DEADLINE_MS.encode(), b"%d" % max(1, int(left_s * 1e3)))]
+            return {}
+        added = {DEADLINE_MS: str(max(1, int(left_s * 1e3)))}
         if self._inbound is not None and self._inbound.priority is not Priority.DEFAULT:
-            added.append((PRIORITY.encode(), self._inbound.priority.name.lower().encode()))
+            added[PRIORITY] = self._inbound.priority.name.lower()
         return added
 
     def _enter(self, permit: Permit, scope: anyio.CancelScope, now: float) -> Attempt | None:
@@ -263,4 +259,5 @@ def _patience_s(request: httpx.Request) -> float:
     timeout = request.extensions.get("timeout")
     if not isinstance(timeout, dict) or timeout.get("read") is None:
         return float("inf")
-    return max(float(value) for value in timeout.values() if value is not None)
+    longest: float = max([value for value in timeout.values() if value is not None])
+    return longest

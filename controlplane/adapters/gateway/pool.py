@@ -26,14 +26,17 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; connections are opened as needed and kept."""
-        url = request.url
+        return await self.pool(request.url).handle_async_request(request)
+
+    def pool(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+        """The pool for the origin of `url`; who calls the same endpoint often asks once."""
         origin = (url.raw_scheme, url.raw_host, url.port)
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = httpx.AsyncHTTPTransport(verify=self._tls, limits=self._limits, retries=0)
-        return await pool.handle_async_request(request)
+        return pool
 
     async def aclose(self) -> None:
         """Close every pool."""
-        while self._pools:
-            await self._pools.popitem()[1].aclose()
+        for pool in self._pools.values():
+            await pool.aclose()

@@ -8,30 +8,34 @@ import httpx
 from controlplane._native.guard import ERROR, TIMEOUT, Permit
 from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.adapters.gateway.verdict import bodyless
 from controlplane.adapters.gateway.watch import StallWatch
 
 
 class SettlingStream(httpx.AsyncByteStream):
-    """`stream`, counted: read to its end it is a success, broken a failure, closed before its end neither.
+    """The body of `response`, counted: read to its end a success, broken a failure, closed before its end neither.
 
-    `complete`: there is no body to come, so closing it is its end. `doubtful`: how long the answer took is unknown,
-    so it is no success either.
+    `head_only`: no body was asked for, so closing it is its end. `doubtful`: how long the answer took is unknown, so it
+    is no success either.
     """
 
     def __init__(
         self,
-        stream: httpx.AsyncByteStream,
+        response: httpx.Response,
         service: ServiceGuard,
         permit: Permit,
         watch: StallWatch,
         since: float,
         *,
-        complete: bool,
+        head_only: bool,
         doubtful: bool,
     ) -> None:
-        self._stream, self._service, self._watch = stream, service, watch
+        # not the response itself, which will hold this stream: a cycle would keep a forgotten permit alive for long
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._stream, self._status, self._headers = response.stream, response.status_code, response.headers
+        self._service, self._watch, self._since = service, watch, since
         self._permit: Permit | None = permit
-        self._complete, self._doubtful, self._since = complete, doubtful, since
+        self._head_only, self._doubtful = head_only, doubtful
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -54,7 +58,9 @@ class SettlingStream(httpx.AsyncByteStream):
         try:
             await self._stream.aclose()
         finally:
-            self._settle(None if self._complete else 0)
+            if self._permit is not None:
+                complete = bodyless(self._status, self._headers, head_only=self._head_only)
+                self._settle(None if complete else 0)
 
     def finish(self) -> None:
         """The body is complete."""

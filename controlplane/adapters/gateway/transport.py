@@ -7,7 +7,7 @@ are the endpoint's; path and query stay. Where the program dials by address on p
 
 import httpx
 
-from controlplane.adapters.gateway.address import Address
+from controlplane.adapters.gateway.address import Address, Send
 from controlplane.adapters.gateway.exchange import Exchange
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.once import report_once
@@ -27,7 +27,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._guards = guards
         self._wrapped = wrapped if wrapped is not None else PooledTransport()
         # httpx has lower-cased the host of a request by the time it gets here
-        self._routes = {name.lower(): (service, Address(service.service)) for name, service in guards.services.items()}
+        self._routes = {
+            name.lower(): (service, Address(service.service, self._sender)) for name, service in guards.services.items()
+        }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The response's head; its body settles the call. Raises httpx.TransportError only."""
@@ -36,14 +38,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             return await self._wrapped.handle_async_request(request)
         service, address = route
         try:
-            exchange = Exchange(self._guards, service, address, request, self._wrapped.handle_async_request)
+            exchange = Exchange(self._guards, service, address, request)
             refused = exchange.admit()
         except Exception:
             report_once("admission")
-            return await self._wrapped.handle_async_request(address.rewrite(request, 0, []))
+            return await address.sender(0)(address.rewrite(request, 0, {}))
         if refused is not None:
             raise refused
         return await exchange.run()
+
+    def _sender(self, url: httpx.URL | None) -> Send:
+        if url is not None and isinstance(self._wrapped, PooledTransport):
+            return self._wrapped.pool(url).handle_async_request
+        return self._wrapped.handle_async_request
 
     async def aclose(self) -> None:
         """Close the connections."""

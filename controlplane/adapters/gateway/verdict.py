@@ -45,8 +45,8 @@ def replayable(request: httpx.Request) -> bool:
     return isinstance(request.stream, httpx.ByteStream)
 
 
-def bodyless(request: httpx.Request, response: httpx.Response) -> bool:
-    """Whether `response` is complete with its head."""
-    if request.method == "HEAD" or response.status_code in (204, 304):
+def bodyless(status: int, headers: httpx.Headers, *, head_only: bool) -> bool:
+    """Whether an answer is complete with its head; `head_only`: no more than that was asked for."""
+    if head_only or status in (204, 304):
         return True
-    return bool(response.headers.get("content-length") == "0")
+    return bool(headers.get("content-length") == "0")
