@@ -15,11 +15,11 @@ from controlplane.adapters.gateway.service import ServiceGuard
 class Attempt:
     """One attempt in flight. Its stall is counted from `since` (loop time); `relief` is the permit that replaces it."""
 
-    __slots__ = ("lane", "permit", "redrivable", "relief", "scope", "since", "started")
+    __slots__ = ("lane", "permit", "redrivable", "relief", "scope", "since")
 
     def __init__(self, lane: "Lane", permit: Permit, scope: anyio.CancelScope, now: float, *, redrivable: bool) -> None:
         self.lane, self.permit, self.scope, self.redrivable = lane, permit, scope, redrivable
-        self.started = self.since = now
+        self.since = now
         self.relief: Permit | None = None
 
 

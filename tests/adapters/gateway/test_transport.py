@@ -8,9 +8,11 @@ import pytest
 
 from controlplane.adapters.gateway import once
 from controlplane.adapters.gateway.context import Inbound, inbound
+from controlplane.adapters.gateway.pool import PooledTransport
 from controlplane.adapters.gateway.transport import GuardedTransport, RefusedError
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Cause, Tripped
+from controlplane.model.unit import SECOND
 from tests.adapters.gateway.replica import Replica, deaf, guards_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -165,6 +167,43 @@ async def test_a_callers_haste_is_no_evidence() -> None:
             inbound.reset(token)
         described = guards.guard("orders").describe()
         assert (described["failures"], described["cancelled"], described["in_flight"]) == (0, 1, 0)
+
+
+async def test_a_time_out_of_a_loop_that_lagged_is_no_evidence() -> None:
+    """Noticed too late to be sure: the program gets its time-out, the endpoint keeps its name."""
+    async with serving(Replica("o1")) as (replica,):
+        replica.hangs = True
+        guards = guards_of(replica, policy=GuardPolicy(attempt_timeout_s=0.05))
+        guards.stall.lagged_s = -1.0  # every wake-up counts as late
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get("http://orders/")
+        described = guards.guard("orders").describe()
+        assert (described["failures"], described["cancelled"]) == (0, 1)
+
+
+async def test_a_probe_that_fails_costs_no_user() -> None:
+    """A user's request sent to a sick endpoint on purpose is sent again elsewhere when it fails there."""
+    async with serving(Replica("o1"), Replica("o2")) as (bad, good):
+        guards = guards_of(bad, good)
+        guard = guards.guard("orders")
+        guard.eject(0, 60 * SECOND, 0)
+        guard.probe(0, 60 * SECOND)
+        bad.status = 500
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
+            for _ in range(20):
+                response = await client.get("http://orders/")
+                assert (response.status_code, response.extensions["endpoint"]) == (200, "o2")
+        assert len(bad.seen) == 1
+
+
+async def test_connections_are_pooled_per_endpoint() -> None:
+    """A bulkhead: what one endpoint does to its connections leaves the others' alone."""
+    pools = PooledTransport()
+    one, again, other = (pools.pool(httpx.URL(url)) for url in ("http://a:1/x", "http://a:1/y", "http://a:2/x"))
+    assert one is again
+    assert one is not other
+    await pools.aclose()
 
 
 async def test_the_programs_own_timeout_is_a_time_out() -> None:
