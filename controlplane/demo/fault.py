@@ -68,7 +68,7 @@ FAULTS: tuple[Fault, ...] = (
         lasts_s=3.0,
         window_s=15.0,
         origin="stock",
-        told="stock, which three services call with retries, loses 71 % of its capacity for 3 s",
+        told="stock, which three services call with retries, loses two thirds of its capacity for 3 s",
     ),
     Fault(
         name="bad_version",

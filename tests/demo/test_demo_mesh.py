@@ -41,9 +41,12 @@ def test_the_shared_dependency_is_what_makes_a_metastable_failure() -> None:
     capacity = mesh.part("stock").replicas * mesh.STOCK_WORKERS / mesh.STOCK_SERVICE_S
     broken = mesh.part("stock").replicas * mesh.STOCK_WORKERS / mesh.STOCK_SERVICE_BROKEN_S
     load = 200 * sum(part.share for part in mesh.PARTS if "stock" in part.calls) / 100
-    assert broken < load < 0.6 * capacity
-    assert policy.attempts * load > 1.2 * capacity
-    assert policy.attempt_timeout_s < mesh.STOCK_QUEUE_MAX * mesh.STOCK_SERVICE_S / mesh.STOCK_WORKERS
+    assert broken < load < 0.65 * capacity
+    assert policy.attempts * load > 1.5 * capacity
+    # the trigger is over, the queue is full, and for one time-out only first attempts arrive
+    drained = (capacity - load) * policy.attempt_timeout_s
+    waiting = mesh.part("stock").replicas * mesh.STOCK_QUEUE_MAX - drained
+    assert policy.attempt_timeout_s < waiting / capacity
 
 
 def test_the_command_offers_the_faults_there_are() -> None:
