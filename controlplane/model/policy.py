@@ -48,7 +48,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     attempt_timeout_s: PositiveSeconds = 10.0
     deadline_s: PositiveSeconds = 30.0
     stall_s: Seconds = 0.0  # 0: learned, 4 x p99 of healthy traffic, never under stall_min_s
-    stall_min_s: PositiveSeconds = 0.05
+    stall_min_s: PositiveSeconds = 0.2  # pauses of a collector or a noisy neighbour are shorter, and no failure
     redrive: bool = True  # resend idempotent calls in flight on an endpoint at the moment it is ejected
 
     def native(self) -> dict[str, int]:
