@@ -119,7 +119,7 @@ def test_a_window_needs_fifty_calls(service: ServiceGuard) -> None:
     service.learn(now_ns())
     assert service.p99_ns == pytest.approx(MILLISECOND, rel=0.02)
     assert service.slow_ns == service.guard.describe()["slow_ns"] == 200 * MILLISECOND
-    assert service.stall_s == 0.05
+    assert service.stall_s == 0.2
 
 
 def test_learning_happens_at_most_once_a_second(service: ServiceGuard) -> None:
