@@ -46,8 +46,8 @@ PARTS: tuple[Part, ...] = (
 )
 
 # stock: two replicas, each of one worker at 12 ms, carry 167 requests/s. 48 % of 200 user requests/s need it:
-# utilisation 0.58; three attempts each are 288/s, more than it can do. A full queue of 40 waits 0.48 s. Callers wait
-# 0.25 s; even after the quarter of a second in which, the trigger over, only first attempts arrive, the queue is longer.
+# utilisation 0.58; three attempts each are 288/s, more than it can do. A full queue of 40 waits 0.48 s, its callers
+# 0.25 s: even after that quarter of a second in which, the trigger over, only first attempts arrive, it is longer.
 STOCK_WORKERS = 1
 STOCK_SERVICE_S = 0.012
 STOCK_SERVICE_BROKEN_S = 0.036
