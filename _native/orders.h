@@ -92,8 +92,14 @@ static void order_restore_edge(struct edge *g, int64_t now_ns) {
     g->limit = g->signal_ns = g->retry_suspended_until_ns = 0;
 }
 
-/* From enforcing to observing everything is taken back; evidence on healthy endpoints is kept. */
+/* From enforcing to observing everything is taken back. From observing to enforcing evidence starts at zero: nothing is
+ * done about what happened while nothing was to be done.
+ */
 static void order_enforce(struct edge *g, int64_t now_ns, int64_t on) {
+    if (on && !g->policy.enforced) {
+        breaker_forget(g);
+        for (int64_t i = 0; i < g->endpoints; i++) evidence_clear(state_endpoint(g, i));
+    }
     if (!on) {
         order_restore_edge(g, now_ns);
         for (int64_t i = 0; i < g->endpoints; i++) {

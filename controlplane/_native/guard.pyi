@@ -154,7 +154,8 @@ class Guard:
         """Take back every order and reflex about `endpoint` (-1: the edge) and clear its evidence."""
     def enforce(self, on: int, /) -> None:
         """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is
-        refused, ejected or limited, and endpoints are chosen uniformly at random."""
+        refused, ejected or limited, and endpoints are chosen uniformly at random. From 0 to 1, evidence
+        starts at zero."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
 

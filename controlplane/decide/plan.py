@@ -1,8 +1,9 @@
 """What to do about a verdict: the smallest act that contains it.
 
 One bad endpoint is ejected. Endpoints that fail together and share a version are that version. When every endpoint
-fails, the endpoints are not the cause (correlated-cause veto): an overloaded service is limited, a dead one isolated,
-and one that is merely slow everywhere is left alone and reported.
+fails, the endpoints are not the cause (correlated-cause veto): an overloaded service is limited; a dead one is
+isolated, as is an overloaded one that its callers can do without; one that is merely slow everywhere is left alone and
+reported.
 """
 
 import msgspec
@@ -55,7 +56,7 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
 def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why: str) -> Plan:
     target = Target(service.name)
     match trip.cause:
-        case Cause.OVERLOAD | Cause.STALLED:
+        case Cause.OVERLOAD | Cause.STALLED if not service.fallback:
             limit = Limit(policy.overload_concurrency)
             return Plan(((target, limit),), Cause.OVERLOAD, reason=f"{why}, by time-outs: load is the cause")
         case Cause.SLOW:

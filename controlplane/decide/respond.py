@@ -120,6 +120,8 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
     """Carry out one step of a recovery. A refused order leaves the stage as it was: it is asked for again."""
     target = held.target
     command = None
+    if isinstance(step.intent, Isolate):
+        evidence.signal_at[target] = draft.now  # what decided is that the limit did not help, not the first verdict
     if step.intent is not None:
         signal_at = evidence.signal_at.get(target, incident.signal_at)
         command = draft.order(incident, target, step.intent, step.reason, signal_at=signal_at)

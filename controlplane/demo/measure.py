@@ -16,12 +16,11 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos, to_seconds
 
 SLOW_NS = to_nanos(mesh.SLOW_S)
 
-UNHEALTHY_SHARE = 0.10
+UNHEALTHY_SHARE = 0.20
 UNHEALTHY_OVER_NS = to_nanos(0.25)
 UNHEALTHY_REQUESTS_MIN = 20
-UNHEALTHY_BAD_MIN = 3
-"""The next hop is unhealthy when 10 %, and at least 3, of what it served in the trailing 250 ms was bad, or of its last
-20 requests where those reach further back. With fewer, two unlucky requests in a row would be a verdict."""
+"""The next hop is unhealthy when 20 % of what it served in the trailing 250 ms, or of its last 20 requests where those
+reach further back, was bad: a success rate under 80 %, where Linkerd's breaker, too, trips by default."""
 
 TOUCHED_SHARE = 0.05
 TOUCHED_BAD_MIN = 3
@@ -86,7 +85,7 @@ def escalation(rows: Iterable[Row], *, onset: Nanos, window_ns: Nanos) -> Escala
         seen = judged[first : last + 1]
         if at < onset or len(seen) < UNHEALTHY_REQUESTS_MIN:
             continue
-        if sum(bad for _, bad in seen) >= max(UNHEALTHY_BAD_MIN, UNHEALTHY_SHARE * len(seen)):
+        if sum(bad for _, bad in seen) >= UNHEALTHY_SHARE * len(seen):
             return Escalation(to_seconds(at - onset), censored=False)
     return Escalation(to_seconds(window_ns), censored=True)
 

@@ -20,8 +20,8 @@ from controlplane.assembly import Plane
 from controlplane.config.token import ensure_token
 from controlplane.demo import mesh, pipe
 from controlplane.demo.site import App, Site
-from controlplane.model.record import Record
-from controlplane.model.unit import Nanos
+from controlplane.model.record import IncidentClosed, IncidentOpened, Record
+from controlplane.model.unit import IncidentId, Nanos
 
 CONNECTIONS_WAITING_MAX = 512
 
@@ -53,6 +53,7 @@ class Host:
         self.sites: dict[str, Site] = {}
         self.planes: dict[str, Plane] = {}
         self.records: dict[str, list[Record]] = {}
+        self._open: dict[str, set[IncidentId]] = {}
         self._sockets: dict[str, socket.socket] = {}
         self._serve = pipe.Serve((), "", 0)
 
@@ -87,14 +88,15 @@ class Host:
         seed = self._serve.seed ^ crc32(replica.encode())
         plane = Plane(mesh.config(name, ports, journal=journal), seed=seed)
         await self.stack.enter_async_context(plane)
-        self.planes[replica], self.records[replica] = plane, []
-        await self.tasks.start(self._follow, plane, self.records[replica])
+        self.planes[replica], self.records[replica], self._open[replica] = plane, [], set()
+        await self.tasks.start(self._follow, plane, self.records[replica], self._open[replica])
         return plane
 
     async def _follow(
         self,
         plane: Plane,
         records: list[Record],
+        standing: set[IncidentId],
         *,
         task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
@@ -102,6 +104,10 @@ class Host:
             task_status.started()
             async for _, record in stream:
                 records.append(record)
+                if isinstance(record, IncidentOpened):
+                    standing.add(record.incident)
+                elif isinstance(record, IncidentClosed):
+                    standing.discard(record.incident)
 
     async def _listen(self, app: App, bound: socket.socket) -> None:
         config = uvicorn.Config(
@@ -141,9 +147,9 @@ class Host:
         return pipe.Done()
 
     def standing(self) -> pipe.Standing:
-        """Open incidents and queued work."""
+        """Incidents open by the records, so that a close seen here is also among those collected; and queued work."""
         return pipe.Standing(
-            open={name: len(plane.state.open_incidents()) for name, plane in self.planes.items()},
+            open={name: len(incidents) for name, incidents in self._open.items()},
             queued=sum(site.queued for site in self.sites.values()),
         )
 

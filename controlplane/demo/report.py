@@ -42,7 +42,10 @@ def table(results: Results) -> str:
         "Escalation, measured observe-only: from the onset until the next hop is unhealthy; >: not within the window.",
         "Response: p99 of signal -> effective.",
         "",
-        f"{'incidents closed after':30}{'recovery of the target that was contained first':>57}",
+        "First: from the signal to the first request in fact treated differently, worst of all callers; a caller that",
+        "makes ten calls a second waits 100 ms for one, whatever the library does. Closed: from the onset.",
+        "",
+        f"{'':30}{'first':>9} {'closed':>8}  recovery of the target that was contained first",
         *(f"   {trial.fault.name:27}{recovery(trial)}" for trial in results.trials),
     ]
     troubles = results.troubles()
@@ -77,6 +80,8 @@ def _bad(run: Run) -> str:
 def _ms(seconds: float | None) -> str:
     if seconds is None:
         return "-"
+    if seconds < 0.0095:
+        return f"{seconds * 1e3:.2f} ms"
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
@@ -100,7 +105,8 @@ def recovery(trial: Trial) -> str:
     lead = f"{rounds} failed probe{'s' * (rounds > 1)}, then " if rounds else ""
     ended = "not closed" if answer.closed_at is None else _ms((answer.closed_at - trial.enforce.onset) / 1e9)
     stages = [word for at, word in enumerate(stages) if not at or stages[at - 1] != word]
-    return f"{ended:>7}  {lead}{' '.join(stages)}{'; masked by the fallback' if answer.masked else ''}"
+    first = trial.first_request.max
+    return f"{_ms(first):>9} {ended:>8}  {lead}{' '.join(stages)}{'; masked by the fallback' if answer.masked else ''}"
 
 
 def document(results: Results) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from controlplane.demo import mesh
 from controlplane.demo.capacity import SERVED, WorkQueue
 from controlplane.demo.fault import Kind, Switch
 from controlplane.demo.pipe import Served
-from controlplane.demo.wire import WireTransport
 from controlplane.model.unit import Nanos
 from controlplane.ports import Clock
 
@@ -46,7 +45,7 @@ class Site:
             self._queue = WorkQueue(
                 tasks, workers=mesh.STOCK_WORKERS, service_s=mesh.STOCK_SERVICE_S, bound=mesh.STOCK_QUEUE_MAX
             )
-        self._transport = plane.transport(WireTransport()) if plane is not None else None
+        self._client = httpx.AsyncClient(transport=plane.transport()) if plane is not None else None
         self._app: App = plane.middleware(self._answer) if plane is not None else self._answer
         self._done: list[Served] = []
         self._pending: dict[int, tuple[Nanos, str]] = {}
@@ -132,11 +131,9 @@ class Site:
         return SERVED
 
     async def _call(self, service: str) -> int:
-        assert self._transport is not None
+        assert self._client is not None
         try:
-            response = await self._transport.handle_async_request(httpx.Request("GET", f"http://{service}/{service}"))
-            await response.aread()
-            await response.aclose()
+            response = await self._client.get(f"http://{service}/{service}", timeout=None)
         except httpx.TimeoutException:
             return 504
         except httpx.TransportError:

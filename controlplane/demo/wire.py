@@ -1,7 +1,7 @@
-"""A thrifty HTTP/1.1 client for the mesh: GET over kept-alive loopback connections, about a fifth of httpx's own cost.
+"""A thrifty HTTP/1.1 client for the load generator: GET over kept-alive connections, at a fifth of httpx's cost.
 
-The load generator must not be what is measured, and 24 replicas share two cores with it; elsewhere use httpx's own
-transport. Bare asyncio, because a parser fed by `asyncio.Protocol.data_received` is where the saving lies.
+The generator shares two cores with what it measures and must not be what is measured. Bare asyncio, because a parser
+fed by `asyncio.Protocol.data_received` is where the saving lies.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ from collections import defaultdict
 from typing import cast
 
 import httptools
-import httpx
 
 
 class Reply:
@@ -110,24 +109,3 @@ class Wire:
             for connection in connections:
                 connection.close()
         self._idle.clear()
-
-
-class WireTransport(httpx.AsyncBaseTransport):
-    """`Wire` as an httpx transport for bodiless requests, to be wrapped by `Plane.transport`."""
-
-    def __init__(self) -> None:
-        self._wire = Wire()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, read whole. Raises httpx.NetworkError like any transport."""
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in request.headers.raw)
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode(), request.url.raw_path, lines)
-        try:
-            reply = await self._wire.get(request.url.host, request.url.port or 80, head)
-        except OSError as error:
-            raise httpx.NetworkError(str(error), request=request) from error
-        return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
-
-    async def aclose(self) -> None:
-        """Close what is idle."""
-        self._wire.close()

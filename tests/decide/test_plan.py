@@ -1,5 +1,7 @@
 """The smallest act that contains a verdict."""
 
+import msgspec
+
 from controlplane.decide.plan import plan
 from controlplane.model.command import Eject, Isolate, Limit
 from controlplane.model.policy import ResponsePolicy
@@ -52,6 +54,13 @@ def test_when_every_endpoint_fails_by_timeouts_load_is_the_cause() -> None:
     """Correlated-cause veto: nothing is ejected, the caller is limited."""
     decided = plan(tripped("e2", Cause.OVERLOAD, capped=True), service("a", "a"), {"e1": NOW, "e2": NOW}, POLICY)
     assert decided.acts == ((Target("s"), Limit(POLICY.overload_concurrency)),)
+
+
+def test_what_callers_can_do_without_is_isolated_even_when_it_is_only_overloaded() -> None:
+    """A fallback at once is worth more than an answer after a time-out."""
+    soft = msgspec.structs.replace(service("a", "a"), fallback=True)
+    decided = plan(tripped("e2", Cause.OVERLOAD, capped=True), soft, {"e1": NOW, "e2": NOW}, POLICY)
+    assert decided.acts == ((Target("s"), Isolate()),)
 
 
 def test_when_every_endpoint_fails_outright_the_service_is_isolated() -> None:

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import anyio
-import httpx
 import pytest
 
-from controlplane.demo.wire import Wire, WireTransport
+from controlplane.demo.wire import Wire
 
 pytestmark = pytest.mark.anyio
 
@@ -93,24 +92,15 @@ async def test_who_gives_up_leaves_no_connection_behind() -> None:
             await gone.wait()
 
 
-async def test_as_a_transport_it_speaks_httpx() -> None:
-    """Status, headers and body arrive; nobody listening is an `httpx.NetworkError`."""
-    async with serving(hello) as (port, _), httpx.AsyncClient(transport=WireTransport()) as client:
-        response = await client.get(f"http://127.0.0.1:{port}/path?query=1")
-        assert (response.status_code, response.text, response.headers["x-seen"]) == (200, "hello", "yes")
-    async with httpx.AsyncClient(transport=WireTransport()) as client:
-        with pytest.raises(httpx.NetworkError):
-            await client.get(f"http://127.0.0.1:{port}/")
-
-
-async def test_what_is_no_http_is_a_network_error() -> None:
-    """A peer that speaks something else does not reach the program as a parser's surprise."""
+async def test_what_is_no_http_is_a_connection_error() -> None:
+    """A peer that speaks something else does not reach the generator as a parser's surprise."""
 
     async def noise(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"SSH-2.0-nobody\r\n\r\n")
         await writer.drain()
 
-    async with serving(noise) as (port, _), httpx.AsyncClient(transport=WireTransport()) as client:
-        with pytest.raises(httpx.NetworkError):
-            await client.get(f"http://127.0.0.1:{port}/")
+    wire = Wire()
+    async with serving(noise) as (port, _):
+        with pytest.raises(ConnectionError):
+            await wire.get("127.0.0.1", port, REQUEST)

@@ -245,3 +245,18 @@ def test_from_enforcing_to_observing_everything_is_taken_back(clock) -> None:
     assert states(guard, 2) == [HEALTHY, HEALTHY]
     assert all(guard.try_acquire() for _ in range(10))
     assert kinds(guard) == []
+
+
+def test_enforcing_begins_without_the_evidence_of_the_time_before(clock) -> None:
+    """What was seen while nothing was to be done neither opens the breaker nor ejects an endpoint afterwards."""
+    guard = Guard(endpoints=3, window_calls_min=10, failure_percent=50, endpoint_consecutive=5, enforced=0)
+    for endpoint in range(3):
+        fail(guard, endpoint, 4)
+    drain(guard)
+    guard.enforce(1)
+    assert [guard.endpoint(endpoint)["evidence_mnat"] for endpoint in range(3)] == [0, 0, 0]
+    assert guard.describe()["window_calls"] == 0
+    fail(guard, 0, 4)
+    assert kinds(guard) == []
+    fail(guard, 0, 1)
+    assert kinds(guard) == [(ENDPOINT_TRIPPED, 0)]
