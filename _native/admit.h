@@ -7,6 +7,7 @@
 #include "balance.h"
 #include "clock.h"
 #include "lapse.h"
+#include "limit.h"
 #include "rate.h"
 #include "retry.h"
 
@@ -53,7 +54,8 @@ static inline int admit_edge(struct edge *g, int64_t now_ns, int64_t kind, struc
     if (__builtin_expect(g->weight < 100, 0) && kind != REDRIVE && random_below(&g->random, 100) >= g->weight)
         return admit_refuse(g, why, WEIGHT, 0);
     if (p->rate_interval_ns && (wait = rate_wait_ns(g, now_ns))) return admit_refuse(g, why, RATE, wait);
-    if (__builtin_expect(g->limit && g->in_flight >= g->limit, 0)) return admit_contain(g, why, CONCURRENCY, 0);
+    if (__builtin_expect(g->limit != 0, 0) && (wait = limit_wait_ns(g, now_ns)))
+        return admit_contain(g, why, CONCURRENCY, wait > 0 ? wait : 0);
     if (p->concurrency_max && g->in_flight >= p->concurrency_max) return admit_refuse(g, why, CONCURRENCY, 0);
     return 1;
 }

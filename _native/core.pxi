@@ -42,7 +42,7 @@ cdef extern from "state.h":
         hdr hdr
         policy policy
         tally window
-        int64_t random, due_ns, state, closed_since_ns, window_width_ns, weight, limit
+        int64_t random, due_ns, state, closed_since_ns, window_width_ns, weight, limit_milli
         int64_t retry_milli, retry_at_ns, retry_capacity_milli
         int64_t in_flight, calls, failures, slow, refused, cancelled, retries, events_lost
     struct ticket:

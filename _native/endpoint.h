@@ -66,13 +66,33 @@ static void endpoint_probed(struct edge *g, int64_t i, int64_t slot, int failed,
 
 /* True when a reflex may take endpoint `i` out: under the cap, and a clean sibling takes over. */
 static int endpoint_may_eject(struct edge *g, int64_t i) {
+    const struct tally *since = &state_endpoint(g, i)->since;
+    int overload = since->overload * 2 > since->failures;
     int64_t cap = g->endpoints * g->policy.ejected_percent_max / 100;
     if (g->ejected + g->probation + 1 > (cap > 1 ? cap : 1)) return 0;
     for (int64_t k = 0; k < g->endpoints; k++) {
         struct endpoint *sibling = state_endpoint(g, k);
-        if (k != i && sibling->state == HEALTHY && evidence_clean(sibling, &g->policy)) return 1;
+        if (k == i || sibling->state != HEALTHY || !evidence_clean(sibling, &g->policy)) continue;
+        /* load moves to the sibling: where load may be the cause, one recent failure says that it cannot bear it */
+        if (!overload || sibling->evidence_mnat < FAILED_MNAT) return 1;
     }
     return 0;
+}
+
+/* True when all endpoints fail at once by time-outs, stalls or 429/503, and their evidence together would condemn one: a
+ * caller with few calls to each learns from the sum what no endpoint alone would tell it in time. One that hangs beside
+ * a stray time-out elsewhere is not all of them. */
+static int endpoint_all_overloaded(struct edge *g) {
+    int64_t sum = 0, most = 0, limit = g->policy.endpoint_evidence_mnat;
+    if (!limit || g->endpoints < 2) return 0;
+    for (int64_t k = 0; k < g->endpoints; k++) {
+        const struct endpoint *e = state_endpoint(g, k);
+        if (e->state != HEALTHY) continue;
+        if (e->evidence_mnat < FAILED_MNAT - 2 * SUCCEEDED_MNAT || e->since.overload * 2 <= e->since.failures) return 0;
+        sum += e->evidence_mnat;
+        if (e->evidence_mnat > most) most = e->evidence_mnat;
+    }
+    return sum >= limit && most * 4 <= sum * 3;
 }
 
 /* `cause`, or BY_OVERLOAD when time-outs, stalls and 429/503 are most of what is held against all endpoints. */
@@ -84,6 +104,17 @@ static int64_t endpoint_shared_cause(struct edge *g, int64_t cause) {
         overload += since->overload;
     }
     return overload * 2 > bad ? BY_OVERLOAD : cause;
+}
+
+/* The verdict on endpoint `i` must not take it out: it is told, and retries, which would feed the trouble, are suspended. */
+static void endpoint_capped(struct edge *g, int64_t i, int64_t now_ns, int64_t cause) {
+    struct endpoint *e = state_endpoint(g, i);
+    int64_t bad = cause == BY_SLOW ? e->since.slow : e->since.failures;
+    event_write(g, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, cause), e->since.calls, bad);
+    evidence_clear(e); /* it must be earned again, so that a capped endpoint speaks up at the pace of its failures */
+    if (!g->policy.enforced) return;
+    if (g->retry_suspended_until_ns <= now_ns) g->signal_ns = now_ns;
+    g->retry_suspended_until_ns = now_ns + RETRY_SUSPENDED_NS;
 }
 
 /* A call of this generation ended on a healthy endpoint; returns 1 when an ejection explains it. */
@@ -100,7 +131,10 @@ static int endpoint_judge(struct edge *g, int64_t i, int64_t now_ns, int64_t out
         evidence_failed(e, outcome);
     }
     cause = evidence_verdict(e, &g->policy);
-    if (__builtin_expect(!cause, 1)) return 0;
+    if (__builtin_expect(!cause, 1)) {
+        if (outcome != SUCCESS && endpoint_all_overloaded(g)) endpoint_capped(g, i, now_ns, BY_OVERLOAD);
+        return 0;
+    }
     calls = e->since.calls;
     bad = cause == BY_SLOW ? e->since.slow : e->since.failures;
     if (endpoint_may_eject(g, i)) {
@@ -114,12 +148,7 @@ static int endpoint_judge(struct edge *g, int64_t i, int64_t now_ns, int64_t out
         }
         return 1;
     }
-    event_write(g, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, cause), calls, bad);
-    evidence_clear(e); /* it must be earned again, so that a capped endpoint speaks up at the pace of its failures */
-    if (g->policy.enforced) {
-        if (g->retry_suspended_until_ns <= now_ns) g->signal_ns = now_ns;
-        g->retry_suspended_until_ns = now_ns + RETRY_SUSPENDED_NS;
-    }
+    endpoint_capped(g, i, now_ns, cause);
     return 0;
 }
 

@@ -362,7 +362,7 @@ cdef class Guard:
             "window_failures": g.window.failures,
             "window_slow": g.window.slow,
             "weight": g.weight,
-            "limit": g.limit,
+            "limit": g.limit_milli // 1000,
             "enforced": g.policy.enforced,
             "slow_ns": g.policy.slow_ns,
         }

@@ -5,6 +5,7 @@
 #define CONTROLPLANE_LAPSE_H
 
 #include "endpoint.h"
+#include "limit.h"
 
 static void lapse_edge(struct edge *g, int64_t now_ns) {
     if (g->state == EDGE_HALF_OPEN && probes_due(&g->probes, g->policy.probe_timeout_ns) <= now_ns)
@@ -19,7 +20,7 @@ static void lapse_edge(struct edge *g, int64_t now_ns) {
         event_write(g, LEASE_LAPSED, -1, now_ns, 0, 0, 0);
     }
     if (g->limit && g->limit_until_ns <= now_ns) {
-        g->limit = 0;
+        limit_clear(g);
         if (g->state == EDGE_CLOSED) g->signal_ns = 0;
         event_write(g, LEASE_LAPSED, -1, now_ns, 0, 0, 0);
     }

@@ -80,7 +80,7 @@ static void order_weigh_edge(struct edge *g, int64_t now_ns, int64_t percent, in
 static void order_limit(struct edge *g, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns) {
     if (!g->policy.enforced) return;
     if (!g->limit) g->signal_ns = signal_ns;
-    g->limit = concurrency;
+    if (concurrency != g->limit) limit_begin(g, now_ns, concurrency); /* a renewal keeps what was learned */
     g->limit_until_ns = now_ns + lease_ns;
     state_due(g, g->limit_until_ns);
 }
@@ -89,7 +89,8 @@ static void order_restore_edge(struct edge *g, int64_t now_ns) {
     if (g->state != EDGE_CLOSED) breaker_move(g, EDGE_CLOSED, now_ns);
     breaker_forget(g);
     g->weight = 100;
-    g->limit = g->signal_ns = g->retry_suspended_until_ns = 0;
+    limit_clear(g);
+    g->signal_ns = g->retry_suspended_until_ns = 0;
 }
 
 /* From enforcing to observing everything is taken back. From observing to enforcing evidence starts at zero: nothing is

@@ -9,6 +9,7 @@
 #include "balance.h"
 #include "clock.h"
 #include "lapse.h"
+#include "limit.h"
 
 static inline struct endpoint *settle_endpoint(struct edge *g, const struct ticket *t) {
     return t->endpoint < 0 ? (struct endpoint *)0 : state_endpoint(g, t->endpoint);
@@ -42,6 +43,7 @@ static inline void settle_judge(struct edge *g, const struct ticket *t, int64_t 
     if (latency_ns < 0) latency_ns = 0;
     slow = !failed && g->policy.slow_ns && latency_ns >= g->policy.slow_ns;
     settle_count(g, e, now_ns, latency_ns, failed, slow);
+    if (__builtin_expect(g->limit != 0, 0)) limit_learn(g, t->start_ns, now_ns, outcome);
     current = !e || t->endpoint_generation == e->generation;
     if (t->flags & ENDPOINT_PROBE) {
         if (current) endpoint_probed(g, t->endpoint, t->slot, failed || slow, now_ns);

@@ -81,6 +81,7 @@ struct edge {
     struct tally buckets[WINDOW_BUCKETS];
 
     int64_t weight, weight_until_ns, limit, limit_until_ns; /* orders; limit 0: none */
+    int64_t limit_milli, limit_since_ns, limit_bound_ns, limit_pause_ns, limit_ready_ns; /* limit.h */
     int64_t signal_ns;                                      /* as for endpoints */
     int64_t tat_ns;                                         /* rate: theoretical arrival time */
     int64_t retry_milli, retry_carry, retry_at_ns, retry_capacity_milli, retry_suspended_until_ns;

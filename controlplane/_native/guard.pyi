@@ -149,7 +149,9 @@ class Guard:
         """Endpoint -1: the edge."""
     def isolate(self, lease_ns: int, signal_ns: int, /) -> None: ...
     def limit(self, concurrency: int, lease_ns: int, signal_ns: int, /) -> None:
-        """At least 1. While it is in force no retry and no second life is admitted."""
+        """No retries, and at most so many calls at a time to begin with: the limit grows by one for each full round of
+        answers while it binds, and is halved by a time-out, a stall or a 429/503; at one, a pause follows each of
+        those. The same number again only renews the lease. No retry and no second life is admitted."""
     def restore(self, endpoint: int, /) -> None:
         """Take back every order and reflex about `endpoint` (-1: the edge) and clear its evidence."""
     def enforce(self, on: int, /) -> None:

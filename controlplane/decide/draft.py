@@ -37,7 +37,14 @@ class Draft:
         self._notices.append(Notice(f"{name or 'plane'}:{key or text}", name, severity, text, self.now))
 
     def order(
-        self, incident: Incident, target: Target, intent: Intent, evidence: str, *, signal_at: Nanos
+        self,
+        incident: Incident,
+        target: Target,
+        intent: Intent,
+        evidence: str,
+        *,
+        signal_at: Nanos,
+        reflex: bool = False,
     ) -> CommandId | None:
         """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record."""
         refused = safety.forbidden(
@@ -60,6 +67,7 @@ class Draft:
                 enforcement="shadow" if incident.shadow else "full",
                 evidence=evidence,
                 signal_at=signal_at,
+                reflex=reflex,
             )
         )
         return name

@@ -3,6 +3,7 @@
 from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detect import Detector
 from controlplane.decide.impact import Entry
+from controlplane.decide.recovery import Traffic
 from controlplane.model.signal import Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
@@ -20,7 +21,7 @@ class Evidence:
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
-        self._since_stage: dict[Target, tuple[int, int]] = {}
+        self._since_stage: dict[Target, Traffic] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
@@ -40,8 +41,10 @@ class Evidence:
 
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
-        calls, failures = self._since_stage.get(sample.target, (0, 0))
-        self._since_stage[sample.target] = (calls + sample.calls, failures + sample.failures)
+        seen = self.since_stage(sample.target)
+        self._since_stage[sample.target] = Traffic(
+            seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused
+        )
 
     def taken(self, target: Target) -> None:
         """A data plane obeyed an order about `target`."""
@@ -57,10 +60,10 @@ class Evidence:
         """When an order about `target` may be tried again."""
         return self._not_taken.get(target, (0, Nanos(0)))[1]
 
-    def since_stage(self, target: Target) -> tuple[int, int]:
-        """(calls, failures) since `target` entered its present stage."""
-        return self._since_stage.get(target, (0, 0))
+    def since_stage(self, target: Target) -> Traffic:
+        """What `target` has seen since it entered its present stage."""
+        return self._since_stage.get(target, Traffic())
 
     def stage_began(self, target: Target) -> None:
         """Count from zero: the target has entered a new stage."""
-        self._since_stage[target] = (0, 0)
+        self._since_stage[target] = Traffic()

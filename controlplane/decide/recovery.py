@@ -6,7 +6,8 @@ Pure rules about one containment; the engine turns what they return into records
       ^                        |                                |                                       |
       +------------------------+--------- a new verdict --------+---------------------------------------+
 
-An overloaded service is not probed: it answers all the time. Its limit is doubled while the answers are clean.
+An overloaded service is not probed: it answers all the time, as far as its limit lets it. It ramps once the answers are
+clean, and is at full traffic when the limit, which adapts in the data plane, refuses nobody any more.
 """  # noqa: E501  the drawing is wider than prose
 
 import msgspec
@@ -16,9 +17,21 @@ from controlplane.model.incident import Containment, Stage
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.unit import Nanos, to_nanos
 
-LIMIT_LIFTED = 64  # a caller allowed this many calls at once is limited no longer
-DIRTY_PERCENT = 10  # failures among the calls of a limited service at which its limit is not raised
+DIRTY_PERCENT = 10  # of the calls of a limited service: more failures are not clean, more refusals mean that it binds
 PATIENCE = 4  # steps after which a stage without traffic is left on the evidence there is
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What a target has seen since its present stage began."""
+
+    calls: int = 0
+    failures: int = 0
+    refused: int = 0
+
+    @property
+    def clean(self) -> int:
+        """Calls that did not fail."""
+        return self.calls - self.failures
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -59,23 +72,23 @@ def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
             return None
 
 
-def advance(held: Containment, calls: int, failures: int, policy: ResponsePolicy, now: Nanos) -> Step | None:
+def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Nanos) -> Step | None:
     """The step that time and traffic (since this stage began) have earned by `now`; None: not yet."""
     at = due(held, policy)
     if at is None or now < at:
         return None
     if held.overload and held.stage in (Stage.HOLD, Stage.RAMP):
-        return _raise_limit(held, calls, failures, policy)
+        return _loosen(held, traffic, policy)
     match held.stage:
         case Stage.HOLD:
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
         case Stage.RAMP:
             waited = now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
-            if calls - failures < policy.ramp_calls_min and not waited:
+            if traffic.clean < policy.ramp_calls_min and not waited:
                 return None
-            return _ramp(held, policy, f"{calls - failures} clean calls")
+            return _ramp(held, policy, f"{traffic.clean} clean calls")
         case Stage.FULL:
-            return _step(held, Stage.VERIFIED, 100, None, f"{calls - failures} clean calls at full traffic")
+            return _step(held, Stage.VERIFIED, 100, None, f"{traffic.clean} clean calls at full traffic")
         case _:
             return None
 
@@ -104,29 +117,26 @@ def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
     return _step(held, Stage.RAMP, share, Weigh(share), reason)
 
 
-def _raise_limit(held: Containment, calls: int, failures: int, policy: ResponsePolicy) -> Step | None:
-    if calls == 0:
+def _loosen(held: Containment, traffic: Traffic, policy: ResponsePolicy) -> Step | None:
+    """The limit adapts by itself; what is seen here is whether answers are clean, and whether it still binds."""
+    if traffic.calls == 0:
         return None
-    if failures * 100 > DIRTY_PERCENT * calls:
-        return _clamp_again(held, f"{failures} of {calls} calls still fail", policy)
-    raised = max(1, held.concurrency) * 2
-    reason = f"{calls} calls, {failures} failed"
-    if raised >= LIMIT_LIFTED:
-        return _step(held, Stage.FULL, 100, Restore(), reason)
-    return _step(held, Stage.RAMP, 0, Limit(raised), reason, concurrency=raised)
+    seen = f"{traffic.failures} of {traffic.calls} calls failed, {traffic.refused} were refused"
+    if traffic.failures * 100 > DIRTY_PERCENT * traffic.calls:
+        return _clamp_again(held, seen, policy)
+    if traffic.refused * 100 > DIRTY_PERCENT * (traffic.calls + traffic.refused):
+        return _step(held, Stage.RAMP, 0, None, f"answers are clean, the limit still binds: {seen}")
+    return _step(held, Stage.FULL, 100, Restore(), f"the limit binds no longer: {seen}")
 
 
 def _clamp_again(held: Containment, reason: str, policy: ResponsePolicy) -> Step:
-    """Back to the floor; a limit at its floor that does not help, long enough, gives way to isolation."""
-    floor = policy.overload_concurrency
+    """Not clean yet, or no longer; a limit that does not help, long enough, gives way to isolation."""
     relapses = held.relapses + 1
-    intent = None if held.stage is Stage.HOLD else Limit(floor)
     if relapses > policy.remedy_attempts_max:
         return Step(Stage.HOLD, 0, Isolate(), f"limiting did not help: {reason}", held.penalty_ns, relapses)
-    return Step(Stage.HOLD, 0, intent, reason, held.penalty_ns, relapses, floor)
+    return Step(Stage.HOLD, 0, None, reason, held.penalty_ns, relapses, held.concurrency)
 
 
-def _step(
-    held: Containment, stage: Stage, percent: int, intent: Intent | None, reason: str, concurrency: int = 0
-) -> Step:
-    return Step(stage, percent, intent, reason, held.penalty_ns, held.relapses, concurrency)
+def _step(held: Containment, stage: Stage, percent: int, intent: Intent | None, reason: str) -> Step:
+    limited = held.concurrency if held.overload and stage in (Stage.HOLD, Stage.RAMP) else 0
+    return Step(stage, percent, intent, reason, held.penalty_ns, held.relapses, limited)

@@ -48,7 +48,8 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     for target, intent in decided.acts:
         held = incident.containments.get(str(target))
         if held is None or target == signal.target or not target.endpoint:
-            contain(draft, evidence, incident, target, intent, decided.reason, signal.at)
+            reflex = signal.contained and target == signal.target
+            contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
 
 
 def contain(
@@ -59,6 +60,8 @@ def contain(
     intent: Intent,
     reason: str,
     signal_at: Nanos,
+    *,
+    reflex: bool = False,
 ) -> None:
     """Hold `target` back, or hold it again after a relapse. Where it is held already there is nothing to add."""
     held = incident.containments.get(str(target))
@@ -70,7 +73,7 @@ def contain(
     step = recovery.contain(intent, draft.policy, held)
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
-    command = draft.order(incident, target, intent, reason, signal_at=signal_at)
+    command = draft.order(incident, target, intent, reason, signal_at=signal_at, reflex=reflex)
     if command is not None:
         draft.stage(incident, target, step, command)
         evidence.stage_began(target)

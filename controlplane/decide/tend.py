@@ -64,8 +64,7 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
     if incident.shadow:
         step = recovery.observed(held, draft.policy, evidence.signal_at.get(held.target, held.since), draft.now)
     else:
-        calls, failures = evidence.since_stage(held.target)
-        step = recovery.advance(held, calls, failures, draft.policy, draft.now)
+        step = recovery.advance(held, evidence.since_stage(held.target), draft.policy, draft.now)
     if step is not None:
         take(draft, evidence, incident, held, step)
 

@@ -30,8 +30,9 @@ class Step(msgspec.Struct, frozen=True):
 class Effect(msgspec.Struct, frozen=True):
     """One act of containment, from the result that decided.
 
-    In force: the guard has acknowledged the order. First request: the first that was in fact treated differently, by
-    reflex or by the order; None where none came that had to be (a limit that nobody reached, no traffic at all).
+    In force: the guard has acknowledged the order, or has told of its own reflex. First request: the first that was in
+    fact treated differently, by reflex or by the order; None where none came that had to be (a limit that nobody
+    reached, no traffic at all).
     """
 
     plane: str
@@ -108,6 +109,7 @@ def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
         (plane, record.command.id): record.command for plane, record in _of(records, on.CommandIssued)
     }
     holds: dict[tuple[str, str], tuple[str, str, Nanos]] = {}
+    in_force: dict[tuple[str, str, Nanos], int] = {}
     stood: dict[tuple[str, str], Stage] = {}
     for plane, record in _of(records, on.StageChanged):
         before, stood[plane, str(record.target)] = stood.get((plane, str(record.target))), record.stage
@@ -115,12 +117,13 @@ def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
             continue
         command = issued.get((plane, record.command))
         if record.stage is Stage.HOLD and command is not None:
-            holds[plane, command.id] = (plane, str(command.target), command.signal_at)
-    in_force: dict[tuple[str, str, Nanos], int] = {}
+            key = holds[plane, command.id] = (plane, str(command.target), command.signal_at)
+            if command.reflex:  # it was in force before it was ordered: the guard said so with the signal
+                in_force.setdefault(key, record.at - command.signal_at)
     for plane, ack in _of(records, on.CommandAcknowledged):
-        key = holds.get((plane, ack.command))
-        if ack.ok and key is not None:
-            in_force.setdefault(key, ack.at - key[2])
+        held = holds.get((plane, ack.command))
+        if ack.ok and held is not None:
+            in_force.setdefault(held, ack.at - held[2])
     treated: dict[tuple[str, str, Nanos], int] = {}
     for plane, first in _of(records, on.BecameEffective):
         treated.setdefault((plane, str(first.target), first.signal_at), first.at - first.signal_at)

@@ -77,7 +77,7 @@ POLICIES: dict[str, GuardPolicy] = {
     "front": _guard(attempt_timeout_s=1.5, stall_min_s=0.08, ejected_percent_max=50),
     "patient": _guard(attempt_timeout_s=1.5, stall_min_s=0.9, slow_s=0.3, ejected_percent_max=50),
     "inner": _guard(attempt_timeout_s=0.5, stall_min_s=0.08),
-    "shared": _guard(attempts=3, attempt_timeout_s=0.25, stall_min_s=0.15),
+    "shared": _guard(attempts=3, attempt_timeout_s=0.25, stall_min_s=0.15, retry_floor_per_s=1),
     "third_party": _guard(attempts=2, breaker_consecutive=5, attempt_timeout_s=0.08, stall_min_s=0.06),
 }
 

@@ -96,7 +96,7 @@ def recovery(trial: Trial) -> str:
     for step in answer.steps:
         if (step.plane, step.target) != (answer.steps[0].plane, answer.steps[0].target):
             continue
-        ramp = f"limit {step.concurrency}" if step.concurrency else f"{step.percent} %"
+        ramp = "adaptive limit" if step.concurrency else f"{step.percent} %"
         stages.append(ramp if step.stage is Stage.RAMP else str(step.stage))
     rounds = 0
     while stages[:4] == ["hold", "probe", "hold", "probe"]:

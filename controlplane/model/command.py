@@ -31,7 +31,10 @@ class Weigh(_Intent, frozen=True, tag="weigh"):
 
 
 class Limit(_Intent, frozen=True, tag="limit"):
-    """At most `concurrency` calls of this caller at a time are in flight to a service, and none is a retry."""
+    """No retry of this caller, and at most `concurrency` calls in flight at a time, of a service that is overloaded.
+
+    A data plane in process adapts the number by what comes back: it grows while answers do, and shrinks by time-outs.
+    """
 
     concurrency: int
 
@@ -49,6 +52,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One order. Applying it twice is applying it once; a data plane lets it expire by itself at `lease_until`.
 
     `signal_at` is the result that decided; `charge` is the share of all endpoints it takes out of normal service.
+    `reflex`: the guard had acted already, in the instant of that result; the order confirms, leases and records it.
     """
 
     id: CommandId
@@ -62,3 +66,4 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     enforcement: Enforcement = "full"
     evidence: str = ""
     signal_at: Nanos = Nanos(0)
+    reflex: bool = False

@@ -156,7 +156,8 @@ def test_sick_siblings_veto_an_ejection(clock) -> None:
     """Where no sibling is clean it is not the endpoint: capped by overload, and retries are suspended for a second."""
     guard = Guard(endpoints=2, failure_percent=0)
     fail(guard, 1, 2, TIMEOUT)
-    assert fail(guard, 0, 5, OVERLOAD) == 1
+    assert fail(guard, 0, 2, OVERLOAD) == 0
+    assert fail(guard, 0, 1, OVERLOAD) == 1
     row = drain(guard)[0]
     assert (row.kind, row.endpoint, row.a) == (ENDPOINT_CAPPED, 0, BY_OVERLOAD)
     assert states(guard, 2) == [HEALTHY, HEALTHY]
@@ -164,6 +165,29 @@ def test_sick_siblings_veto_an_ejection(clock) -> None:
     assert (answer.reason, answer.retry_after_ns) == (RETRY_BUDGET, SECOND)
     clock.advance(SECOND)
     assert guard.try_again(0)
+
+
+def test_time_outs_spread_over_all_endpoints_are_one_verdict(clock) -> None:
+    """Five in all, none of them five on its own: a caller with few calls to each must not wait for fifteen."""
+    guard = Guard(endpoints=3, failure_percent=0)
+    assert [fail(guard, endpoint, 1, TIMEOUT) for endpoint in (0, 1, 2, 0, 1)] == [0, 0, 0, 0, 1]
+    assert [(row.kind, row.a) for row in drain(guard)] == [(ENDPOINT_CAPPED, BY_OVERLOAD)]
+
+
+def test_errors_spread_over_all_endpoints_are_not(clock) -> None:
+    """A 500 is about the request or the endpoint; only time says that it is load."""
+    guard = Guard(endpoints=3, failure_percent=0)
+    assert [fail(guard, endpoint, 1) for endpoint in (0, 1, 2, 0, 1, 2)] == [0] * 6
+
+
+def test_one_that_hangs_beside_a_stray_time_out_is_ejected_alone(clock) -> None:
+    """Its sibling's one time-out does not make it everybody's overload."""
+    guard = Guard(endpoints=2, failure_percent=0)
+    fail(guard, 1, 1, TIMEOUT)
+    fail(guard, 0, 4, TIMEOUT)
+    succeed(guard, 1, 2)
+    fail(guard, 0, 1, TIMEOUT)
+    assert kinds(guard) == [(ENDPOINT_TRIPPED, 0)]
 
 
 def test_a_lapsed_penalty_becomes_probation(clock) -> None:

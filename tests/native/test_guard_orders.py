@@ -202,14 +202,14 @@ def test_effective_of_a_limit_is_its_first_refusal(clock) -> None:
     """A call that passes under the limit was not treated differently; renewing the order asks nothing anew."""
     guard = Guard()
     guard.limit(1, SECOND, 55)
-    admitted(guard.try_acquire()).success()
+    admitted(guard.try_acquire()).cancel()
     assert kinds(guard) == []
     held = admitted(guard.try_acquire())
     refused(guard.try_acquire())
     guard.limit(1, SECOND, 66)
     refused(guard.try_acquire())
     assert [(row.kind, row.a) for row in drain(guard)] == [(EFFECTIVE, 55)]
-    held.success()
+    held.cancel()
 
 
 def test_observing_refuses_ejects_and_limits_nothing(clock) -> None:

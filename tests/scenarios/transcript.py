@@ -8,7 +8,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
     at 0ms    trip orders/orders-1 errors 5/5 contained
     at 1.2s   probe orders/orders-1 passed | failed
-    every 100ms until 3s  calls orders/orders-1 10 0      calls, failures (as samples; "report" instead of "calls": CallsFinished)
+    every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
     at 2s     users 100 3                 requests, failed
     at 2s     fallback risk 5
     at 2s     relayed cart stock 6
@@ -138,8 +138,10 @@ class Run:
     def _ticks(self, until: int) -> None:
         while self.wake_at is not None and self.wake_at - START <= until:
             at = self.wake_at - START
-            for where, (calls, failures) in self._samples.items():
-                sample = sig.Sampled(at=self.wake_at, target=where, calls=calls, failures=failures, slow=0)
+            for where, (calls, failures, refused) in self._samples.items():
+                sample = sig.Sampled(
+                    at=self.wake_at, target=where, calls=calls, failures=failures, slow=0, refused=refused
+                )
                 self._effects(at, self.engine.step(sample, Nanos(START + at)))
             self._samples.clear()
             self._effects(at, self.engine.tick(Nanos(START + at)))
@@ -147,10 +149,10 @@ class Run:
     def _event(self, at: int, words: list[str]) -> None:
         now = Nanos(START + at)
         match words:
-            case ["calls", where, calls, failures]:
-                entry = self._samples.setdefault(target(where), [0, 0])
-                entry[0] += int(calls)
-                entry[1] += int(failures)
+            case ["calls", where, *counts]:
+                entry = self._samples.setdefault(target(where), [0, 0, 0])
+                for index, count in enumerate(counts):
+                    entry[index] += int(count)
                 return
             case ["refuse-commands"]:
                 self.takes_commands = False
