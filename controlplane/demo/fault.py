@@ -66,7 +66,7 @@ FAULTS: tuple[Fault, ...] = (
         service="stock",
         replicas=("stock-1", "stock-2"),
         lasts_s=3.0,
-        window_s=15.0,
+        window_s=18.0,
         origin="stock",
         told="stock, which three services call with retries, loses two thirds of its capacity for 3 s",
     ),
