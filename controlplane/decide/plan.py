@@ -59,6 +59,8 @@ def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why:
         case Cause.OVERLOAD | Cause.STALLED if not service.fallback:
             limit = Limit(policy.overload_concurrency)
             return Plan(((target, limit),), Cause.OVERLOAD, reason=f"{why}, by time-outs: load is the cause")
+        case Cause.UNREACHABLE:  # real requests that fail say so themselves; a wrong probe path fails everywhere too
+            return Plan(cause=Cause.UNREACHABLE, reason=f"{why}, by active probes alone", veto="correlated_cause")
         case Cause.SLOW:
             return Plan(cause=Cause.SLOW, reason=f"{why}, slow without errors", veto="correlated_cause")
         case _:
