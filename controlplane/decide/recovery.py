@@ -78,7 +78,7 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
     if at is None or now < at:
         return None
     if held.overload and held.stage in (Stage.HOLD, Stage.RAMP):
-        return _loosen(held, traffic, policy)
+        return _loosen(held, traffic, policy, waited=now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s))
     match held.stage:
         case Stage.HOLD:
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
@@ -117,10 +117,13 @@ def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
     return _step(held, Stage.RAMP, share, Weigh(share), reason)
 
 
-def _loosen(held: Containment, traffic: Traffic, policy: ResponsePolicy) -> Step | None:
+def _loosen(held: Containment, traffic: Traffic, policy: ResponsePolicy, *, waited: bool) -> Step | None:
     """The limit adapts by itself; what is seen here is whether answers are clean, and whether it still binds."""
     if traffic.calls == 0:
-        return None
+        if not (waited and traffic.refused):
+            return None
+        # long answers, as streams, fill the limit: what never ends says nothing, and must not shut out everybody else
+        return _step(held, Stage.FULL, 100, Restore(), f"no call ended and {traffic.refused} were refused")
     seen = f"{traffic.failures} of {traffic.calls} calls failed, {traffic.refused} were refused"
     if traffic.failures * 100 > DIRTY_PERCENT * traffic.calls:
         return _clamp_again(held, seen, policy)
