@@ -5,6 +5,8 @@ already an open incident; failures that callers name by themselves (`Relayed`) a
 enough.
 """
 
+from collections.abc import Callable
+
 from controlplane.decide.state import State
 from controlplane.model.incident import Incident
 from controlplane.model.signal import Relayed
@@ -16,8 +18,10 @@ RELAYED_NS = 2 * SECOND
 DEPTH_MAX = 16  # longer call chains than this are not searched
 
 
-def origin_below(service: str, state: State, topology: Topology) -> Incident | None:
-    """The open incident of the nearest declared callee of `service`, breadth first; None without one."""
+def origin_below(
+    service: str, state: State, topology: Topology, explains: Callable[[Incident], bool]
+) -> Incident | None:
+    """The open incident that `explains`, of the nearest declared callee of `service`, breadth first; None without."""
     seen, front = {service}, [service]
     for _ in range(DEPTH_MAX):
         callees: list[str] = []
@@ -25,7 +29,7 @@ def origin_below(service: str, state: State, topology: Topology) -> Incident | N
             declared = topology.service(name)
             callees += [callee for callee in (declared.calls if declared else ()) if callee not in seen]
         for callee in callees:
-            if (incident := state.open_at(callee)) is not None:
+            if (incident := state.open_at(callee)) is not None and explains(incident):
                 return incident
         seen.update(callees)
         front = callees

@@ -4,7 +4,7 @@ from controlplane.decide import blame, lifecycle, recovery
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.plan import plan
+from controlplane.decide.plan import TOGETHER_NS, plan
 from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import CommandAcknowledged, Escalated, EvidenceAdded, IncidentOpened, MaskChanged
@@ -24,8 +24,12 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     incident = draft.state.open_at(service.name)
     if incident is None:
         everywhere = not signal.target.endpoint or (signal.capped and decided.cause is not None)
-        below = blame.origin_below(service.name, draft.state, draft.topology) if everywhere else None
-        if below is not None and below.cause is not Cause.SLOW:
+        below = None
+        if everywhere:
+            below = blame.origin_below(
+                service.name, draft.state, draft.topology, lambda open_: _explains(open_, evidence, draft.now)
+            )
+        if below is not None:
             if signal.target not in below.touched:
                 draft.record(EvidenceAdded(at=draft.now, incident=below.id, target=signal.target, evidence=seen))
             return
@@ -143,9 +147,11 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
 
 def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:
     """A caller answered with a failure and named its cause: the named service is accused, never the relay."""
-    count = evidence.relayed.count(signal)
     service = draft.topology.service(signal.callee)
-    if service is None or count < blame.RELAYED_MIN or draft.state.open_at(signal.callee) is not None:
+    if service is None:
+        return  # names come in headers: those that nobody declared are not even remembered
+    count = evidence.relayed.count(signal)
+    if count < blame.RELAYED_MIN or draft.state.open_at(signal.callee) is not None:
         return
     callers = ", ".join(evidence.relayed.callers(signal.callee))
     seen = f"{count} failures relayed by {callers}, which named it"
@@ -178,6 +184,19 @@ def escalate(draft: Draft, incident: Incident, reason: str) -> None:
     if not incident.escalated:
         draft.record(Escalated(at=draft.now, incident=incident.id, reason=reason))
         draft.notice(incident, "critical", f"{incident.id} needs a person: {reason}", "escalated")
+
+
+def _explains(below: Incident, evidence: Evidence, now: Nanos) -> bool:
+    """Whether failures everywhere at a caller may be this incident's: it is fresh or still heard of, or its whole
+    service is held back. One that only stays open, for its recovery to be proven, must not hide a new failure."""
+    if below.cause is Cause.SLOW:
+        return False
+    name = below.origin.service
+    whole = below.containments.get(name)
+    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE, Stage.RAMP):
+        return True
+    heard = max([below.signal_at, *(at for target, at in evidence.signal_at.items() if target.service == name)])
+    return now - heard <= TOGETHER_NS or not evidence.relayed.quiet(name, now, Nanos(TOGETHER_NS))
 
 
 def _seen(signal: Tripped) -> str:
