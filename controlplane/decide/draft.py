@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from controlplane.decide import safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
-from controlplane.model.incident import Incident, Phase
+from controlplane.model.incident import MOVES, Incident, Phase
 from controlplane.model.outcome import Notice, Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, Record, StageChanged
@@ -106,7 +106,7 @@ class Draft:
 
     def close(self, incident: Incident, reason: str) -> None:
         """Close `incident` and say so."""
-        assert incident.phase in (Phase.DETECTED, Phase.VERIFIED), incident.phase
+        assert Phase.CLOSED in MOVES[incident.phase], incident.phase
         self.record(IncidentClosed(at=self.now, incident=incident.id, reason=reason))
         self.notice(incident, "info", f"{incident.id} closed: {incident.origin}: {reason}", "closed")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import respond, tend
+from controlplane.decide import reconcile, respond, tend
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.state import State, fold
@@ -49,6 +49,8 @@ class Engine:
         shift_ns = _shift_ns(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        reconcile.follow_topology(draft)
+        reconcile.follow_mode(draft, self._evidence)
         for command in list(self.state.in_force.values()):
             if command.lease_until > now:
                 draft.issue(msgspec.structs.replace(command, epoch=epoch))
@@ -91,7 +93,9 @@ class Engine:
                 self._acted(draft, signal)
             case on.Ordered():
                 draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
-                draft.notice(None, "info", f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}")
+                text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
+                draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
+                reconcile.follow_mode(draft, self._evidence)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)

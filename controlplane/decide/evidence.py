@@ -39,6 +39,13 @@ class Evidence:
         self.detector.forget(target)
         self._since_stage.pop(target, None)
 
+    def forget_verdicts(self) -> None:
+        """Begin again: what was found while nothing was to be done is no ground to act, nor the other way round."""
+        self.detector = Detector()
+        self.tripped_at.clear()
+        self.signal_at.clear()
+        self._since_stage.clear()
+
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
         seen = self.since_stage(sample.target)

@@ -21,8 +21,8 @@ class Phase(StrEnum):
 
 MOVES: dict[Phase, tuple[Phase, ...]] = {
     Phase.DETECTED: (Phase.CONTAINED, Phase.VERIFIED, Phase.CLOSED),  # it may clear before anything was done
-    Phase.CONTAINED: (Phase.RECOVERING, Phase.VERIFIED),
-    Phase.RECOVERING: (Phase.CONTAINED, Phase.VERIFIED),  # a relapse goes back
+    Phase.CONTAINED: (Phase.RECOVERING, Phase.VERIFIED, Phase.CLOSED),  # closed unverified: a person changed the mode
+    Phase.RECOVERING: (Phase.CONTAINED, Phase.VERIFIED, Phase.CLOSED),  # a relapse goes back
     Phase.VERIFIED: (Phase.CONTAINED, Phase.CLOSED),
     Phase.CLOSED: (),
 }

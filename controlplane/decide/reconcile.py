@@ -1,0 +1,64 @@
+"""What no longer fits what is wanted: incidents of the other mode, containments of targets that are gone.
+
+Both would stay open for ever otherwise: nothing is done in observe mode that could prove a recovery, nothing shadowed
+contains, and an order about a target that nobody knows is never taken.
+"""
+
+from controlplane.decide import recovery
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.model.command import Command, Restore
+from controlplane.model.incident import Stage
+from controlplane.model.record import LeaseExpired
+from controlplane.model.signal import Target
+from controlplane.model.topology import Topology
+from controlplane.model.unit import CommandId, Epoch, Nanos, to_nanos
+
+
+def follow_mode(draft: Draft, evidence: Evidence) -> None:
+    """End the incidents that began in the other mode: what they hold is taken back, and the next verdict, earned
+    anew, opens one that acts as it says. A person's order: no safety rule forbids it, not even a freeze."""
+    wanted = draft.state.mode == "observe"
+    outdated = [incident for incident in draft.state.open_incidents() if incident.shadow is not wanted]
+    for incident in outdated:
+        for held in [each for each in draft.state.in_force.values() if each.incident == incident.id]:
+            _take_back(draft, held)
+        draft.close(incident, f"the mode is {draft.state.mode} now")
+    if outdated:
+        evidence.forget_verdicts()
+
+
+def follow_topology(draft: Draft) -> None:
+    """End what is held of targets that the topology no longer has; their incidents close like any other."""
+    for command in list(draft.state.in_force.values()):
+        if not _known(command.target, draft.topology):
+            draft.record(
+                LeaseExpired(at=draft.now, incident=command.incident, command=command.id, target=command.target)
+            )
+    for incident in draft.state.open_incidents():
+        for held in list(incident.containments.values()):
+            if held.stage is not Stage.VERIFIED and not _known(held.target, draft.topology):
+                reason = "it is no longer in the topology"
+                step = recovery.Step(Stage.VERIFIED, 100, None, reason, held.penalty_ns, held.relapses)
+                draft.stage(incident, held.target, step, None)
+
+
+def _take_back(draft: Draft, command: Command) -> None:
+    draft.issue(
+        Command(
+            id=CommandId(f"c{draft.state.commands_total + 1}"),
+            epoch=Epoch(draft.state.epoch),
+            incident=command.incident,
+            target=command.target,
+            intent=Restore(),
+            lease_until=Nanos(draft.now + to_nanos(draft.policy.lease_s)),
+            evidence=f"the mode is {draft.state.mode} now",
+        )
+    )
+
+
+def _known(target: Target, topology: Topology) -> bool:
+    service = topology.service(target.service)
+    if service is None:
+        return False
+    return not target.endpoint or any(endpoint.name == target.endpoint for endpoint in service.endpoints)
