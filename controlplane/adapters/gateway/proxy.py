@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controlplane.adapters.gateway.answer import answer_to
 from controlplane.adapters.gateway.context import inbound
+from controlplane.adapters.gateway.headers import DEADLINE_MS, PRIORITY
 
 # RFC 9110, 7.6.1, and its de facto companion
 _HOP_BY_HOP: Final = frozenset(
@@ -26,6 +27,8 @@ _HOP_BY_HOP: Final = frozenset(
         b"upgrade",
     }
 )
+# what a stranger says about deadline and priority is weighed by the middleware; the transport passes on the result
+_OURS: Final = frozenset({b"host", DEADLINE_MS.encode(), PRIORITY.encode()})
 BUFFER_MAX: Final = 64 * 1024  # bodies up to this size are held, so that they can be sent twice
 
 Fields = list[tuple[bytes, bytes]]
@@ -91,7 +94,7 @@ class _Proxy:
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
         query = request.scope.get("query_string", b"")
         url = base.copy_with(raw_path=raw + b"?" + query if query else raw)
-        headers = [(name, value) for name, value in _end_to_end(request.headers.raw) if name != b"host"]
+        headers = [(name, value) for name, value in _end_to_end(request.headers.raw) if name not in _OURS]
         headers = [*headers, *_forwarded(request)]
         # built by hand: the client's defaults (agent, encodings, cookies) are not the user's
         return httpx.Request(

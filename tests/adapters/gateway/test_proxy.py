@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from controlplane.adapters.gateway.guards import GuardSet
-from controlplane.adapters.gateway.middleware import GuardMiddleware
+from controlplane.adapters.gateway.middleware import EntryOptions, GuardMiddleware
 from controlplane.adapters.gateway.proxy import reverse_proxy
 from controlplane.adapters.gateway.transport import GuardedTransport
 from controlplane.model.policy import GuardPolicy
@@ -191,3 +191,17 @@ async def test_a_user_who_leaves_ends_the_call() -> None:
             tasks.cancel_scope.cancel()
         described = guards.guard("orders").describe()
         assert (described["in_flight"], described["failures"], guards.entry.requests) == (0, 0, 0)
+
+
+async def test_a_strangers_priority_is_not_passed_on_where_it_is_not_trusted() -> None:
+    """The services behind would believe it: it comes from one of their own."""
+    async with serving(Replica("o1")) as (replica,):
+        guards = guards_of(replica)
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as calls:
+            app: Any = GuardMiddleware(reverse_proxy(ROUTES, calls), guards, EntryOptions(trust_priority=False))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as users:
+                await users.get("/orders", headers={"controlplane-priority": "critical"})
+                await users.get("/orders", headers={"controlplane-priority": "sheddable"})
+        first, second = replica.seen
+        assert "controlplane-priority" not in first.headers
+        assert second.headers["controlplane-priority"] == "sheddable"
