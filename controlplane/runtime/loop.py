@@ -82,7 +82,10 @@ class ControlLoop:
         try:
             self._engine.restore(await self._journal.read())
             now = self._clock.now()
-            await self._carry_out(self._engine.start(now, boot=self._clock.boot(), wall_ns=self._clock.wall_ns()))
+            outcome = self._engine.start(now, boot=self._clock.boot(), wall_ns=self._clock.wall_ns())
+            for command in outcome.commands:  # ordered again: what decided was answered before this start
+                self._stopwatch.answered(command)
+            await self._carry_out(outcome)
             await self._decide_waiting()
             async with anyio.create_task_group() as tasks:
                 self._herald.start(tasks)

@@ -4,6 +4,7 @@ import msgspec
 
 from controlplane._native.histogram import Histogram
 from controlplane.model.command import Command
+from controlplane.model.signal import Target
 from controlplane.model.unit import Nanos
 
 _LOWEST_NS, _HIGHEST_NS, _DIGITS = 1_000, 60_000_000_000, 3  # a microsecond to a minute; slower counts as a minute
@@ -21,7 +22,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 class LoopStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Totals since the loop began, and where it stands now.
 
-    The latencies are those of commands that name the signal that decided; shadow commands are among them.
+    The latencies are those of the first command that answers a deciding signal; shadow commands are among them.
+    Renewals, the stages of a recovery and what a restart orders again answer no new signal: its age says nothing.
     """
 
     steps: int = 0
@@ -51,11 +53,19 @@ class Stopwatch:
         self.decided = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
         self.journaled = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
         self.applied = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
+        self._answered: dict[Target, Nanos] = {}  # the newest signal about each; as many as the topology has
+
+    def answered(self, command: Command) -> bool:
+        """Whether `command` answers no newer signal about its target than those before it. It is remembered."""
+        if command.signal_at <= self._answered.get(command.target, 0):
+            return True
+        self._answered[command.target] = command.signal_at
+        return False
 
     def record(self, commands: tuple[Command, ...], *, decided: Nanos, journaled: Nanos | None, applied: Nanos) -> None:
         """Count the commands of one outcome; `journaled` is None where the journal did not take them."""
         for command in commands:
-            if command.signal_at <= 0:
+            if self.answered(command):
                 continue
             _count(self.decided, decided - command.signal_at)
             _count(self.applied, applied - command.signal_at)

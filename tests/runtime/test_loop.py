@@ -266,6 +266,32 @@ async def test_response_times_are_those_of_the_deciding_signal() -> None:
     assert (seen.steps, seen.records, seen.commands, seen.last_number) == (3, 1, 2, 1)
 
 
+async def test_response_times_count_a_signal_once() -> None:
+    """The renewal of an order names its old signal and is no slow response to it; a newer signal is one to time."""
+    clock = VirtualClock(now=10_000_000_000)
+    world = World(clock=clock)
+    for fact_of, at in (("verdict", 9_990_000_000), ("renewal", 9_990_000_000), ("relapse", 39_999_000_000)):
+        world.engine.on[fact_of] = Outcome((record(fact_of),), (command("c1", signal_at=at),))
+    async with world.running() as loop:
+        await loop.execute(fact("verdict"))
+        clock.advance(30.0)
+        await loop.execute(fact("renewal"))
+        assert loop.statistics().applied.count == 1
+        await loop.execute(fact("relapse"))
+        seen = loop.statistics()
+    assert (seen.decided.count, seen.journaled.count, seen.applied.count) == (2, 2, 2)
+    assert seen.applied.max_ns < 20_000_000
+
+
+async def test_what_a_start_orders_again_is_no_response() -> None:
+    """A restart answers no signal: orders of before, and their renewals, would count as the slowest of all."""
+    world = World(clock=VirtualClock(now=90_000_000_000))
+    world.engine.begin = Outcome((record("start"),), (command("c1", signal_at=1_000_000_000),))
+    async with world.running() as loop:
+        seen = loop.statistics()
+    assert (seen.commands, seen.applied.count) == (1, 0)
+
+
 class Deaf:
     """A notifier that never returns."""
 
