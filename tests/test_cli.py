@@ -74,6 +74,15 @@ def test_asking_nobody_is_one_clear_line(command: str, tmp_path: Path, capsys: p
     assert "is it running?" in said
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "127.0.0.1:x", "ftp://127.0.0.1", "http://"])
+def test_an_address_that_is_none_is_refused_by_name(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Status 2 and one line that names --admin, whatever the parser of URLs makes of it."""
+    assert main(["status", "--admin", address]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("controlplane: --admin: ")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [[], ["sreve"], ["check"], ["serve"], ["explain"], ["check", "x", "-o", "xml"]])
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse's own status and message."""

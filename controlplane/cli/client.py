@@ -21,8 +21,8 @@ class AdminClient:
     """One process's admin API."""
 
     def __init__(self, url: str, token_file: str) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ConfigError(f"{url!r} is not a URL ({error})", key="--admin") from error
@@ -72,7 +72,8 @@ class AdminClient:
         except ValueError as error:
             raise AdminError(f"{self._url}{path} answered {response.status}, and not in JSON") from error
         if response.status >= 400:
-            detail = answer.get("detail", "") if isinstance(answer, dict) else ""
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            detail = detail or "not as the admin API does; is this the address that `serve` prints after `admin`?"
             raise AdminError(f"{self._url}{path} answered {response.status}: {printable(detail)}")
         return answer
 
