@@ -23,13 +23,10 @@ def explain(incident: Incident) -> list[str]:
         lines.append(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}.")
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
-    lines.append(
-        f"Users: {incident.user_failed} failed and {incident.user_slow} slow of {incident.user_requests} requests "
-        "while it was open."
-    )
+    lines.append(f"Users: {_users(incident)}.")
     if incident.effective_at is not None:
         taken = (incident.effective_at - incident.signal_at) / 1e6
-        lines.append(f"The first request was treated differently {taken:.3f} ms after the deciding signal.")
+        lines.append(f"From {taken:.3f} ms after the deciding signal on, no call was treated as before.")
     return lines + [
         f"{held.target} stands at {held.stage}, {held.percent} % of its traffic, after {held.relapses} relapses."
         for held in incident.containments.values()
@@ -47,3 +44,11 @@ def _headline(incident: Incident) -> str:
     shadow = " (observe only: nothing was done)" if incident.shadow else ""
     escalated = " A person is needed: the remedy did not help." if incident.escalated else ""
     return f"{incident.id}: {incident.origin} {state}{shadow}; cause: {incident.cause}.{escalated}"
+
+
+def _users(incident: Incident) -> str:
+    """Good requests are summed in memory until one is harmed or the incident closes: no count before that is whole."""
+    harmed = f"{incident.user_failed} failed and {incident.user_slow} slow"
+    if incident.phase is Phase.CLOSED:
+        return f"{harmed} of {incident.user_requests} requests while it was open"
+    return f"{harmed} so far"
