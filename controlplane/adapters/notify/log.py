@@ -1,6 +1,8 @@
 """Notices as JSON lines, for whoever reads this process's log."""
 
 import sys
+import time
+from datetime import UTC, datetime
 from typing import TextIO
 
 import anyio.to_thread
@@ -17,7 +19,10 @@ class LogNotifier:
 
     async def notify(self, notice: Notice) -> None:
         """Write the line. Raises OSError or ValueError when nobody takes it."""
-        line = msgspec.json.encode(notice).decode() + "\n"
+        # `at` is CLOCK_MONOTONIC, of no use beside other logs: the same moment by the wall clock stands first.
+        seconds = time.time() - max(time.monotonic_ns() - notice.at, 0) / 1e9
+        moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = msgspec.json.encode({"time": moment, **msgspec.structs.asdict(notice)}).decode() + "\n"
         # In a thread: standard error may be a pipe whose reader is stuck, and then a write would stop the host's loop.
         await anyio.to_thread.run_sync(self._write, line, abandon_on_cancel=True)
 
