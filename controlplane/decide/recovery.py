@@ -108,6 +108,18 @@ def observed(held: Containment, policy: ResponsePolicy, last_verdict: Nanos, now
     return None
 
 
+def by_itself(
+    held: Containment, traffic: Traffic, policy: ResponsePolicy, last_verdict: Nanos, now: Nanos
+) -> Step | None:
+    """The step of a containment that no data plane has taken, once its target has served well for a while without it:
+    an order must not be carried out on the evidence of a failure that is over."""
+    quiet = now >= max(held.since, last_verdict) + to_nanos(policy.verify_s)
+    clean = traffic.clean >= max(1, policy.ramp_calls_min) and traffic.failures * 100 <= DIRTY_PERCENT * traffic.calls
+    if held.stage is not Stage.HOLD or not (quiet and clean):
+        return None
+    return _step(held, Stage.VERIFIED, 100, None, f"{traffic.clean} clean calls while no order was taken")
+
+
 def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
     """The first stage above the present share; beyond the last one, full traffic."""
     reached = held.percent if held.stage is Stage.RAMP else 0

@@ -58,15 +58,27 @@ def _leases(draft: Draft) -> None:
 
 
 def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    if held.stage is Stage.VERIFIED:
+        return
     if held.command is None:
-        _order_again(draft, evidence, incident, held)
+        step = recovery.by_itself(
+            held, evidence.since_stage(held.target), draft.policy, _verdict_at(evidence, held), draft.now
+        )
+        if step is not None:
+            take(draft, evidence, incident, held, step)
+        else:
+            _order_again(draft, evidence, incident, held)
         return
     if incident.shadow:
-        step = recovery.observed(held, draft.policy, evidence.signal_at.get(held.target, held.since), draft.now)
+        step = recovery.observed(held, draft.policy, _verdict_at(evidence, held), draft.now)
     else:
         step = recovery.advance(held, evidence.since_stage(held.target), draft.policy, draft.now)
     if step is not None:
         take(draft, evidence, incident, held, step)
+
+
+def _verdict_at(evidence: Evidence, held: Containment) -> Nanos:
+    return evidence.signal_at.get(held.target, held.since)
 
 
 def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
