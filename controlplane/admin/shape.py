@@ -22,6 +22,7 @@ class Status(_View, frozen=True):
     commands_in_force: int
     commands_total: int
     journal: str
+    journal_up: bool
     journal_gap_records: int
     services: int
     endpoints: int

@@ -59,6 +59,7 @@ def status(plane: Plane) -> Status:
         commands_in_force=len(in_force(plane)),
         commands_total=state.commands_total,
         journal=plane.config.journal.path or "memory",
+        journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),

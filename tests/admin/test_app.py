@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from controlplane.admin import create_app
 from controlplane.admin.table import OPEN_PATHS, TABLE
 from controlplane.assembly import Plane
 from controlplane.config import parse_config
+from controlplane.model.errors import JournalError
 from controlplane.model.record import Record
 from controlplane.model.signal import Cause, FellBack, Signal, Target, Tripped
 from controlplane.testing import MemoryJournal
@@ -299,6 +300,23 @@ async def test_a_loopback_listener_answers_to_its_own_names(
 
     async with admin(plane, listening, host=f"{host}:9911") as client:
         assert (await client.get("/livez")).status_code == status
+
+
+class FullDisk(MemoryJournal):
+    """Takes the start's records, then nothing."""
+
+    async def append(self, records: Sequence[Record]) -> int:
+        if self.store:
+            raise JournalError("disk is full")
+        return await super().append(records)
+
+
+async def test_status_says_that_the_journal_takes_nothing() -> None:
+    """Who asks the status during an incident must see it there, not only in the metrics."""
+    async with Plane(CONFIG, seed=1, journal=FullDisk()) as plane, admin(plane) as client:
+        assert (await client.get("/v1/status")).json()["journal_up"] is True
+        await trip(plane)
+        assert (await client.get("/v1/status")).json()["journal_up"] is False
 
 
 async def test_the_console_is_one_page_that_loads_nothing() -> None:
