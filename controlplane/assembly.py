@@ -17,6 +17,7 @@ from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.state import State
+from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
@@ -69,6 +70,7 @@ class Plane:
             seed=seed,
             enforced=_enforced(self.state),
         )
+        self._enforced = _enforced(self.state)
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
         self._journal = journal if journal is not None else _journal_of(config)
@@ -76,7 +78,7 @@ class Plane:
             self._engine,
             clock=self.clock,
             journal=self._journal,
-            data_planes=[self._guards],
+            data_planes=[_InMode(self)],
             sources=[self._guards, *([self._probing.prober] if self._probing else [])],
             notifiers=notifiers,
         )
@@ -143,7 +145,7 @@ class Plane:
 
     def _on_started(self) -> None:
         self._running = True
-        self._guards.enforce(_enforced(self.state))  # an order on record may have changed the configured mode
+        self._follow_mode()  # an order on record may have changed the configured mode
 
     @property
     def ready(self) -> bool:
@@ -224,7 +226,7 @@ class Plane:
         try:
             await self._loop.execute(Ordered(at=self.clock.now(), order=order, by=by, reason=reason))
         finally:  # also where the journal did not take it: the engine goes by it from now on
-            self._guards.enforce(_enforced(self.state))
+            self._follow_mode()
 
     def follow(self, after: int = 0) -> Follower:
         """Numbered records after the one numbered `after`, first those on record, then each as it is made.
@@ -237,6 +239,12 @@ class Plane:
         """Counts and response times of the control loop."""
         return self._loop.statistics()
 
+    def _follow_mode(self) -> None:
+        enforced = _enforced(self.state)
+        if enforced != self._enforced:
+            self._enforced = enforced
+            self._guards.enforce(enforced)
+
     def _ring(self) -> None:
         if self._running:
             self._loop.ring()
@@ -244,6 +252,19 @@ class Plane:
     def _check_running(self) -> None:
         if not self._running:
             raise RuntimeError(self.trouble or "the plane is not running: enter it first, `async with plane`")
+
+
+class _InMode:
+    """The guards as a data plane that is never a mode behind: guards that only observe would ignore an order and say
+    nothing, as at a restart whose configured mode is not the one ordered last."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+
+    async def apply(self, command: Command) -> None:
+        """As `GuardSet.apply`, in the engine's mode."""
+        self._plane._follow_mode()
+        await self._plane._guards.apply(command)
 
 
 class _Started(TaskStatus[None]):

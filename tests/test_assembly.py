@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 import pytest
 
 import controlplane
@@ -164,6 +165,23 @@ async def test_an_incident_and_its_order_outlive_the_plane() -> None:
         assert after.lease_until <= before.lease_until
         assert plane.guard("orders").is_ejected(1)
         assert [one.id for one in plane.state.open_incidents()] == [before.incident]
+
+
+async def test_orders_in_force_come_back_where_only_an_order_enforces() -> None:
+    """Configured to observe, ordered to enforce: the guards enforce before the first order is applied again."""
+    store: Any = []
+    observing = msgspec.structs.replace(config(), plane=msgspec.structs.replace(config().plane, mode="observe"))
+    async with Plane(observing, journal=MemoryJournal(store)) as plane:
+        await plane.order("enforce", by="alice")
+        trip = Tripped(at=plane.clock.now(), target=Target("orders", "a"), cause=Cause.ERRORS, calls=5, failures=5)
+        await plane._loop.execute(trip)
+        assert plane.guard("orders").is_ejected(0)
+    async with Plane(observing, journal=MemoryJournal(store)) as again:
+        assert again.state.in_force
+        assert again.guard("orders").is_ejected(0)
+        await again.order("observe", by="bob")
+        assert not again.state.in_force
+        assert not again.guard("orders").is_ejected(0)
 
 
 async def test_a_journal_in_use_is_an_error_at_the_start(tmp_path: Path) -> None:
