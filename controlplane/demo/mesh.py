@@ -74,11 +74,11 @@ def _guard(**changes: float) -> GuardPolicy:
 # `patient` guards what retries on its own: a caller's stall mark under its callee's attempts would blame the callee for
 # the waiting that the callee does.
 POLICIES: dict[str, GuardPolicy] = {
-    "front": _guard(attempt_timeout_s=1.5, stall_min_s=0.08, ejected_percent_max=50),
+    "front": _guard(attempt_timeout_s=1.5, stall_min_s=0.12, ejected_percent_max=50),
     "patient": _guard(attempt_timeout_s=1.5, stall_min_s=0.9, slow_s=0.3, ejected_percent_max=50),
-    "inner": _guard(attempt_timeout_s=0.5, stall_min_s=0.08),
+    "inner": _guard(attempt_timeout_s=0.5, stall_min_s=0.12),
     "shared": _guard(attempts=3, attempt_timeout_s=0.25, stall_min_s=0.15, retry_floor_per_s=1),
-    "third_party": _guard(attempts=2, breaker_consecutive=5, attempt_timeout_s=0.08, stall_min_s=0.06),
+    "third_party": _guard(breaker_consecutive=5, attempt_timeout_s=0.15, stall_min_s=0.12),
 }
 
 Tier = Literal["leaf", "mid"]

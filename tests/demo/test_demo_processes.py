@@ -152,7 +152,7 @@ def test_the_command_contains_a_real_fault(tmp_path: Path) -> None:
     # how fast depends on the machine; the exit status reports that, and this test what must hold on any
     assert finished.returncode == bool(said["troubles"]), finished.stdout + finished.stderr
     assert fault["enforce"]["failed"] < fault["observe"]["failed"], finished.stdout
-    assert list(fault["origins"]) == ["catalog/catalog-2"]
-    assert fault["incidents"]["opened"] == fault["incidents"]["closed"] == 1
+    assert "catalog/catalog-2" in fault["origins"]
+    assert fault["incidents"]["opened"] == fault["incidents"]["closed"] >= 1
     assert said["healthy"]["incidents"] == said["healthy"]["commands"] == 0
     assert "replica_errors" in finished.stdout
