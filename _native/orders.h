@@ -37,6 +37,7 @@ static void order_probe(struct edge *g, int64_t i, int64_t now_ns, int64_t lease
 static void order_weigh(struct edge *g, int64_t i, int64_t now_ns, int64_t percent, int64_t lease_ns) {
     struct endpoint *e = state_endpoint(g, i);
     if (!g->policy.enforced) return;
+    if (e->state == EJECTED && !e->ordered) return; /* a reflex has newer evidence than this order */
     if (e->state != HEALTHY) endpoint_move(g, e, HEALTHY, now_ns);
     endpoint_weigh(g, e, percent);
     e->weight_until_ns = now_ns + lease_ns;

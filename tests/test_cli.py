@@ -55,7 +55,7 @@ def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err == f"controlplane: {tmp_path / 'no.toml'}: is not a file\n"
 
 
-@pytest.mark.parametrize("command", ["status", "incidents", "freeze", "resume"])
+@pytest.mark.parametrize("command", ["status", "incidents", "freeze", "resume", "observe", "enforce"])
 def test_asking_nobody_is_one_clear_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Status 2, the address and a hint; a missing or unsafe token file is named."""
     token = tmp_path / "token"
@@ -93,7 +93,8 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "command", ["", "serve", "check", "demo", "status", "incidents", "explain", "freeze", "resume"]
+    "command",
+    ["", "serve", "check", "demo", "status", "incidents", "explain", "freeze", "resume", "observe", "enforce"],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every help page ends in commands that can be typed as they are."""

@@ -65,8 +65,18 @@ def resume(args: argparse.Namespace) -> int:
     return _order(args, "/v1/resume")
 
 
-def _order(args: argparse.Namespace, path: str) -> int:
-    answer = AdminClient.of(args).post(path, {"by": args.by, "reason": args.reason})
+def observe(args: argparse.Namespace) -> int:
+    """See and write down everything, interfere with nothing."""
+    return _order(args, "/v1/mode", mode="observe")
+
+
+def enforce(args: argparse.Namespace) -> int:
+    """Act on what is seen."""
+    return _order(args, "/v1/mode", mode="enforce")
+
+
+def _order(args: argparse.Namespace, path: str, **more: str) -> int:
+    answer = AdminClient.of(args).post(path, {"by": args.by, "reason": args.reason, **more})
     state = f"frozen: {answer['frozen_reason']}" if answer["frozen"] else f"acting, mode {answer['mode']}"
     _show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
     return 0

@@ -162,6 +162,8 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),
+        ("observe", "Interfere with nothing, reflexes included; take back what is in force"),
+        ("enforce", "Act on what is seen, from now on"),
     ):
         parser = add(name, summary, f'  controlplane {name} --reason "load test on shard 3"\n')
         parser.add_argument("--reason", default="", help="goes on record")

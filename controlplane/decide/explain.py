@@ -1,7 +1,9 @@
 """An incident in sentences: what was seen, what it was taken for, what was done, what was refused, what it saved."""
 
 from controlplane.decide.state import describe
-from controlplane.model.incident import Incident, Phase
+from controlplane.model.incident import Containment, Incident, Phase, Stage
+
+LATEST = 8  # orders listed; what is in force now matters more than how it began, which the timeline tells
 
 
 def explain(incident: Incident) -> list[str]:
@@ -18,7 +20,8 @@ def explain(incident: Incident) -> list[str]:
         lines.append(f"Taken for: {incident.cause} at {incident.origin}.")
     verb = "Would have done" if incident.shadow else "Done"
     done = [describe(command) for command in incident.commands]
-    lines.append(f"{verb}: {'; '.join(done[:8]) or 'nothing'}{' ...' if len(done) > 8 else ''}.")
+    earlier = f"{len(done) - LATEST} orders before, then " if len(done) > LATEST else ""
+    lines.append(f"{verb}: {earlier}{'; '.join(done[-LATEST:]) or 'nothing'}.")
     if incident.refused:
         lines.append(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}.")
     if incident.masked:
@@ -28,9 +31,23 @@ def explain(incident: Incident) -> list[str]:
         taken = (incident.effective_at - incident.signal_at) / 1e6
         lines.append(f"From {taken:.3f} ms after the deciding signal on, no call was treated as before.")
     return lines + [
-        f"{held.target} stands at {held.stage}, {held.percent} % of its traffic, after {held.relapses} relapses."
+        f"Next: {held.target} {_next(held)} ({held.relapses} relapses so far)."
         for held in incident.containments.values()
+        if incident.phase is not Phase.CLOSED
     ]
+
+
+def _next(held: Containment) -> str:
+    """Where a containment stands, and what has to happen for it to go on."""
+    if held.overload:
+        return "has a limit that adapts; it is lifted once answers are clean and the limit refuses hardly anybody"
+    return {
+        Stage.HOLD: f"is held for {held.penalty_ns / 1e9:g} s, then a few real requests may try it",
+        Stage.PROBE: "waits for a few real requests to succeed; without traffic, set probe_path so that it is asked",
+        Stage.RAMP: f"gets {held.percent} % of its traffic, and more after clean time and clean calls",
+        Stage.FULL: "has all of its traffic back, and is verified after a while without a failure",
+        Stage.VERIFIED: "is verified",
+    }[held.stage]
 
 
 def _headline(incident: Incident) -> str:

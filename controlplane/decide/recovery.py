@@ -100,6 +100,12 @@ def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
     return _ramp(held, policy, "probes passed")
 
 
+def again(held: Containment) -> Step:
+    """The same stage from its beginning: a relapse that a safety rule forbids to hold earns no further step."""
+    reason = "a relapse that may not be held: the stage begins again"
+    return msgspec.structs.replace(_step(held, held.stage, held.percent, None, reason), relapses=held.relapses + 1)
+
+
 def observed(held: Containment, policy: ResponsePolicy, last_verdict: Nanos, now: Nanos) -> Step | None:
     """The step of a shadow containment: nothing was done, so one only sees that it is over."""
     quiet_since = max(held.since, last_verdict)

@@ -81,6 +81,9 @@ def contain(
     if command is not None:
         draft.stage(incident, target, step, command)
         evidence.stage_began(target)
+    elif held is not None and held.stage in (Stage.RAMP, Stage.FULL):
+        draft.stage(incident, target, recovery.again(held), None)  # bad, but not to be held: at least no step further
+        evidence.stage_began(target)
 
 
 def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:

@@ -160,7 +160,8 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             _line(incident, at, ("masked: " if record.masked else "no longer masked: ") + record.reason)
         case on.PhaseChanged():
             incident.phase = record.phase
-            incident.phases[record.phase] = at
+            if record.phase is not Phase.CONTAINED or Phase.CONTAINED not in incident.phases:
+                incident.phases[record.phase] = at  # time to contain is to the first containment; relapses are counted
             _line(incident, at, f"{record.phase}: {record.reason}")
         case on.CommandRefused():
             incident.refused.append(f"{record.rule}: {record.reason}")

@@ -182,6 +182,8 @@ def test_a_running_process_is_asked_by_command(world: World) -> None:
 
     assert ask("incidents") == (0, "no incidents\n")
     assert ask("status")[0] == 0
+    assert ask("observe", "--reason", "new policy", "--by", "ana") == (0, "gateway is acting, mode observe\n")
+    assert ask("enforce", "--by", "ana") == (0, "gateway is acting, mode enforce\n")
     assert ask("freeze", "--reason", "deploy", "--by", "ana") == (0, "gateway is frozen: deploy\n")
     assert served.get("/v1/status")["frozen_reason"] == "deploy"
     assert ask("resume") == (0, "gateway is acting, mode enforce\n")

@@ -260,3 +260,14 @@ def test_enforcing_begins_without_the_evidence_of_the_time_before(clock) -> None
     assert kinds(guard) == []
     fail(guard, 0, 1)
     assert kinds(guard) == [(ENDPOINT_TRIPPED, 0)]
+
+
+def test_a_weight_does_not_bring_back_what_a_reflex_has_just_ejected(clock) -> None:
+    """The reflex knows more than an order that was on its way; an ejection by order is the engine's own to end."""
+    guard = Guard(endpoints=3)
+    fail(guard, 0, 5)
+    guard.weigh(0, 25, SECOND)
+    assert states(guard, 3) == [EJECTED, HEALTHY, HEALTHY]
+    guard.eject(0, 10 * SECOND, 0)
+    guard.weigh(0, 25, SECOND)
+    assert states(guard, 3) == [HEALTHY, HEALTHY, HEALTHY]
