@@ -107,11 +107,9 @@ static int64_t endpoint_shared_cause(struct edge *g, int64_t cause) {
 }
 
 /* The verdict on endpoint `i` must not take it out: it is told, and retries, which would feed the trouble, are suspended. */
-static void endpoint_capped(struct edge *g, int64_t i, int64_t now_ns, int64_t cause) {
-    struct endpoint *e = state_endpoint(g, i);
-    int64_t bad = cause == BY_SLOW ? e->since.slow : e->since.failures;
-    event_write(g, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, cause), e->since.calls, bad);
-    evidence_clear(e); /* it must be earned again, so that a capped endpoint speaks up at the pace of its failures */
+static void endpoint_capped(struct edge *g, int64_t i, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad) {
+    event_write(g, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, cause), calls, bad);
+    evidence_clear(state_endpoint(g, i)); /* to be earned again: a capped endpoint speaks up at the pace of its failures */
     if (!g->policy.enforced) return;
     if (g->retry_suspended_until_ns <= now_ns) g->signal_ns = now_ns;
     g->retry_suspended_until_ns = now_ns + RETRY_SUSPENDED_NS;
@@ -132,7 +130,14 @@ static int endpoint_judge(struct edge *g, int64_t i, int64_t now_ns, int64_t out
     }
     cause = evidence_verdict(e, &g->policy);
     if (__builtin_expect(!cause, 1)) {
-        if (outcome != SUCCESS && endpoint_all_overloaded(g)) endpoint_capped(g, i, now_ns, BY_OVERLOAD);
+        if (outcome != SUCCESS && endpoint_all_overloaded(g)) {
+            calls = bad = 0;
+            for (int64_t k = 0; k < g->endpoints; k++) {
+                calls += state_endpoint(g, k)->since.calls;
+                bad += state_endpoint(g, k)->since.failures;
+            }
+            endpoint_capped(g, i, now_ns, BY_OVERLOAD, calls, bad);
+        }
         return 0;
     }
     calls = e->since.calls;
@@ -148,7 +153,7 @@ static int endpoint_judge(struct edge *g, int64_t i, int64_t now_ns, int64_t out
         }
         return 1;
     }
-    endpoint_capped(g, i, now_ns, cause);
+    endpoint_capped(g, i, now_ns, cause, calls, bad);
     return 0;
 }
 

@@ -129,6 +129,7 @@ def test_an_empty_file_is_a_good_file() -> None:
         ("[gateway]\nlisten = ':80'\nroutes = {'/a' = 'a'}", "gateway.listen", "needs a host"),
         ("[gateway]\nlisten = 'h:x'\nroutes = {'/a' = 'a'}", "gateway.listen", "port 'x' is not a number"),
         ("[gateway]", "gateway.routes", "is empty"),
+        ("[gateway]\nlisten = '127.0.0.1:9911'\nroutes = {'/a' = 'a'}", "gateway.listen", "two ports"),
         ("[gateway]\nroutes = {'a' = 'a'}\n[[services]]\nname='a'", "gateway.routes.'a'", "no endpoints"),
         ("[gateway]\nroutes = {'/a' = 'b'}", "gateway.routes.'/a'", "'b' is not a declared service"),
         ("[gateway]\nroutes = {'/a' = 'gateway'}\n[[services]]\nname='gateway'", "gateway.routes.'/a'", "itself"),

@@ -26,6 +26,8 @@ def cross_check(config: Config, problems: Problems) -> None:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
         _check_service(service, names, policies, problems)
     _check_admin(config, problems)
+    if config.gateway is not None and config.gateway.listen == config.admin.listen != "127.0.0.1:0":
+        problems.add("gateway.listen", f"{config.gateway.listen!r} is admin.listen, too; two listeners need two ports")
     if config.gateway is not None:
         _check_gateway(config, problems)
 

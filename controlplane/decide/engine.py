@@ -113,7 +113,7 @@ class Engine:
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
-        for incident in self.state.open_incidents():
+        for incident in self._evidence.active(self.state.open_incidents(), draft.now):
             requests = self._evidence.unaccounted.get(incident.id, 0) + signal.requests
             harmed = signal.failed or signal.slow
             self._evidence.unaccounted[incident.id] = 0 if harmed else requests

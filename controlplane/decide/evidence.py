@@ -4,9 +4,11 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detect import Detector
 from controlplane.decide.impact import Entry
 from controlplane.decide.recovery import Traffic
+from controlplane.model.incident import Incident
 from controlplane.model.signal import Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
+ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
 
@@ -45,6 +47,16 @@ class Evidence:
         self.tripped_at.clear()
         self.signal_at.clear()
         self._since_stage.clear()
+
+    def active(self, incidents: list[Incident], now: Nanos) -> list[Incident]:
+        """Those of which something was seen lately, whom harm done now is laid to; all of them where none was."""
+        lately = [
+            incident
+            for incident in incidents
+            if any(now - self.signal_at.get(target, Nanos(0)) <= ACTIVE_NS for target in incident.touched)
+            or not self.relayed.quiet(incident.origin.service, now, ACTIVE_NS)
+        ]
+        return lately or incidents
 
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""

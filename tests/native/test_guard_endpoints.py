@@ -171,7 +171,7 @@ def test_time_outs_spread_over_all_endpoints_are_one_verdict(clock) -> None:
     """Five in all, none of them five on its own: a caller with few calls to each must not wait for fifteen."""
     guard = Guard(endpoints=3, failure_percent=0)
     assert [fail(guard, endpoint, 1, TIMEOUT) for endpoint in (0, 1, 2, 0, 1)] == [0, 0, 0, 0, 1]
-    assert [(row.kind, row.a) for row in drain(guard)] == [(ENDPOINT_CAPPED, BY_OVERLOAD)]
+    assert [(row.kind, row.a, row.b, row.c) for row in drain(guard)] == [(ENDPOINT_CAPPED, BY_OVERLOAD, 5, 5)]
 
 
 def test_errors_spread_over_all_endpoints_are_not(clock) -> None:

@@ -271,6 +271,11 @@ def _line(record: rec.Record) -> str:
             return "" if record.ok else f"not taken {record.command}: {record.reason}"
         case rec.JournalGap():
             return f"journal gap {record.records}: {record.reason}"
+        case rec.ImpactCounted():
+            harm = (
+                f"{record.failed} failed, {record.slow} slow of {record.requests} requests" if record.requests else ""
+            )
+            return f"impact {record.incident}: {harm}" if record.failed or record.slow else ""
         case rec.OrderTaken():
             return f"order {record.order} by {record.by}: {record.reason}"
     return ""
