@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from controlplane.decide import safety
+from controlplane.decide import lifecycle, safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase
@@ -53,6 +53,19 @@ class Draft:
         if refused is not None:
             self.refuse(incident, target, intent, *refused)
             return None
+        return self.overrule(incident, target, intent, evidence, signal_at=signal_at, reflex=reflex)
+
+    def overrule(
+        self,
+        incident: Incident,
+        target: Target,
+        intent: Intent,
+        evidence: str,
+        *,
+        signal_at: Nanos,
+        reflex: bool = False,
+    ) -> CommandId:
+        """Issue `intent` whatever the safety rules say, and return its id: for what a person ordered."""
         name = CommandId(f"c{self.state.commands_total + 1}")
         self.issue(
             Command(
@@ -76,6 +89,11 @@ class Draft:
         """Put `command` on record, then on the list of acts."""
         self.record(CommandIssued(at=self.now, command=command))
         self._commands.append(command)
+
+    def move(self, incident: Incident, phase: Phase, reason: str) -> None:
+        """Bring `incident` to `phase`, and say why; nothing where it is there already."""
+        for record in lifecycle.move(incident, phase, reason, self.now):
+            self.record(record)
 
     def refuse(self, incident: Incident, target: Target, intent: Intent, rule: str, reason: str) -> None:
         """Record that `rule` forbade `intent`; the same refusal again in the same incident is not news."""

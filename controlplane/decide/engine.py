@@ -84,7 +84,7 @@ class Engine:
             case on.FellBack():
                 self._fell_back(draft, signal)
             case on.CallsFinished():
-                self._reported(draft, signal.target, signal.calls, signal.failures, signal.slow, signal.at)
+                self._reported(draft, signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -134,29 +134,23 @@ class Engine:
         if incident is not None:
             draft.record(ImpactCounted(at=draft.now, incident=incident.id, fallbacks=signal.count))
 
-    def _reported(
-        self,
-        draft: Draft,
-        target: Target,
-        calls: int,
-        failures: int,
-        slow: int,
-        at: Nanos,
-        cause: Cause | None = None,
-    ) -> None:
+    def _reported(self, draft: Draft, report: on.CallsFinished, cause: Cause | None = None) -> None:
         """Evidence of others, put through the engine's own sequential test."""
+        target, calls, failures, slow = report.target, report.calls, report.failures, report.slow
         sound = calls >= 1 and 0 <= failures <= calls and 0 <= slow <= calls
         if draft.topology.service(target.service) is None or not sound:
             return
         verdict = self._evidence.detector.observe(target, calls, failures, slow)
-        self._evidence.sampled(on.Sampled(at=at, target=target, calls=calls, failures=failures, slow=slow, in_flight=0))
+        self._evidence.sampled(on.Sampled(at=report.at, target=target, calls=calls, failures=failures, slow=slow))
         if verdict is None:
             return
         found, test = verdict
         cause = cause or found
         siblings = self._siblings(target)
         capped = bool(siblings) and not any(self._evidence.detector.clean(sibling) for sibling in siblings)
-        trip = Tripped(at=at, target=target, cause=cause, calls=test.calls, failures=test.failures, capped=capped)
+        trip = Tripped(
+            at=report.at, target=target, cause=cause, calls=test.calls, failures=test.failures, capped=capped
+        )
         respond.trip(draft, self._evidence, trip)
 
     def _siblings(self, target: Target) -> list[Target]:
@@ -167,7 +161,8 @@ class Engine:
 
     def _probe_finished(self, draft: Draft, signal: on.ProbeFinished) -> None:
         """Active probes accuse like calls, and acquit an ejected endpoint that no real request can reach."""
-        self._reported(draft, signal.target, 1, 0 if signal.ok else 1, 0, signal.at, Cause.UNREACHABLE)
+        report = on.CallsFinished(at=signal.at, target=signal.target, calls=1, failures=0 if signal.ok else 1)
+        self._reported(draft, report, Cause.UNREACHABLE)
         passed = self._probes.get(signal.target, 0) + 1 if signal.ok else 0
         self._probes[signal.target] = passed
         found = self.state.containment(signal.target)

@@ -7,12 +7,12 @@ contains, and an order about a target that nobody knows is never taken.
 from controlplane.decide import recovery
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.model.command import Command, Restore
+from controlplane.model.command import Restore
 from controlplane.model.incident import Stage
 from controlplane.model.record import LeaseExpired
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
-from controlplane.model.unit import CommandId, Epoch, Nanos, to_nanos
+from controlplane.model.unit import Nanos
 
 
 def follow_mode(draft: Draft, evidence: Evidence) -> None:
@@ -20,10 +20,11 @@ def follow_mode(draft: Draft, evidence: Evidence) -> None:
     anew, opens one that acts as it says. A person's order: no safety rule forbids it, not even a freeze."""
     wanted = draft.state.mode == "observe"
     outdated = [incident for incident in draft.state.open_incidents() if incident.shadow is not wanted]
+    reason = f"the mode is {draft.state.mode} now"
     for incident in outdated:
         for held in [each for each in draft.state.in_force.values() if each.incident == incident.id]:
-            _take_back(draft, held)
-        draft.close(incident, f"the mode is {draft.state.mode} now")
+            draft.overrule(incident, held.target, Restore(), reason, signal_at=Nanos(0))  # no signal decided
+        draft.close(incident, reason)
     if outdated:
         evidence.forget_verdicts()
 
@@ -41,20 +42,6 @@ def follow_topology(draft: Draft) -> None:
                 reason = "it is no longer in the topology"
                 step = recovery.Step(Stage.VERIFIED, 100, None, reason, held.penalty_ns, held.relapses)
                 draft.stage(incident, held.target, step, None)
-
-
-def _take_back(draft: Draft, command: Command) -> None:
-    draft.issue(
-        Command(
-            id=CommandId(f"c{draft.state.commands_total + 1}"),
-            epoch=Epoch(draft.state.epoch),
-            incident=command.incident,
-            target=command.target,
-            intent=Restore(),
-            lease_until=Nanos(draft.now + to_nanos(draft.policy.lease_s)),
-            evidence=f"the mode is {draft.state.mode} now",
-        )
-    )
 
 
 def _known(target: Target, topology: Topology) -> bool:

@@ -77,13 +77,13 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
     at = due(held, policy)
     if at is None or now < at:
         return None
+    waited = now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
     if held.overload and held.stage in (Stage.HOLD, Stage.RAMP):
-        return _loosen(held, traffic, policy, waited=now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s))
+        return _loosen(held, traffic, policy, waited=waited)
     match held.stage:
         case Stage.HOLD:
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
         case Stage.RAMP:
-            waited = now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
             if traffic.clean < policy.ramp_calls_min and not waited:
                 return None
             return _ramp(held, policy, f"{traffic.clean} clean calls")

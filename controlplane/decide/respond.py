@@ -100,8 +100,7 @@ def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command
     if isinstance(command.intent, Eject | Isolate | Limit) and lifecycle.may_move(incident, Phase.CONTAINED):
         held = incident.containments.get(str(target))
         if held is not None and held.stage is Stage.HOLD:
-            for record in lifecycle.move(incident, Phase.CONTAINED, command.evidence, draft.now):
-                draft.record(record)
+            draft.move(incident, Phase.CONTAINED, command.evidence)
             done = "would be contained" if incident.shadow else "contained"
             text = f"{incident.id} {done}: {target}: {command.evidence}"
             draft.notice(incident, "warning", text, f"contained:{target}:{held.relapses}")
@@ -144,8 +143,7 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
     if step.stage in (Stage.FULL, Stage.VERIFIED):
         evidence.cleared(target)
     if step.stage is not Stage.HOLD and incident.phase is Phase.CONTAINED and not incident.shadow:
-        for record in lifecycle.move(incident, Phase.RECOVERING, step.reason, draft.now):
-            draft.record(record)
+        draft.move(incident, Phase.RECOVERING, step.reason)
 
 
 def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:

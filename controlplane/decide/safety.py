@@ -4,7 +4,7 @@ A rule only ever forbids. Taking containment back (`Restore`, `Probe`, `Weigh`) 
 """
 
 from controlplane.decide.state import State
-from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Restore
+from controlplane.model.command import Eject, Intent, Isolate, Limit, Restore
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
@@ -80,8 +80,3 @@ def _blast_budget(target: Target, state: State, topology: Topology, policy: Resp
             f"{wanted:.0%} of all endpoints would be ejected, {policy.blast_budget_percent} % allowed",
         )
     return None
-
-
-def stale(command: Command, state: State) -> bool:
-    """Whether `command` belongs to an older epoch than the one in force."""
-    return command.epoch < state.epoch

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from controlplane.decide import lifecycle, recovery
+from controlplane.decide import recovery
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
@@ -122,9 +122,7 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         )
     else:
         reason = "every containment is verified"
-    if incident.phase is not Phase.VERIFIED:
-        for record in lifecycle.move(incident, Phase.VERIFIED, reason, draft.now):
-            draft.record(record)
+    draft.move(incident, Phase.VERIFIED, reason)
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     draft.close(incident, reason)

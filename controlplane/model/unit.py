@@ -10,7 +10,6 @@ CommandId = NewType("CommandId", str)
 Epoch = NewType("Epoch", int)
 """Raised by one at every start of an engine on its journal; a command of an older epoch never wins."""
 
-MICROSECOND = Nanos(1_000)
 MILLISECOND = Nanos(1_000_000)
 SECOND = Nanos(1_000_000_000)
 
