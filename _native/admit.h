@@ -1,11 +1,16 @@
-/* Admission: breaker, retry budget, weight, rate, concurrency, endpoint, in this order. Everything is asked before
- * anything is taken, so a refusal takes no token and no slot.
+/* Admission: breaker, retry budget, weight, deadline, rate, concurrency, endpoint, in this order. Everything is asked
+ * before anything is taken, so a refusal takes no token and no slot; where another process takes the last one in
+ * between, what was taken so far is given back.
+ *
+ * The less important a call is, the sooner it is refused: each priority below CRITICAL must leave another reserve_percent of
+ * every limit to those above it (0: all are equal).
  */
 #ifndef CONTROLPLANE_ADMIT_H
 #define CONTROLPLANE_ADMIT_H
 
 #include "balance.h"
 #include "clock.h"
+#include "deadline.h"
 #include "lapse.h"
 #include "limit.h"
 #include "rate.h"
@@ -15,102 +20,197 @@ struct refusal {
     int64_t reason, retry_after_ns;
 };
 
-static int admit_refuse(struct edge *g, struct refusal *why, int64_t reason, int64_t retry_after_ns) {
-    g->refused++;
+/* What a caller asks for; `avoid` -1: no endpoint, `deadline_ns` NEVER: none. */
+struct ask {
+    int64_t kind, avoid, priority, deadline_ns;
+};
+
+/* What is left of `most` for a priority: at least one. */
+ALWAYS_INLINE int64_t admit_share(const struct policy *p, int64_t most, int64_t priority) {
+    int64_t kept = (priority - CRITICAL) * p->reserve_percent;
+    if (__builtin_expect(!kept, 1)) return most;
+    return kept >= 100 || most * (100 - kept) < 100 ? 1 : most * (100 - kept) / 100;
+}
+
+static inline int admit_say(struct refusal *why, int64_t reason, int64_t retry_after_ns) {
     why->reason = reason;
     why->retry_after_ns = retry_after_ns;
     return 0;
 }
 
-/* A refusal that is due to what a signal decided about the edge; the first one makes it effective. */
-static int admit_contain(struct edge *g, struct refusal *why, int64_t reason, int64_t retry_after_ns) {
-    if (g->signal_ns) {
-        event_write(g, EFFECTIVE, -1, clock_now_ns(), g->signal_ns, 0, 0);
-        g->signal_ns = 0;
-    }
-    return admit_refuse(g, why, reason, retry_after_ns);
-}
-
-/* The retry's own part: 1 when the budget has one. */
-static int admit_retry(struct edge *g, int64_t now_ns, int64_t kind, struct refusal *why) {
-    if (g->limit) return admit_contain(g, why, RETRY_BUDGET, 0);
+/* The retry's own part. */
+static int admit_retry(
+    struct edge *g, const struct standing *st, int64_t now_ns, int64_t kind, struct refusal *why
+) {
+    int64_t until_ns = word_load(&g->retry_suspended_until_ns);
+    if (st->limit) return admit_say(why, RETRY_BUDGET, 0);
     if (kind == REDRIVE) return 1;
-    if (g->retry_suspended_until_ns > now_ns)
-        return admit_contain(g, why, RETRY_BUDGET, g->retry_suspended_until_ns - now_ns);
-    retry_refill(g, now_ns);
-    if (g->retry_milli < RETRY_MILLI) return admit_refuse(g, why, RETRY_BUDGET, retry_wait_ns(g));
+    if (until_ns > now_ns) return admit_say(why, RETRY_BUDGET, until_ns - now_ns);
+    if (retry_balance(word_load(&g->retry), &st->policy, now_ns) >= RETRY_MILLI) return 1;
+    return admit_say(why, RETRY_BUDGET, retry_wait_ns(g, &st->policy, now_ns));
+}
+
+/* The parts before the endpoint: 1 when all of them agree. Takes nothing. */
+ALWAYS_INLINE int admit_asked(
+    struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask, struct refusal *why
+) {
+    struct edge *g = s->g;
+    const struct policy *p = &st->policy;
+    int64_t wait, tat_ns, flying;
+    if (__builtin_expect(st->state != EDGE_CLOSED, 0)) {
+        if (st->state == EDGE_OPEN) return admit_say(why, OPEN, st->until_ns - now_ns);
+        if (!probes_free(st, EDGE)) return admit_say(why, PROBING, 0);
+    }
+    if (ask->kind != FIRST && !admit_retry(g, st, now_ns, ask->kind, why)) return 0;
+    if (__builtin_expect(st->weight < 100, 0) && ask->kind != REDRIVE && random_below(&s->random, 100) >= st->weight)
+        return admit_say(why, WEIGHT, 0);
+    if (ask->deadline_ns != NEVER && !deadline_allows(g, now_ns, ask->deadline_ns)) return admit_say(why, DEADLINE, 0);
+    if (p->rate_interval_ns) {
+        tat_ns = word_load(&g->tat_ns);
+        wait = rate_wait_ns(tat_ns, now_ns, p->rate_interval_ns, admit_share(p, p->rate_burst, ask->priority));
+        if (wait)
+            return admit_say(why, rate_wait_ns(tat_ns, now_ns, p->rate_interval_ns, p->rate_burst) ? RATE : SHED, wait);
+    }
+    if (__builtin_expect(st->limit != 0, 0)) {
+        flying = state_flying(g, EDGE);
+        if ((wait = limit_wait_ns(g, st, now_ns, flying))) return admit_say(why, CONCURRENCY, wait > 0 ? wait : 0);
+        if (p->reserve_percent && (flying + 1) * LIMIT_ONE > admit_share(p, limit_milli(g, st), ask->priority))
+            return admit_say(why, SHED, 0);
+    }
+    if (p->concurrency_max) {
+        flying = state_flying(g, EDGE);
+        if (flying >= admit_share(p, p->concurrency_max, ask->priority))
+            return admit_say(why, flying >= p->concurrency_max ? CONCURRENCY : SHED, 0);
+    }
     return 1;
 }
 
-/* The parts before the endpoint, when enforced: 1 when all of them agree. */
-static inline int admit_edge(struct edge *g, int64_t now_ns, int64_t kind, struct refusal *why) {
-    const struct policy *p = &g->policy;
-    int64_t wait;
-    if (__builtin_expect(g->state != EDGE_CLOSED, 0)) {
-        if (g->state == EDGE_OPEN) return admit_contain(g, why, OPEN, g->until_ns - now_ns);
-        if (probes_free(&g->probes, p->probes_max) < 0) return admit_contain(g, why, PROBING, 0);
+/* A refusal that is due to what a signal decided about the edge: the first one makes it effective. */
+static void admit_effective(struct edge *g, const struct standing *st, int64_t reason) {
+    int64_t signal_ns;
+    int contained = reason == OPEN || reason == PROBING || ((reason == CONCURRENCY || reason == RETRY_BUDGET) && st->limit)
+        || (reason == RETRY_BUDGET && word_load(&g->retry_suspended_until_ns));
+    if (contained && (signal_ns = signal_take(g, &g->signal_ns, 0)))
+        event_write(g, EFFECTIVE, EDGE, clock_now_ns(), signal_ns, 0, 0);
+}
+
+static int admit_refuse(struct seat *s, const struct standing *st, const struct refusal *why) {
+    word_add(THREADS, &s->counters->refused, 1);
+    word_add(s->g->workers > 1 || THREADS, &s->g->refused_by[why->reason], 1);
+    if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
+    return 0;
+}
+
+/* One more in flight, of at most `most` (0: no bound). Announced first and counted then, so that two processes may both
+ * step back where one had room, but never both go; hence the second try. */
+ALWAYS_INLINE int admit_fly(int shared, struct seat *s, int64_t most) {
+    int64_t *mine = state_in_flight(s->g, EDGE) + s->worker;
+    for (int tries = 0; tries < 2; tries++) {
+        word_add(THREADS, mine, 1);
+        if (!shared || !most) return 1; /* nobody else: what was asked still holds */
+        word_fence(shared);
+        if (state_flying(s->g, EDGE) <= most) return 1;
+        word_add(THREADS, mine, -1);
     }
-    if (kind != FIRST && !admit_retry(g, now_ns, kind, why)) return 0;
-    if (__builtin_expect(g->weight < 100, 0) && kind != REDRIVE && random_below(&g->random, 100) >= g->weight)
-        return admit_refuse(g, why, WEIGHT, 0);
-    if (p->rate_interval_ns && (wait = rate_wait_ns(g, now_ns))) return admit_refuse(g, why, RATE, wait);
-    if (__builtin_expect(g->limit != 0, 0) && (wait = limit_wait_ns(g, now_ns)))
-        return admit_contain(g, why, CONCURRENCY, wait > 0 ? wait : 0);
-    if (p->concurrency_max && g->in_flight >= p->concurrency_max) return admit_refuse(g, why, CONCURRENCY, 0);
+    return 0;
+}
+
+ALWAYS_INLINE void admit_land(struct seat *s) { word_add(THREADS, state_in_flight(s->g, EDGE) + s->worker, -1); }
+
+/* Claims the probe that this call is to be, of the edge or of its endpoint; 0: another call has it. */
+static int admit_probe(struct seat *s, struct ticket *t, int64_t now_ns, int64_t of) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (d.st->generation != t->generation || !probes_free(d.st, of)) return 0;
+        if (of != EDGE && state_place(d.st, of)->generation != t->endpoint_generation) return 0;
+        t->slot = probes_take(&d, of, now_ns);
+    } while (!draft_commit(&d));
+    t->flags = of == EDGE ? EDGE_PROBE : ENDPOINT_PROBE;
     return 1;
 }
 
-static inline void admit_take(struct edge *g, int64_t now_ns, int64_t kind, struct ticket *t) {
-    const struct policy *p = &g->policy;
-    if (p->enforced) {
-        if (p->rate_interval_ns) rate_take(g, now_ns);
-        if (kind == AGAIN) g->retry_milli -= RETRY_MILLI;
-        if (g->state == EDGE_HALF_OPEN) {
-            t->flags = EDGE_PROBE;
-            t->slot = probes_free(&g->probes, p->probes_max);
-            probes_take(&g->probes, t->slot, now_ns);
-            state_due(g, now_ns + p->probe_timeout_ns);
-        }
+/* Takes what was asked; 0: another process was faster, and nothing is taken. `exempt`: no part applies to this call. */
+ALWAYS_INLINE int admit_take(
+    int shared, struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask, int exempt,
+    struct ticket *t
+) {
+    struct edge *g = s->g;
+    const struct policy *p = &st->policy;
+    int rated = p->rate_interval_ns && !exempt, again = ask->kind == AGAIN && !exempt;
+    if (!admit_fly(shared, s, exempt ? 0 : admit_share(p, p->concurrency_max, ask->priority))) return 0;
+    if (rated && rate_take(shared, &g->tat_ns, now_ns, p->rate_interval_ns, admit_share(p, p->rate_burst, ask->priority)))
+        goto land;
+    if (again && !retry_take(g, p, now_ns)) goto unrate;
+    if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {
+        if (!admit_probe(s, t, now_ns, EDGE)) goto unretry;
+    } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)) {
+        if (!admit_probe(s, t, now_ns, t->endpoint)) goto unretry;
     }
-    if (kind == FIRST) retry_earn(g, p->retry_percent * (RETRY_MILLI / 100));
-    else g->retries += kind == AGAIN;
-    g->in_flight++;
+    if (ask->kind == FIRST) retry_earn(shared, g, p, now_ns);
+    if (ask->kind == AGAIN) word_add(THREADS, &s->counters->retries, 1);
+    if (t->endpoint >= 0) word_add(THREADS, state_in_flight(g, t->endpoint) + s->worker, 1);
+    return 1;
+unretry:
+    if (again) retry_return(g, p, now_ns);
+unrate:
+    if (rated) rate_return(&g->tat_ns, p->rate_interval_ns);
+land:
+    admit_land(s);
+    return 0;
 }
 
-static inline void admit_take_endpoint(struct edge *g, int64_t now_ns, struct ticket *t) {
-    struct endpoint *e = state_endpoint(g, t->endpoint);
-    t->endpoint_generation = e->generation;
-    e->in_flight++;
-    if (__builtin_expect(e->state == PROBATION, 0)) {
-        t->flags = ENDPOINT_PROBE;
-        t->slot = probes_free(&e->probes, g->policy.probes_max);
-        probes_take(&e->probes, t->slot, now_ns);
-        state_due(g, now_ns + g->policy.probe_timeout_ns);
-    }
+/* Whether the parts apply to this call: they do while enforcing, to enforced_percent of the calls. */
+static int admit_exempts(struct seat *s, const struct policy *p) {
+    if (!p->enforced) return 1;
+    return random_below(&s->random, 100) >= p->enforced_percent;
+}
+
+/* What would have been refused goes, and is counted. */
+static __attribute__((noinline)) int admit_shadow(
+    struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask
+) {
+    struct refusal why;
+    if (admit_asked(s, st, now_ns, ask, &why)) return 0;
+    word_add(THREADS, &s->counters->shadowed, 1);
+    word_add(1, &s->g->shadowed_by[why.reason], 1);
+    return 1;
 }
 
 /* 1 and a ticket, or 0 and why. */
-static inline int admit(struct edge *g, int64_t kind, int64_t avoid, struct ticket *t, struct refusal *why) {
-    int64_t now_ns = clock_now_ns();
-    lapse(g, now_ns);
-    if (g->policy.enforced && !admit_edge(g, now_ns, kind, why)) return 0;
-    t->endpoint = -1;
-    if (g->endpoints || kind == REDRIVE) {
-        t->endpoint = balance_pick(g, now_ns, kind, avoid);
-        if (t->endpoint < 0) return admit_refuse(g, why, NO_ENDPOINT, 0);
-    }
-    t->start_ns = now_ns;
-    t->answered_ns = t->endpoint_generation = t->flags = t->slot = 0;
-    t->generation = g->generation;
-    admit_take(g, now_ns, kind, t);
-    if (t->endpoint >= 0) admit_take_endpoint(g, now_ns, t);
-    return 1;
+ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struct ticket *t, struct refusal *why) {
+    int64_t now_ns = clock_now_ns(), current;
+    const struct standing *st;
+    do {
+        int exempt = 0;
+        st = lapse(s, now_ns, &current);
+        if (__builtin_expect(!st->policy.enforced || st->policy.enforced_percent < 100, 0)
+            && admit_exempts(s, &st->policy)) {
+            exempt = admit_shadow(s, st, now_ns, ask);
+        } else if (!admit_asked(s, st, now_ns, ask, why)) {
+            if (!state_still(shared, s->g, current)) continue;
+            return admit_refuse(s, st, why);
+        }
+        t->endpoint = -1;
+        if (s->g->endpoints || ask->kind == REDRIVE) {
+            if (s->g->endpoints) t->endpoint = balance_pick(s, st, now_ns, ask->kind, ask->avoid);
+            if (t->endpoint < 0) {
+                admit_say(why, NO_ENDPOINT, 0);
+                return admit_refuse(s, st, why);
+            }
+        }
+        t->start_ns = now_ns;
+        t->answered_ns = t->flags = t->slot = 0;
+        t->generation = st->generation;
+        t->endpoint_generation = t->endpoint < 0 ? 0 : state_place(st, t->endpoint)->generation;
+        if (state_still(shared, s->g, current) && admit_take(shared, s, st, now_ns, ask, exempt, t)) return 1;
+    } while (1);
 }
 
 /* 1 when breaker or isolation would refuse a call now. */
-static int admit_would_refuse(const struct edge *g) {
-    if (!g->policy.enforced || g->state == EDGE_CLOSED) return 0;
-    return g->state == EDGE_OPEN || probes_free(&g->probes, g->policy.probes_max) < 0;
+static int admit_would_refuse(const struct standing *st) {
+    if (!st->policy.enforced || st->state == EDGE_CLOSED) return 0;
+    return st->state == EDGE_OPEN || !probes_free(st, EDGE);
 }
 
 #endif

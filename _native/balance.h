@@ -17,15 +17,15 @@
 enum { FIRST = 0, AGAIN, REDRIVE };
 
 static inline void balance_learn(struct endpoint *e, int64_t now_ns, int64_t latency_ns) {
-    double age = (double)(now_ns - e->ewma_at_ns);
+    int64_t ewma_ns = word_load(&e->ewma_ns);
+    double age = (double)(now_ns - word_load(&e->ewma_at_ns));
     if (latency_ns < 1) latency_ns = 1; /* 0 says: never measured */
-    if (latency_ns >= e->ewma_ns || age < 0) {
-        e->ewma_ns = latency_ns; /* peak: worse is believed at once */
-    } else {
+    if (latency_ns < ewma_ns && age >= 0) { /* peak: worse is believed at once */
         double say = (double)EWMA_NS / ((double)EWMA_NS + age);
-        e->ewma_ns = latency_ns + (int64_t)((double)(e->ewma_ns - latency_ns) * say);
+        latency_ns += (int64_t)((double)(ewma_ns - latency_ns) * say);
     }
-    e->ewma_at_ns = now_ns;
+    word_store(&e->ewma_ns, latency_ns); /* two words: another process may see one of them older, an error of one call */
+    word_store(&e->ewma_at_ns, now_ns);
 }
 
 /* The latency to expect; without news an old peak fades. */
@@ -34,10 +34,11 @@ static inline double balance_latency(const struct endpoint *e, int64_t now_ns) {
     return (double)e->ewma_ns * ((double)EWMA_NS / ((double)EWMA_NS + (age > 0 ? age : 0)));
 }
 
-static inline int64_t balance_better(struct edge *g, int64_t a, int64_t b, int64_t now_ns) {
+static inline int64_t balance_better(struct seat *s, int64_t a, int64_t b, int64_t now_ns) {
+    const struct edge *g = s->g;
     const struct endpoint *x = state_endpoint(g, a), *y = state_endpoint(g, b);
-    uint64_t coins = random_next(&g->random) >> 32;
-    double cost_x = (double)(x->in_flight + 1), cost_y = (double)(y->in_flight + 1);
+    uint64_t coins = random_next(&s->random) >> 32;
+    double cost_x = (double)(state_flying(g, a) + 1), cost_y = (double)(state_flying(g, b) + 1);
     if (coins % EXPLORE_ONE_IN == 0) return a;
     if (x->ewma_ns && y->ewma_ns) {
         double expect_x = balance_latency(x, now_ns), expect_y = balance_latency(y, now_ns);
@@ -51,74 +52,84 @@ static inline int64_t balance_better(struct edge *g, int64_t a, int64_t b, int64
 }
 
 /* Two distinct endpoints out of all, when nothing is wrong with any. */
-static inline int64_t balance_two(struct edge *g, int64_t now_ns) {
-    int64_t n = g->endpoints, a, b;
+static inline int64_t balance_two(struct seat *s, int64_t now_ns) {
+    int64_t n = s->g->endpoints, a, b;
     if (n == 1) return 0;
-    a = random_below(&g->random, n);
-    b = random_below(&g->random, n - 1);
-    return balance_better(g, a, b + (b >= a), now_ns);
+    a = random_below(&s->random, n);
+    b = random_below(&s->random, n - 1);
+    return balance_better(s, a, b + (b >= a), now_ns);
 }
 
 /* The better of two random ones among the healthy other than `avoid`, as far as weights let them take part; or -1. */
-static int64_t balance_usable(struct edge *g, int64_t now_ns, int64_t avoid, int weighed) {
+static int64_t balance_usable(struct seat *s, const struct standing *st, int64_t now_ns, int64_t avoid, int weighed) {
     int64_t seen = 0, a = -1, b = -1, at;
-    for (int64_t i = 0; i < g->endpoints; i++) {
-        const struct endpoint *e = state_endpoint(g, i);
+    for (int64_t i = 0; i < s->g->endpoints; i++) {
+        const struct place *e = state_place(st, i);
         if (i == avoid || e->state != HEALTHY) continue;
-        if (weighed && e->weight < 100 && random_below(&g->random, 100) >= e->weight) continue;
+        if (weighed && e->weight < 100 && random_below(&s->random, 100) >= e->weight) continue;
         if (seen < 2) {
             if (seen++) b = i; else a = i;
             continue;
         }
-        at = random_below(&g->random, ++seen); /* reservoir of two */
+        at = random_below(&s->random, ++seen); /* reservoir of two */
         if (at == 0) a = i;
         else if (at == 1) b = i;
     }
     if (seen < 2) return a;
     /* the reservoir keeps the order of the table; exploration wants the first of the two at random */
-    return random_below(&g->random, 2) ? balance_better(g, a, b, now_ns) : balance_better(g, b, a, now_ns);
+    return random_below(&s->random, 2) ? balance_better(s, a, b, now_ns) : balance_better(s, b, a, now_ns);
 }
 
 /* An endpoint on probation that can take this call as its probe, or -1. */
-static int64_t balance_probe(struct edge *g, int64_t now_ns) {
+static int64_t balance_probe(const struct edge *g, const struct standing *st, int64_t now_ns) {
     for (int64_t i = 0; i < g->endpoints; i++) {
-        const struct endpoint *e = state_endpoint(g, i);
-        if (e->state == PROBATION && e->probes.ready_ns <= now_ns && probes_free(&e->probes, g->policy.probes_max) >= 0)
-            return i;
+        const struct place *at = state_place(st, i);
+        if (at->state == PROBATION && at->ready_ns <= now_ns && probes_free(st, i)) return i;
     }
     return -1;
 }
 
 /* This decision was made without the endpoints that are out: the first such one after a signal makes it effective. */
-static void balance_effective(struct edge *g, int64_t picked) {
+static void balance_effective(struct edge *g, const struct standing *st, int64_t picked) {
     int64_t now_ns = clock_now_ns(); /* read again: this is the time that the headline histogram is about */
     for (int64_t i = 0; i < g->endpoints; i++) {
-        struct endpoint *e = state_endpoint(g, i);
-        if (!e->signal_ns || i == picked) continue;
-        event_write(g, EFFECTIVE, i, now_ns, e->signal_ns, 0, 0);
-        endpoint_signal(g, e, 0);
+        int64_t *signal = &state_endpoint(g, i)->signal_ns, signal_ns;
+        if (!word_load(signal) || i == picked || !(signal_ns = signal_take(g, signal, 1))) continue;
+        if (state_place(st, i)->state != HEALTHY) event_write(g, EFFECTIVE, i, now_ns, signal_ns, 0, 0);
     }
 }
 
-static int64_t balance_uniform(struct edge *g, int64_t avoid) {
-    int64_t n = g->endpoints, i;
-    if (avoid < 0 || n == 1) return random_below(&g->random, n);
-    i = random_below(&g->random, n - 1);
+/* While only observing nothing is steered: any one but `avoid`. */
+static int64_t balance_uniform(struct seat *s, int64_t avoid) {
+    int64_t n = s->g->endpoints, i;
+    if (avoid < 0 || n == 1) return random_below(&s->random, n);
+    i = random_below(&s->random, n - 1);
     return i + (i >= avoid);
 }
 
-/* Index of the endpoint to call, -1: none is usable. Retries and second lives are no probes: one gamble per call. */
-static int64_t balance_pick(struct edge *g, int64_t now_ns, int64_t kind, int64_t avoid) {
+/* Where something is out, weighed or to be avoided. Retries and second lives are no probes: one gamble per call. */
+static __attribute__((noinline)) int64_t balance_around(
+    struct seat *s, const struct standing *st, int64_t now_ns, int64_t kind, int64_t avoid
+) {
+    struct edge *g = s->g;
     int64_t picked = -1;
     if (kind == REDRIVE && g->endpoints - (avoid >= 0) < 1) return -1;
-    if (!g->policy.enforced) return balance_uniform(g, avoid);
-    if (__builtin_expect(!(g->ejected + g->probation + g->weighted) && avoid < 0, 1)) return balance_two(g, now_ns);
-    if (g->probation && kind == FIRST && g->state == EDGE_CLOSED) picked = balance_probe(g, now_ns);
-    if (picked < 0) picked = balance_usable(g, now_ns, avoid, 1);
-    if (picked < 0) picked = balance_usable(g, now_ns, avoid, 0);
-    if (picked < 0 && kind != REDRIVE) picked = balance_usable(g, now_ns, -1, 0);
-    if (g->signals) balance_effective(g, picked);
+    if (!st->policy.enforced) return balance_uniform(s, avoid);
+    if (st->probation && kind == FIRST && st->state == EDGE_CLOSED) picked = balance_probe(g, st, now_ns);
+    if (picked < 0) picked = balance_usable(s, st, now_ns, avoid, 1);
+    if (picked < 0) picked = balance_usable(s, st, now_ns, avoid, 0);
+    if (picked < 0 && kind != REDRIVE) picked = balance_usable(s, st, now_ns, -1, 0);
+    if (word_load(&g->signals)) balance_effective(g, st, picked);
     return picked;
+}
+
+/* Index of the endpoint to call, -1: none is usable. */
+ALWAYS_INLINE int64_t balance_pick(
+    struct seat *s, const struct standing *st, int64_t now_ns, int64_t kind, int64_t avoid
+) {
+    if (__builtin_expect(st->policy.enforced && !(st->ejected + st->probation + st->weighted) && avoid < 0, 1))
+        return balance_two(s, now_ns);
+    return balance_around(s, st, now_ns, kind, avoid);
 }
 
 #endif

@@ -8,86 +8,118 @@
 #ifndef CONTROLPLANE_BREAKER_H
 #define CONTROLPLANE_BREAKER_H
 
-#include "events.h"
 #include "penalty.h"
 #include "probes.h"
 #include "window.h"
 
-/* Forgets what the edge holds against the service: it was acted upon, or an ejection explains it. */
-static inline void breaker_forget(struct edge *g) {
-    g->consecutive = 0;
-    window_clear(g);
+static void breaker_move(struct draft *d, int64_t state, int64_t now_ns) {
+    struct standing *st = d->st;
+    st->state = state;
+    st->generation++;
+    st->ordered = 0;
+    st->until_ns = 0;
+    st->closed_since_ns = now_ns;
+    st->weight = 100;
+    st->passed = 0;
+    probes_clear(d, EDGE);
+    window_forget(d);
+    if (state == EDGE_CLOSED) d->edge_signal_ns = 0;
 }
 
-static void breaker_move(struct edge *g, int64_t state, int64_t now_ns) {
-    g->state = state;
-    g->generation++;
-    g->ordered = 0;
-    g->until_ns = 0;
-    g->closed_since_ns = now_ns;
-    g->weight = 100;
-    probes_clear(&g->probes);
-    breaker_forget(g);
-    if (state == EDGE_CLOSED) g->signal_ns = 0;
+static void breaker_open(struct draft *d, int64_t now_ns) {
+    struct standing *st = d->st;
+    breaker_move(d, EDGE_OPEN, now_ns);
+    st->until_ns = now_ns + penalty_ns(d->s, st->policy.open_ns, st->policy.open_max_ns, st->opens);
+    if (st->opens < 62) st->opens++;
+    state_due(st, st->until_ns);
 }
 
-static void breaker_open(struct edge *g, int64_t now_ns) {
-    breaker_move(g, EDGE_OPEN, now_ns);
-    g->until_ns = now_ns + penalty_ns(g, g->policy.open_ns, g->policy.open_max_ns, g->opens);
-    if (g->opens < 62) g->opens++;
-    state_due(g, g->until_ns);
+static inline void breaker_probe_failed(struct draft *d, int64_t now_ns) {
+    draft_row(d, EDGE_PROBE_FAILED, EDGE, now_ns, 0, 0, 0);
+    breaker_open(d, now_ns);
 }
 
-static inline void breaker_probe_failed(struct edge *g, int64_t now_ns) {
-    event_write(g, EDGE_PROBE_FAILED, -1, now_ns, 0, 0, 0);
-    breaker_open(g, now_ns);
+/* A probe of `generation` came back. */
+static void breaker_probed(struct seat *s, int64_t generation, int64_t slot, int failed, int64_t now_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (d.st->generation != generation) return;
+        probes_release(&d, slot);
+        if (failed) {
+            breaker_probe_failed(&d, now_ns);
+        } else if (++d.st->passed >= d.st->policy.probe_successes) {
+            draft_row(&d, EDGE_PROBE_PASSED, EDGE, now_ns, 0, 0, 0);
+            breaker_move(&d, EDGE_CLOSED, now_ns);
+        }
+    } while (!draft_commit(&d));
 }
 
-/* A probe of this generation came back. */
-static void breaker_probed(struct edge *g, int64_t slot, int failed, int64_t now_ns) {
-    probes_release(&g->probes, slot);
-    if (failed) {
-        breaker_probe_failed(g, now_ns);
-    } else if (++g->probes.passed >= g->policy.probe_successes) {
-        event_write(g, EDGE_PROBE_PASSED, -1, now_ns, 0, 0, 0);
-        breaker_move(g, EDGE_CLOSED, now_ns);
-    }
-}
-
-static inline int64_t breaker_verdict(const struct edge *g) {
-    const struct policy *p = &g->policy;
-    if (p->breaker_consecutive && g->consecutive >= p->breaker_consecutive) return BY_CONSECUTIVE;
-    if (g->window.calls < p->window_calls_min) return 0;
-    if (p->failure_percent && g->window.failures * 100 >= p->failure_percent * g->window.calls) return BY_ERRORS;
-    if (p->slow_percent && g->window.slow * 100 >= p->slow_percent * g->window.calls) return BY_SLOW;
+static inline int64_t breaker_verdict(const struct policy *p, int64_t consecutive, const struct tally *window) {
+    if (p->breaker_consecutive && consecutive >= p->breaker_consecutive) return BY_CONSECUTIVE;
+    if (window->calls < p->window_calls_min) return 0;
+    if (p->failure_percent && window->failures * 100 >= p->failure_percent * window->calls) return BY_ERRORS;
+    if (p->slow_percent && window->slow * 100 >= p->slow_percent * window->calls) return BY_SLOW;
     return 0;
 }
 
-/* A call of this generation ended while the breaker was closed. */
-static void breaker_judge(struct edge *g, int64_t now_ns, int64_t outcome, int slow) {
-    int failed = outcome != SUCCESS;
-    int64_t cause, calls, bad;
-    window_add(g, now_ns, failed, slow, failed && outcome != ERROR);
-    g->consecutive = failed ? g->consecutive + 1 : 0;
-    cause = breaker_verdict(g);
-    if (__builtin_expect(!cause, 1)) {
-        /* a whole window of closed operation, ended by a success: the next penalty is one step shorter */
-        if (g->opens && !failed && now_ns - g->closed_since_ns >= g->policy.window_ns) {
-            g->opens--;
-            g->closed_since_ns = now_ns;
+/* The verdict fell while the breaker stood as in `generation` and `forgets`; whoever publishes first has told it. */
+static void breaker_trip(
+    struct seat *s, int64_t generation, int64_t forgets, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad
+) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (d.st->generation != generation || d.st->forgets != forgets) return;
+        draft_row(&d, EDGE_OPENED, EDGE, now_ns, cause, calls, bad);
+        if (d.st->policy.enforced) {
+            breaker_open(&d, now_ns);
+            d.edge_signal_ns = now_ns;
+        } else {
+            window_forget(&d);
         }
+    } while (!draft_commit(&d));
+}
+
+/* A whole window of closed operation, ended by a success: the next penalty is one step shorter. */
+static void breaker_decay(struct seat *s, int64_t generation, int64_t now_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (d.st->generation != generation || !d.st->opens) return;
+        if (now_ns - d.st->closed_since_ns < d.st->policy.window_ns) return;
+        d.st->opens--;
+        d.st->closed_since_ns = now_ns;
+    } while (!draft_commit(&d));
+}
+
+/* What follows from a window in which something bad was, or from failures in a row. */
+static void breaker_weigh(
+    struct seat *s, const struct standing *st, int64_t v, int64_t now_ns, int64_t consecutive, int failed
+) {
+    struct tally window = window_sum(s->g, st, v, now_ns);
+    int64_t cause = breaker_verdict(&st->policy, consecutive, &window), calls = window.calls, bad = window.failures;
+    if (!cause) {
+        if (st->opens && !failed && now_ns - st->closed_since_ns >= st->policy.window_ns)
+            breaker_decay(s, st->generation, now_ns);
         return;
     }
-    calls = cause == BY_CONSECUTIVE ? g->consecutive : g->window.calls;
-    bad = cause == BY_CONSECUTIVE ? g->consecutive : cause == BY_SLOW ? g->window.slow : g->window.failures;
-    if (cause != BY_SLOW && g->window.overload * 2 > g->window.failures) cause = BY_OVERLOAD;
-    event_write(g, EDGE_OPENED, -1, now_ns, cause, calls, bad);
-    if (g->policy.enforced) {
-        breaker_open(g, now_ns);
-        g->signal_ns = now_ns;
-    } else {
-        breaker_forget(g);
-    }
+    if (cause == BY_CONSECUTIVE) calls = bad = consecutive;
+    if (cause == BY_SLOW) bad = window.slow;
+    else if (window.overload * 2 > window.failures) cause = BY_OVERLOAD;
+    breaker_trip(s, st->generation, st->forgets, now_ns, cause, calls, bad);
+}
+
+/* A call of this generation ended while the breaker was closed. */
+ALWAYS_INLINE void breaker_judge(
+    int shared, struct seat *s, const struct standing *st, int64_t now_ns, int64_t outcome, int slow
+) {
+    int failed = outcome != SUCCESS;
+    int64_t v = window_number(s, st->window_width_ns, st->window_shift, now_ns), consecutive;
+    window_add(shared, s->g, v, failed, slow, failed && outcome != ERROR);
+    consecutive = consecutive_count(shared, s->g, st->forgets, failed);
+    if (__builtin_expect(st->opens || window_troubled(s->g, st, v, now_ns), 0))
+        breaker_weigh(s, st, v, now_ns, consecutive, failed);
 }
 
 #endif

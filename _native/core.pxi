@@ -8,10 +8,15 @@ cdef extern from "clock.h":
 cdef extern from "random.h":
     int64_t random_seeded(uint64_t seed)
 
+cdef extern from "atomic.h":
+    int64_t word_load(const int64_t *word)
+    void word_store(int64_t *word, int64_t value)
+
 cdef extern from "state.h":
     enum:
         _RATE "RATE", _CONCURRENCY "CONCURRENCY", _OPEN "OPEN", _PROBING "PROBING"
-        _RETRY_BUDGET "RETRY_BUDGET", _NO_ENDPOINT "NO_ENDPOINT", _WEIGHT "WEIGHT"
+        _RETRY_BUDGET "RETRY_BUDGET", _NO_ENDPOINT "NO_ENDPOINT", _WEIGHT "WEIGHT", _SHED "SHED", _DEADLINE "DEADLINE"
+        REASONS_END
         _SUCCESS "SUCCESS", _ERROR "ERROR", _TIMEOUT "TIMEOUT", _OVERLOAD "OVERLOAD"
         _ENDPOINT_TRIPPED "ENDPOINT_TRIPPED", _ENDPOINT_CAPPED "ENDPOINT_CAPPED"
         _ENDPOINT_PROBE_PASSED "ENDPOINT_PROBE_PASSED", _ENDPOINT_PROBE_FAILED "ENDPOINT_PROBE_FAILED"
@@ -20,70 +25,102 @@ cdef extern from "state.h":
         _BY_CONSECUTIVE "BY_CONSECUTIVE", _BY_ERRORS "BY_ERRORS", _BY_SLOW "BY_SLOW"
         _BY_STALLED "BY_STALLED", _BY_OVERLOAD "BY_OVERLOAD"
         _HEALTHY "HEALTHY", _EJECTED "EJECTED", _PROBATION "PROBATION"
+        _CRITICAL "CRITICAL", _DEFAULT "DEFAULT", _SHEDDABLE "SHEDDABLE"
         EDGE_CLOSED, EDGE_OPEN, EDGE_HALF_OPEN
-        EDGE_PROBE, ENDPOINT_PROBE, SETTLED, OVERDUE
-        _EVENT_WORDS "EVENT_WORDS", _EVENTS_MAX "EVENTS_MAX", PROBE_SLOTS, LATENCY_LOWEST_NS, LATENCY_DIGITS
+        EDGE_PROBE, ENDPOINT_PROBE, SETTLED, OVERDUE, THREADS
+        _EVENT_WORDS "EVENT_WORDS", _EVENTS_MAX "EVENTS_MAX", PROBE_SLOTS, WORKERS_MAX, LATENCY_LOWEST_NS, LATENCY_DIGITS
     int64_t LATENCY_HIGHEST_NS, NEVER
     struct hdr:
         int64_t counters
     struct policy:
-        int64_t rate_interval_ns, rate_burst, concurrency_max
-        int64_t breaker_consecutive, window_ns, window_calls_min, failure_percent, slow_percent, slow_ns
-        int64_t open_ns, open_max_ns, probes_max, probe_successes, probe_timeout_ns
-        int64_t endpoint_consecutive, endpoint_evidence_mnat, eject_ns, eject_max_ns, ejected_percent_max
-        int64_t retry_percent, retry_floor_per_s, enforced
+        int64_t rate_interval_ns, rate_burst, window_ns, slow_ns, enforced, enforced_percent, retry_floor_per_s
     struct tally:
         int64_t calls, failures, slow
-    struct endpoint:
-        int64_t state, until_ns, weight, in_flight, calls, failures, slow
-        int64_t consecutive, evidence_mnat, slow_evidence_mnat, ejections, healthy_since_ns, ewma_ns
-    struct edge:
-        int64_t words, endpoints, endpoints_at, counts_at, events_at
-        hdr hdr
+    struct place:
+        int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing
+    struct standing:
         policy policy
-        tally window
-        int64_t random, due_ns, state, closed_since_ns, window_width_ns, weight, limit_milli
-        int64_t retry_milli, retry_at_ns, retry_capacity_milli
-        int64_t in_flight, calls, failures, slow, refused, cancelled, retries, events_lost
+        int64_t due_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing
+    struct endpoint:
+        int64_t calls, failures, slow, ewma_ns
+    struct counters:
+        int64_t calls, failures, slow, refused, cancelled, retries, shadowed
+    struct edge:
+        int64_t layout, words, endpoints, workers
+        int64_t counters_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words
+        hdr hdr
+        int64_t current, retry, events_written, typical_ns
+        int64_t *refused_by
+        int64_t *shadowed_by
+    struct seat:
+        edge *g
+        counters *counters
+        int64_t worker, random, events_read, events_told
     struct ticket:
         int64_t endpoint, start_ns, answered_ns, flags
     endpoint *state_endpoint(edge *g, int64_t i)
     int64_t *state_counts(edge *g)
+    counters *state_counters(edge *g, int64_t worker)
+    int64_t state_flying(edge *g, int64_t i)
+    standing *state_standing(edge *g, int64_t current)
+    place *state_place(const standing *st, int64_t i)
+    int state_still(int shared, edge *g, int64_t current)
 
 cdef extern from "hdr.h":
     hdr hdr_shape(int64_t lowest, int64_t highest, int64_t digits)
     int64_t hdr_quantile(const hdr *h, const int64_t *counts, int64_t permille)
 
+cdef extern from "retry.h":
+    int64_t retry_word(int64_t balance, int64_t now_ns)
+    int RETRY_MILLI
+
 cdef extern from "events.h":
-    int64_t event_drain(edge *g, int64_t *out, int64_t rows)
-    int event_tell(edge *g)
+    int64_t event_drain(seat *s, int64_t now_ns, int64_t *out, int64_t rows)
+    int64_t event_lost(seat *s)
+    int event_tell(seat *s)
 
 cdef extern from "window.h":
-    void window_turn(edge *g, int64_t now_ns)
+    int64_t window_number(seat *s, int64_t width_ns, int64_t shift, int64_t now_ns)
+    tally window_sum(edge *g, const standing *st, int64_t v, int64_t now_ns)
+
+cdef extern from "evidence.h":
+    struct evidence:
+        int64_t consecutive, mnat, slow_mnat
+    evidence evidence_read(endpoint *e, int64_t clears)
+
+cdef extern from "limit.h":
+    int64_t limit_milli(edge *g, const standing *st)
 
 cdef extern from "lapse.h":
-    void lapse(edge *g, int64_t now_ns)
+    const standing *lapse(seat *s, int64_t now_ns, int64_t *current)
 
 cdef extern from "admit.h":
     enum: FIRST, AGAIN, REDRIVE
+    struct ask:
+        int64_t kind, avoid, priority, deadline_ns
     struct refusal:
         int64_t reason, retry_after_ns
-    int admit(edge *g, int64_t kind, int64_t avoid, ticket *t, refusal *why)
-    int admit_would_refuse(edge *g)
+    int admit(int shared, seat *s, const ask *ask, ticket *t, refusal *why)
+    int admit_would_refuse(const standing *st)
 
 cdef extern from "settle.h":
-    int settle(edge *g, ticket *t, int64_t outcome)
-    int settle_overdue(edge *g, ticket *t)
-    void settle_cancel(edge *g, ticket *t)
+    int settle(int shared, seat *s, ticket *t, int64_t outcome)
+    int settle_overdue(seat *s, ticket *t)
+    void settle_cancel(seat *s, ticket *t)
 
 cdef extern from "orders.h":
-    void order_eject(edge *g, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)
-    void order_probe(edge *g, int64_t i, int64_t now_ns, int64_t lease_ns)
-    void order_weigh(edge *g, int64_t i, int64_t now_ns, int64_t percent, int64_t lease_ns)
-    void order_restore(edge *g, int64_t i, int64_t now_ns)
-    void order_isolate(edge *g, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)
-    void order_probe_edge(edge *g, int64_t now_ns, int64_t lease_ns)
-    void order_weigh_edge(edge *g, int64_t now_ns, int64_t percent, int64_t lease_ns)
-    void order_limit(edge *g, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns)
-    void order_restore_edge(edge *g, int64_t now_ns)
-    void order_enforce(edge *g, int64_t now_ns, int64_t on)
+    void order_eject(seat *s, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)
+    void order_probe(seat *s, int64_t i, int64_t now_ns, int64_t lease_ns)
+    void order_weigh(seat *s, int64_t i, int64_t now_ns, int64_t percent, int64_t lease_ns)
+    void order_restore(seat *s, int64_t i, int64_t now_ns)
+    void order_isolate(seat *s, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)
+    void order_probe_edge(seat *s, int64_t now_ns, int64_t lease_ns)
+    void order_weigh_edge(seat *s, int64_t now_ns, int64_t percent, int64_t lease_ns)
+    void order_limit(seat *s, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns)
+    void order_restore_edge(seat *s, int64_t now_ns)
+    void order_enforce(seat *s, int64_t now_ns, int64_t on)
+
+cdef extern from "retune.h":
+    void retune(seat *s, int64_t now_ns, const policy *p)
+    void retune_slow_ns(seat *s, int64_t slow_ns)
+    void reclaim(seat *s, int64_t worker, int64_t now_ns)

@@ -4,65 +4,105 @@
  * Slowness: p0 = 2 % when healthy, p1 = 50 % when sick: ln(.50/.02) = 3.219, when in time ln(.50/.98) = -.673.
  * The sum never falls below zero. At threshold h a healthy endpoint is rejected at most once in e^h calls, on average
  * (Lorden 1971).
+ *
+ * Four words an endpoint, each with the tag of the standing it is about, so that what was cleared stays so:
+ *     evidence       tag:16 | failures in a row:16 | evidence:32
+ *     slow_evidence  tag:16 | evidence:48
+ *     since          tag:16 | calls:24 | failures:24       both: since the two tests last stood at zero; they say how
+ *     since_kinds    tag:16 | slow:16 | overload:16 | stalled:16     much and of what kind, and decide nothing alone
  */
 #ifndef CONTROLPLANE_EVIDENCE_H
 #define CONTROLPLANE_EVIDENCE_H
 
-#include <string.h>
-
-#include "state.h"
+#include "draft.h"
 
 #define FAILED_MNAT 3219
 #define SUCCEEDED_MNAT 277
 #define SLOW_MNAT 3219
 #define IN_TIME_MNAT 673
+#define BITS(n) (((int64_t)1 << (n)) - 1)
 
-static inline int64_t evidence_less(int64_t evidence, int64_t mnat) { return evidence > mnat ? evidence - mnat : 0; }
+struct evidence { /* the words, read */
+    int64_t consecutive, mnat, slow_mnat;
+    int64_t calls, failures, slow, overload, stalled;
+};
 
-static inline void evidence_clear(struct endpoint *e) {
-    e->consecutive = e->evidence_mnat = e->slow_evidence_mnat = e->since_stalled = 0;
-    memset(&e->since, 0, sizeof e->since);
+ALWAYS_INLINE int64_t evidence_tag(int64_t clears) { return (int64_t)((uint64_t)clears << 48); }
+/* What the word holds of this standing. */
+ALWAYS_INLINE int64_t evidence_of(int64_t word, int64_t tag) { return (word ^ tag) >> 48 ? 0 : word & BITS(48); }
+ALWAYS_INLINE int64_t evidence_less(int64_t evidence, int64_t mnat) { return evidence > mnat ? evidence - mnat : 0; }
+ALWAYS_INLINE int64_t evidence_more(int64_t is, int64_t by, int64_t most) { return is + by < most ? is + by : most; }
+
+static struct evidence evidence_read(const struct endpoint *e, int64_t clears) {
+    int64_t tag = evidence_tag(clears), a = evidence_of(word_load(&e->evidence), tag);
+    int64_t since = evidence_of(word_load(&e->since), tag), kinds = evidence_of(word_load(&e->since_kinds), tag);
+    return (struct evidence){
+        .consecutive = a >> 32, .mnat = a & BITS(32), .slow_mnat = evidence_of(word_load(&e->slow_evidence), tag),
+        .calls = since >> 24, .failures = since & BITS(24),
+        .slow = kinds >> 32, .overload = kinds >> 16 & BITS(16), .stalled = kinds & BITS(16),
+    };
 }
 
-static inline void evidence_failed(struct endpoint *e, int64_t outcome) {
-    e->consecutive++;
-    e->evidence_mnat += FAILED_MNAT;
-    e->since.calls++;
-    e->since.failures++;
-    e->since.overload += outcome != ERROR;
-    e->since_stalled += outcome == STALLED;
+static void evidence_since(struct endpoint *e, int64_t tag, int failed, int slow, int overload, int stalled) {
+    int64_t is = word_load(&e->since), wanted, of;
+    do {
+        of = evidence_of(is, tag);
+        wanted = tag | evidence_more(of >> 24, 1, BITS(24)) << 24 | evidence_more(of & BITS(24), failed, BITS(24));
+    } while (!word_swap(1, &e->since, &is, wanted));
+    if (!(slow | overload | stalled)) return;
+    is = word_load(&e->since_kinds);
+    do {
+        of = evidence_of(is, tag);
+        wanted = tag | evidence_more(of >> 32, slow, BITS(16)) << 32
+            | evidence_more(of >> 16 & BITS(16), overload, BITS(16)) << 16 | evidence_more(of & BITS(16), stalled, BITS(16));
+    } while (!word_swap(1, &e->since_kinds, &is, wanted));
 }
 
-/* `slow_ns` 0: slowness is not judged, its evidence stays. */
-static inline void evidence_succeeded(struct endpoint *e, int slow, int64_t slow_ns) {
-    e->consecutive = 0;
-    e->evidence_mnat = evidence_less(e->evidence_mnat, SUCCEEDED_MNAT);
-    e->since.calls++;
-    if (slow) {
-        e->slow_evidence_mnat += SLOW_MNAT;
-        e->since.slow++;
-    } else if (slow_ns) {
-        e->slow_evidence_mnat = evidence_less(e->slow_evidence_mnat, IN_TIME_MNAT);
+static void evidence_failed(struct endpoint *e, int64_t clears, int64_t outcome) {
+    int64_t tag = evidence_tag(clears), is = word_load(&e->evidence), of;
+    do of = evidence_of(is, tag);
+    while (!word_swap(1, &e->evidence, &is, tag | evidence_more(of >> 32, 1, BITS(16)) << 32
+                      | evidence_more(of & BITS(32), FAILED_MNAT, BITS(31))));
+    evidence_since(e, tag, 1, 0, outcome != ERROR, outcome == STALLED);
+}
+
+/* A success where something is held against the endpoint, or that is slow. `slow_ns` 0: slowness is not judged, its evidence stays. */
+static void evidence_weigh(struct endpoint *e, int64_t clears, int slow, int64_t slow_ns) {
+    int64_t tag = evidence_tag(clears), is = word_load(&e->evidence), mnat, slow_mnat;
+    do mnat = evidence_less(evidence_of(is, tag) & BITS(32), SUCCEEDED_MNAT);
+    while (!word_swap(1, &e->evidence, &is, tag | mnat));
+    is = word_load(&e->slow_evidence);
+    do {
+        slow_mnat = evidence_of(is, tag);
+        if (slow) slow_mnat = evidence_more(slow_mnat, SLOW_MNAT, BITS(31));
+        else if (slow_ns) slow_mnat = evidence_less(slow_mnat, IN_TIME_MNAT);
+    } while (!word_swap(1, &e->slow_evidence, &is, tag | slow_mnat));
+    if (mnat | slow_mnat) {
+        evidence_since(e, tag, 0, slow, 0, 0);
+    } else {
+        word_store(&e->since, tag);
+        word_store(&e->since_kinds, tag);
     }
-    if (!e->evidence_mnat && !e->slow_evidence_mnat) evidence_clear(e);
 }
 
 /* What the evidence says: 0, or BY_CONSECUTIVE, BY_ERRORS, BY_SLOW, BY_STALLED. */
-static inline int64_t evidence_verdict(const struct endpoint *e, const struct policy *policy) {
-    int64_t limit = policy->endpoint_evidence_mnat;
-    int consecutive = policy->endpoint_consecutive && e->consecutive >= policy->endpoint_consecutive;
-    if (consecutive || (limit && e->evidence_mnat >= limit)) {
-        if (e->since_stalled * 2 > e->since.failures) return BY_STALLED;
+static inline int64_t evidence_verdict(const struct endpoint *e, int64_t clears, const struct policy *policy) {
+    int64_t limit = policy->endpoint_evidence_mnat, tag = evidence_tag(clears);
+    int64_t a = evidence_of(word_load(&e->evidence), tag);
+    int consecutive = policy->endpoint_consecutive && a >> 32 >= policy->endpoint_consecutive;
+    if (consecutive || (limit && (a & BITS(32)) >= limit)) {
+        struct evidence seen = evidence_read(e, clears);
+        if (seen.stalled * 2 > seen.failures) return BY_STALLED;
         return consecutive ? BY_CONSECUTIVE : BY_ERRORS;
     }
-    return limit && e->slow_evidence_mnat >= limit ? BY_SLOW : 0;
+    return limit && evidence_of(word_load(&e->slow_evidence), tag) >= limit ? BY_SLOW : 0;
 }
 
 /* Less than a third of what would reject it: good enough to stand in for a sick sibling. */
-static inline int evidence_clean(const struct endpoint *e, const struct policy *policy) {
+static inline int evidence_clean(const struct evidence *seen, const struct policy *policy) {
     int64_t limit = policy->endpoint_evidence_mnat;
-    if (limit) return e->evidence_mnat * 3 < limit && e->slow_evidence_mnat * 3 < limit;
-    return !policy->endpoint_consecutive || e->consecutive * 3 < policy->endpoint_consecutive;
+    if (limit) return seen->mnat * 3 < limit && seen->slow_mnat * 3 < limit;
+    return !policy->endpoint_consecutive || seen->consecutive * 3 < policy->endpoint_consecutive;
 }
 
 #endif

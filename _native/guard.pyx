@@ -2,18 +2,21 @@
 
 All state of a guard is one flat buffer of int64 words (structs in state.h), in this order:
 
-    edge      header, policy, breaker, window buckets, rate, retry budget, orders, totals   struct edge
-    endpoint  one record each: state, evidence, penalties, probe slots, latency             struct endpoint * endpoints
-    counts    HDR counts of successful calls' latency, 1 us to 60 s, two digits             int64 * counters
-    events    ring of EVENTS_MAX rows of EVENT_WORDS words                                  int64
+    edge       geometry and what every call changes                                        struct edge
+    counters   totals, one cache line a worker                                             struct counters * workers
+    in flight  calls under way: of the edge, then of every endpoint; a word a worker       int64 * workers * (1 + endpoints)
+    endpoint   one record each: totals, evidence, latency                                  struct endpoint * endpoints
+    counts     HDR counts of successful calls' latency, 1 us to 60 s, two digits           int64 * counters
+    events     ring of EVENTS_MAX rows of EVENT_WORDS words                                int64
+    standings  policy, breaker, orders, states of endpoints: two a worker, one in force    struct standing * 2 * workers
 
-Offsets only, no pointers and no Python objects: the same words can be mapped by another process. In this first form the
-interpreter's lock makes every method atomic: none calls Python between its first read and its last write of the state.
+Offsets only, no pointers and no Python objects: the same words may be private, or mapped by many processes (`memory`).
+state.h says how they stay right without a lock, whoever is killed when.
 
-The parts are one header each, in the order of their use: admit.h (rate.h, retry.h, balance.h), settle.h (evidence.h,
-endpoint.h, breaker.h with window.h, probes.h, penalty.h), orders.h, lapse.h, events.h. This file is their Python face
-and checks what comes from outside. A call costs two clock reads, admission and settlement; `answered()` is a third, and
-only the admission that makes a signal effective reads once more.
+The parts are one header each, in the order of their use: admit.h (rate.h, retry.h, deadline.h, limit.h, balance.h),
+settle.h (evidence.h, endpoint.h, breaker.h with window.h, probes.h, penalty.h), draft.h, orders.h, retune.h, lapse.h,
+events.h. This file is their Python face and checks what comes from outside. A call costs two clock reads, admission and
+settlement; `answered()` is a third, and only the admission that makes a signal effective reads once more.
 """
 
 cimport cython
@@ -22,17 +25,29 @@ from cpython.buffer cimport (
 )
 from cpython.long cimport PyLong_AsUnsignedLongLongMask
 from cpython.number cimport PyIndex_Check, PyNumber_Index
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from libc.string cimport memset
+
+cdef extern from "<stdlib.h>":
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+cdef extern from "python.h":
+    ctypedef int (*sender)(PyObject *, PyObject *, PyObject **) noexcept
+    void give_send(PyTypeObject *type, sender send)
 
 include "core.pxi"
 include "arguments.pxi"
 include "words.pxi"
 
 RATE, CONCURRENCY, OPEN, PROBING = _RATE, _CONCURRENCY, _OPEN, _PROBING
-RETRY_BUDGET, NO_ENDPOINT, WEIGHT = _RETRY_BUDGET, _NO_ENDPOINT, _WEIGHT
-REASONS = ("", "rate", "concurrency", "open", "probing", "retry_budget", "no_endpoint", "weight")
+RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE = _RETRY_BUDGET, _NO_ENDPOINT, _WEIGHT, _SHED, _DEADLINE
+REASONS = (
+    "", "rate", "concurrency", "open", "probing", "retry_budget", "no_endpoint", "weight", "shed", "deadline",
+)
+CRITICAL, DEFAULT, SHEDDABLE = _CRITICAL, _DEFAULT, _SHEDDABLE
 ERROR, TIMEOUT, OVERLOAD = _ERROR, _TIMEOUT, _OVERLOAD
 ENDPOINT_TRIPPED, ENDPOINT_CAPPED = _ENDPOINT_TRIPPED, _ENDPOINT_CAPPED
 ENDPOINT_PROBE_PASSED, ENDPOINT_PROBE_FAILED = _ENDPOINT_PROBE_PASSED, _ENDPOINT_PROBE_FAILED
@@ -43,11 +58,12 @@ BY_STALLED, BY_OVERLOAD = _BY_STALLED, _BY_OVERLOAD
 EVENT_WORDS, EVENTS_MAX = _EVENT_WORDS, _EVENTS_MAX
 HEALTHY, EJECTED, PROBATION = _HEALTHY, _EJECTED, _PROBATION
 
-# Bounds: with times up to 2^62 ns no sum or product below leaves 63 bits.
-cdef int64_t DURATION_MAX_NS = 1_000_000_000_000_000  # 11.5 days
-cdef int64_t COUNT_MAX = 1_000_000_000
+
 cdef int64_t ENDPOINTS_MAX = 4096
-cdef int64_t BURST_SPAN_MAX_NS = <int64_t>1 << 61  # rate_burst * rate_interval_ns
+
+include "policy.pxi"
+include "layout.pxi"
+include "permit.pxi"
 
 
 def now_ns():
@@ -60,178 +76,90 @@ def set_test_clock(now_ns, /):
 
 
 @cython.final
-@cython.no_gc
-@cython.freelist(64)
-cdef class Refusal:
-    """A falsy answer of `try_acquire`: which part refused, and when trying again makes sense."""
-
-    cdef refusal why
-
-    @property
-    def reason(self):
-        return self.why.reason
-
-    @property
-    def part(self):
-        return REASONS[self.why.reason]
-
-    @property
-    def retry_after_ns(self):
-        return self.why.retry_after_ns
-
-    def __bool__(self):
-        return False
-
-    def __repr__(self):
-        return f"Refusal({self.part}, retry_after_ns={self.why.retry_after_ns})"
-
-
-@cython.final
-@cython.no_gc  # a permit knows its guard, a guard knows no permit: there is no cycle to collect
-@cython.freelist(64)
-cdef class Permit:
-    """A truthy answer of `try_acquire`: the right to make one call. Settle it exactly once."""
-
-    cdef Guard guard
-    cdef ticket ticket
-
-    def __dealloc__(self):
-        if self.guard is not None:
-            settle_cancel(self.guard.edge, &self.ticket)
-
-    @property
-    def endpoint(self):
-        return self.ticket.endpoint
-
-    @property
-    def start_ns(self):
-        return self.ticket.start_ns
-
-    @property
-    def probe(self):
-        return self.ticket.flags & (EDGE_PROBE | ENDPOINT_PROBE) != 0
-
-    def answered(self):
-        if self.guard is not None and not self.ticket.answered_ns:
-            self.ticket.answered_ns = clock_now_ns()
-
-    def success(self):
-        return settle(self.guard.edge, &self.ticket, _SUCCESS) if self.guard is not None else 0
-
-    def failure(self, kind, /):
-        cdef int64_t outcome = integer(kind, "kind", _ERROR, _OVERLOAD)
-        return settle(self.guard.edge, &self.ticket, outcome) if self.guard is not None else 0
-
-    def cancel(self):
-        if self.guard is None:
-            return 0
-        settle_cancel(self.guard.edge, &self.ticket)
-        return event_tell(self.guard.edge)
-
-    def stalled(self):
-        return settle_overdue(self.guard.edge, &self.ticket) if self.guard is not None else 0
-
-    def __bool__(self):
-        return True
-
-    def __repr__(self):
-        return f"Permit(endpoint={self.ticket.endpoint}, start_ns={self.ticket.start_ns}, probe={self.probe})"
-
-
-@cython.final
-@cython.no_gc
 cdef class Guard:
     """Admission and evidence for the calls of this process to one service."""
 
-    cdef edge *edge
+    cdef seat seat
+    cdef int shared
     cdef Py_ssize_t length
+    cdef Py_buffer memory
+    cdef bint mapped
+    cdef void *private
+    cdef readonly str name
+    cdef public object ring
 
     def __cinit__(
-        self, *, endpoints=0, seed=1, rate_interval_ns=0, rate_burst=1, concurrency_max=0, breaker_consecutive=0,
-        window_ns=10_000_000_000, window_calls_min=20, failure_percent=50, slow_percent=0, slow_ns=0,
-        open_ns=5_000_000_000, open_max_ns=300_000_000_000, probes_max=1, probe_successes=3,
-        probe_timeout_ns=10_000_000_000, endpoint_consecutive=5, endpoint_evidence_mnat=13_800, eject_ns=5_000_000_000,
-        eject_max_ns=300_000_000_000, ejected_percent_max=10, retry_percent=20, retry_floor_per_s=3, enforced=1,
+        self, *, endpoints=0, seed=1, memory=None, worker=0, workers=1, name="guarded call", **policy_fields
     ):
-        cdef policy p
+        cdef int64_t[64] fields
+        cdef Py_ssize_t k
         cdef int64_t count = integer(endpoints, "endpoints", 0, ENDPOINTS_MAX)
+        cdef int64_t places = integer(workers, "workers", 1, WORKERS_MAX)
+        cdef int64_t mine = integer(worker, "worker", 0, places - 1)
+        cdef edge wanted = geometry(count, places)
         if isinstance(seed, bool) or not PyIndex_Check(seed):
             raise TypeError(f"seed must be an int, not {type(seed).__name__}")
-        p.rate_interval_ns = integer(rate_interval_ns, "rate_interval_ns", 0, DURATION_MAX_NS)
-        p.rate_burst = integer(rate_burst, "rate_burst", 1, COUNT_MAX)
-        if p.rate_interval_ns and p.rate_burst > BURST_SPAN_MAX_NS // p.rate_interval_ns:
+        for k, field in enumerate(POLICY):
+            fields[k] = field[1]
+        policy_take(fields, policy_fields)
+        self.name = name
+        self.length = wanted.words
+        if memory is None:
+            if posix_memalign(&self.private, 64, self.length * sizeof(int64_t)):
+                raise MemoryError
+            self.seat.g = <edge *>self.private
+            self.seat.g.layout = 0
+        else:
+            self.map(memory)
+        if word_load(&self.seat.g.layout) == 0:
+            lay_out(self.seat.g, &wanted, <policy *>fields)
+        elif word_load(&self.seat.g.layout) != wanted.layout:
             raise ValueError(
-                f"rate_burst must be between 1 and {BURST_SPAN_MAX_NS // p.rate_interval_ns} "
-                f"for this rate_interval_ns, not {p.rate_burst}"
+                f"memory holds a guard of another layout than {count} endpoints and {places} workers in version {LAYOUT}"
             )
-        p.concurrency_max = integer(concurrency_max, "concurrency_max", 0, COUNT_MAX)
-        p.breaker_consecutive = integer(breaker_consecutive, "breaker_consecutive", 0, COUNT_MAX)
-        p.window_ns = integer(window_ns, "window_ns", 10, DURATION_MAX_NS)
-        p.window_calls_min = integer(window_calls_min, "window_calls_min", 1, COUNT_MAX)
-        p.failure_percent = integer(failure_percent, "failure_percent", 0, 100)
-        p.slow_percent = integer(slow_percent, "slow_percent", 0, 100)
-        p.slow_ns = integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS)
-        p.open_ns = integer(open_ns, "open_ns", 1, DURATION_MAX_NS)
-        p.open_max_ns = integer(open_max_ns, "open_max_ns", 1, DURATION_MAX_NS)
-        p.probes_max = integer(probes_max, "probes_max", 1, PROBE_SLOTS)
-        p.probe_successes = integer(probe_successes, "probe_successes", 1, COUNT_MAX)
-        p.probe_timeout_ns = integer(probe_timeout_ns, "probe_timeout_ns", 1, DURATION_MAX_NS)
-        p.endpoint_consecutive = integer(endpoint_consecutive, "endpoint_consecutive", 0, COUNT_MAX)
-        p.endpoint_evidence_mnat = integer(endpoint_evidence_mnat, "endpoint_evidence_mnat", 0, COUNT_MAX)
-        p.eject_ns = integer(eject_ns, "eject_ns", 1, DURATION_MAX_NS)
-        p.eject_max_ns = integer(eject_max_ns, "eject_max_ns", 1, DURATION_MAX_NS)
-        p.ejected_percent_max = integer(ejected_percent_max, "ejected_percent_max", 0, 100)
-        p.retry_percent = integer(retry_percent, "retry_percent", 0, 100)
-        p.retry_floor_per_s = integer(retry_floor_per_s, "retry_floor_per_s", 0, COUNT_MAX)
-        p.enforced = switch(enforced, "enforced")
-        self.lay_out(&p, count, PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)))
+        self.shared = THREADS or places > 1
+        self.seat.worker = mine
+        self.seat.counters = state_counters(self.seat.g, mine)
+        self.seat.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + mine)
+        self.seat.events_read = self.seat.events_told = word_load(&self.seat.g.events_written)
 
-    cdef int lay_out(self, const policy *p, int64_t endpoints, uint64_t seed) except -1:
-        """Reserve the buffer and put everything into its first state."""
-        cdef hdr shape = hdr_shape(LATENCY_LOWEST_NS, LATENCY_HIGHEST_NS, LATENCY_DIGITS)
-        cdef int64_t endpoints_at = sizeof(edge) // sizeof(int64_t)
-        cdef int64_t counts_at = endpoints_at + endpoints * <int64_t>(sizeof(endpoint) // sizeof(int64_t))
-        cdef int64_t events_at = counts_at + shape.counters
-        cdef int64_t now = clock_now_ns(), i
-        cdef edge *g
-        self.length = events_at + _EVENTS_MAX * _EVENT_WORDS
-        g = <edge *>calloc(self.length, sizeof(int64_t))
-        if g == NULL:
-            raise MemoryError
-        self.edge = g
-        g.words, g.endpoints = self.length, endpoints
-        g.endpoints_at, g.counts_at, g.events_at = endpoints_at, counts_at, events_at
-        g.hdr = shape
-        g.policy = p[0]
-        g.random = random_seeded(seed)
-        g.due_ns = NEVER
-        g.closed_since_ns = now
-        g.window_width_ns = p.window_ns // 10
-        g.weight = 100
-        g.retry_capacity_milli = 10_000 * max(p.retry_floor_per_s, 1)
-        g.retry_milli = 1000 * p.retry_floor_per_s  # one second of the floor to start with
-        g.retry_at_ns = now
-        for i in range(endpoints):
-            state_endpoint(g, i).weight = 100
-            state_endpoint(g, i).healthy_since_ns = now
+    cdef int map(self, object memory) except -1:
+        """Use the words of `memory`, as long as this guard lives."""
+        PyObject_GetBuffer(memory, &self.memory, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        self.mapped = True
+        if self.memory.itemsize != sizeof(int64_t) or self.memory.format == NULL or self.memory.format[0] not in b"ql":
+            raise TypeError("memory must hold int64")
+        if self.memory.len < self.length * <Py_ssize_t>sizeof(int64_t):
+            raise ValueError(f"memory must hold {self.length} words, not {self.memory.len // sizeof(int64_t)}")
+        if <uint64_t>self.memory.buf % 64:
+            raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
+        self.seat.g = <edge *>self.memory.buf
         return 0
 
+    @staticmethod
+    def words(endpoints, workers, /):
+        return geometry(
+            integer(endpoints, "endpoints", 0, ENDPOINTS_MAX), integer(workers, "workers", 1, WORKERS_MAX)
+        ).words
+
     def __dealloc__(self):
-        free(self.edge)
+        free(self.private)
+        if self.mapped:
+            PyBuffer_Release(&self.memory)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        show_words(view, self, <int64_t *>self.edge, &self.length, flags)
+        show_words(view, self, <int64_t *>self.seat.g, &self.length, flags)
 
     @property
     def buffer(self):
         return memoryview(self)
 
-    cdef inline object answer(self, int64_t kind, int64_t avoid):
+    cdef inline object answer(self, const ask *asked):
         cdef ticket t
         cdef refusal why
         cdef Permit permit
         cdef Refusal refused
-        if admit(self.edge, kind, avoid, &t, &why):
+        if admit(1, &self.seat, asked, &t, &why) if self.shared else admit(THREADS, &self.seat, asked, &t, &why):
             permit = Permit.__new__(Permit)
             permit.guard = self
             permit.ticket = t
@@ -241,74 +169,110 @@ cdef class Guard:
         return refused
 
     def try_acquire(self):
-        return self.answer(FIRST, -1)
+        cdef ask asked = ask(FIRST, -1, _DEFAULT, NEVER)
+        return self.answer(&asked)
+
+    def try_acquire_for(self, priority, deadline_ns, /):
+        cdef ask asked = ask(FIRST, -1, _DEFAULT, NEVER)
+        asked.priority = integer(priority, "priority", _CRITICAL, _SHEDDABLE)
+        if deadline_ns is not None:
+            asked.deadline_ns = integer(deadline_ns, "deadline_ns", 0, CLOCK_MAX_NS)
+        return self.answer(&asked)
 
     def try_again(self, avoid, /):
-        return self.answer(AGAIN, self.index(avoid, "avoid", -1))
+        cdef ask asked = ask(AGAIN, self.index(avoid, "avoid", -1), _DEFAULT, NEVER)
+        return self.answer(&asked)
 
     def try_redrive(self, avoid, /):
-        return self.answer(REDRIVE, self.index(avoid, "avoid", -1))
+        cdef ask asked = ask(REDRIVE, self.index(avoid, "avoid", -1), _DEFAULT, NEVER)
+        return self.answer(&asked)
+
+    def acquire(self):
+        cdef ask asked = ask(FIRST, -1, _DEFAULT, NEVER)
+        answer = self.answer(&asked)
+        if type(answer) is Permit:
+            return answer
+        raise Refused(self.name, (<Refusal>answer).part, (<Refusal>answer).why.retry_after_ns / 1e9)
 
     cdef int64_t index(self, object value, str name, int64_t low) except? -1:
         """`value` as the index of an endpoint; -1, where it is allowed, means the edge or none."""
         cdef int64_t number = wide(value, name)
-        if number < low or number >= self.edge.endpoints:
-            raise IndexError(f"{name} must be between {low} and {self.edge.endpoints - 1}, not {value}")
+        if number < low or number >= self.seat.g.endpoints:
+            raise IndexError(f"{name} must be between {low} and {self.seat.g.endpoints - 1}, not {value}")
         return number
 
     cdef int64_t up_to_date(self) noexcept:
         """Now, with everything that has lapsed by now lapsed."""
-        cdef int64_t now = clock_now_ns()
-        lapse(self.edge, now)
+        cdef int64_t now = clock_now_ns(), current
+        lapse(&self.seat, now, &current)
         return now
 
     def eject(self, endpoint, lease_ns, signal_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
         cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
         cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_eject(self.edge, i, self.up_to_date(), lease, signal)
+        order_eject(&self.seat, i, self.up_to_date(), lease, signal)
 
     def probe(self, endpoint, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
         cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
         if i < 0:
-            order_probe_edge(self.edge, self.up_to_date(), lease)
+            order_probe_edge(&self.seat, self.up_to_date(), lease)
         else:
-            order_probe(self.edge, i, self.up_to_date(), lease)
+            order_probe(&self.seat, i, self.up_to_date(), lease)
 
     def weigh(self, endpoint, percent, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
         cdef int64_t share = integer(percent, "percent", 0, 100)
         cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
         if i < 0:
-            order_weigh_edge(self.edge, self.up_to_date(), share, lease)
+            order_weigh_edge(&self.seat, self.up_to_date(), share, lease)
         else:
-            order_weigh(self.edge, i, self.up_to_date(), share, lease)
+            order_weigh(&self.seat, i, self.up_to_date(), share, lease)
 
     def isolate(self, lease_ns, signal_ns, /):
         cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
         cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_isolate(self.edge, self.up_to_date(), lease, signal)
+        order_isolate(&self.seat, self.up_to_date(), lease, signal)
 
     def limit(self, concurrency, lease_ns, signal_ns, /):
         cdef int64_t calls = integer(concurrency, "concurrency", 1, COUNT_MAX)
         cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
         cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_limit(self.edge, self.up_to_date(), calls, lease, signal)
+        order_limit(&self.seat, self.up_to_date(), calls, lease, signal)
 
     def restore(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
         if i < 0:
-            order_restore_edge(self.edge, self.up_to_date())
+            order_restore_edge(&self.seat, self.up_to_date())
         else:
-            order_restore(self.edge, i, self.up_to_date())
+            order_restore(&self.seat, i, self.up_to_date())
 
     def enforce(self, on, /):
         cdef int64_t enforced = switch(on, "on")
-        order_enforce(self.edge, self.up_to_date(), enforced)
+        order_enforce(&self.seat, self.up_to_date(), enforced)
+
+    def retune(self, **changes):
+        cdef int64_t[64] fields
+        cdef Py_ssize_t k
+        cdef int64_t now = self.up_to_date()
+        for k in range(len(POLICY)):
+            fields[k] = (<int64_t *>self.in_force())[k]
+        policy_take(fields, changes)
+        retune(&self.seat, now, <policy *>fields)
+
+    def policy(self):
+        cdef int64_t *fields = <int64_t *>self.in_force()
+        return {field[0]: fields[k] for k, field in enumerate(POLICY)}
 
     def set_slow_ns(self, slow_ns, /):
-        self.edge.policy.slow_ns = integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS)
+        retune_slow_ns(&self.seat, integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS))
+
+    def reclaim(self, worker, /):
+        cdef int64_t gone = integer(worker, "worker", 0, self.seat.g.workers - 1)
+        if gone == self.seat.worker and self.shared and self.seat.g.workers > 1:
+            raise ValueError(f"worker {gone} is this process itself, and is not gone")
+        reclaim(&self.seat, gone, clock_now_ns())
 
     def drain(self, out, /):
         cdef Py_buffer view
@@ -317,80 +281,107 @@ cdef class Guard:
         try:
             if view.itemsize != sizeof(int64_t) or view.format == NULL or view.format[0] not in b"ql":
                 raise TypeError("out must hold int64")
-            self.up_to_date()
-            rows = event_drain(self.edge, <int64_t *>view.buf, view.len // (_EVENT_WORDS * sizeof(int64_t)))
+            rows = view.len // (_EVENT_WORDS * sizeof(int64_t))
+            rows = event_drain(&self.seat, self.up_to_date(), <int64_t *>view.buf, rows)
         finally:
             PyBuffer_Release(&view)
         return rows
 
     @property
     def events_lost(self):
-        return self.edge.events_lost
+        return event_lost(&self.seat)
 
     @property
     def in_flight(self):
-        return self.edge.in_flight
+        return state_flying(self.seat.g, -1)
+
+    cdef const standing *in_force(self) noexcept:
+        """The standing as of now."""
+        cdef int64_t current
+        return lapse(&self.seat, clock_now_ns(), &current)
 
     def is_open(self):
-        self.up_to_date()
-        return admit_would_refuse(self.edge) != 0
+        return admit_would_refuse(self.in_force()) != 0
 
     def is_ejected(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
-        self.up_to_date()
-        return state_endpoint(self.edge, i).state == _EJECTED
+        return state_place(self.in_force(), i).state == _EJECTED
 
     def endpoint(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
-        self.up_to_date()
-        return endpoint_dict(state_endpoint(self.edge, i))
+        return endpoint_dict(self.seat.g, i, state_place(self.in_force(), i))
 
     def describe(self):
-        cdef edge *g = self.edge
-        window_turn(g, self.up_to_date())
+        cdef edge *g = self.seat.g
+        cdef int64_t now = clock_now_ns(), current, i
+        cdef const standing *st = lapse(&self.seat, now, &current)
+        cdef tally window = window_sum(
+            g, st, window_number(&self.seat, st.window_width_ns, st.window_shift, now), now
+        )
+        cdef counters sum, of
+        memset(&sum, 0, sizeof(counters))
+        for i in range(g.workers):
+            of = state_counters(g, i)[0]
+            sum.calls += of.calls
+            sum.failures += of.failures
+            sum.slow += of.slow
+            sum.refused += of.refused
+            sum.cancelled += of.cancelled
+            sum.retries += of.retries
+            sum.shadowed += of.shadowed
         return {
-            "calls": g.calls,
-            "failures": g.failures,
-            "slow": g.slow,
-            "refused": g.refused,
-            "cancelled": g.cancelled,
-            "retries": g.retries,
-            "in_flight": g.in_flight,
-            "open": <int>(g.state == EDGE_OPEN),
-            "probing": <int>(g.state == EDGE_HALF_OPEN),
-            "window_calls": g.window.calls,
-            "window_failures": g.window.failures,
-            "window_slow": g.window.slow,
-            "weight": g.weight,
-            "limit": g.limit_milli // 1000,
-            "enforced": g.policy.enforced,
-            "slow_ns": g.policy.slow_ns,
+            "calls": sum.calls,
+            "failures": sum.failures,
+            "slow": sum.slow,
+            "refused": sum.refused,
+            "cancelled": sum.cancelled,
+            "retries": sum.retries,
+            "shadowed": sum.shadowed,
+            "in_flight": state_flying(g, -1),
+            "open": <int>(st.state == EDGE_OPEN),
+            "probing": <int>(st.state == EDGE_HALF_OPEN),
+            "window_calls": window.calls,
+            "window_failures": window.failures,
+            "window_slow": window.slow,
+            "weight": st.weight,
+            "limit": limit_milli(g, st) // 1000,
+            "enforced": st.policy.enforced,
+            "slow_ns": st.policy.slow_ns,
+            "typical_ns": g.typical_ns,
         }
 
+    def refusals(self):
+        return {REASONS[i]: self.seat.g.refused_by[i] for i in range(1, REASONS_END)}
+
+    def shadow_refusals(self):
+        return {REASONS[i]: self.seat.g.shadowed_by[i] for i in range(1, REASONS_END)}
+
     def latency_counts(self):
-        cdef int64_t at = self.edge.counts_at
-        counts = memoryview(self)[at:at + self.edge.hdr.counters]
+        cdef int64_t at = self.seat.g.counts_at
+        counts = memoryview(self)[at:at + self.seat.g.hdr.counters]
         return counts, <int64_t>LATENCY_LOWEST_NS, LATENCY_HIGHEST_NS, <int64_t>LATENCY_DIGITS
 
     def latency_quantile_ns(self, permille, /):
-        return hdr_quantile(&self.edge.hdr, state_counts(self.edge), integer(permille, "permille", 0, 1000))
+        return hdr_quantile(&self.seat.g.hdr, state_counts(self.seat.g), integer(permille, "permille", 0, 1000))
 
     def latency_reset(self):
-        memset(state_counts(self.edge), 0, self.edge.hdr.counters * sizeof(int64_t))
+        memset(state_counts(self.seat.g), 0, self.seat.g.hdr.counters * sizeof(int64_t))
 
 
-cdef dict endpoint_dict(const endpoint *e):
+cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
+    cdef endpoint *e = state_endpoint(g, i)
+    cdef evidence seen = evidence_read(e, at.clears)
     return {
-        "state": e.state,
-        "weight": e.weight,
-        "in_flight": e.in_flight,
+        "state": at.state,
+        "weight": at.weight,
+        "in_flight": state_flying(g, i),
         "calls": e.calls,
         "failures": e.failures,
         "slow": e.slow,
-        "consecutive": e.consecutive,
-        "evidence_mnat": e.evidence_mnat,
-        "slow_evidence_mnat": e.slow_evidence_mnat,
-        "ejections": e.ejections,
-        "until_ns": e.until_ns,
+        "consecutive": seen.consecutive,
+        "evidence_mnat": seen.mnat,
+        "slow_evidence_mnat": seen.slow_mnat,
+        "ejections": at.ejections,
+        "until_ns": at.until_ns,
         "ewma_ns": e.ewma_ns,
     }

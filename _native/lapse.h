@@ -7,55 +7,73 @@
 #include "endpoint.h"
 #include "limit.h"
 
-static void lapse_edge(struct edge *g, int64_t now_ns) {
-    if (g->state == EDGE_HALF_OPEN && probes_due(&g->probes, g->policy.probe_timeout_ns) <= now_ns)
-        breaker_probe_failed(g, now_ns);
-    if (g->ordered && g->until_ns <= now_ns) {
-        event_write(g, LEASE_LAPSED, -1, now_ns, 0, 0, 0);
-        g->ordered = 0; /* a half-open edge stays so: its probes are the reflex's own */
+static void lapse_edge(struct draft *d, int64_t now_ns) {
+    struct standing *st = d->st;
+    if (st->state == EDGE_HALF_OPEN && probes_due(st, EDGE) <= now_ns) breaker_probe_failed(d, now_ns);
+    if (st->ordered && st->until_ns <= now_ns) {
+        draft_row(d, LEASE_LAPSED, EDGE, now_ns, 0, 0, 0);
+        st->ordered = 0; /* a half-open edge stays so: its probes are the reflex's own */
     }
-    if (g->state == EDGE_OPEN && g->until_ns <= now_ns) breaker_move(g, EDGE_HALF_OPEN, now_ns);
-    if (g->weight < 100 && g->weight_until_ns <= now_ns) {
-        g->weight = 100;
-        event_write(g, LEASE_LAPSED, -1, now_ns, 0, 0, 0);
+    if (st->state == EDGE_OPEN && st->until_ns <= now_ns) breaker_move(d, EDGE_HALF_OPEN, now_ns);
+    if (st->weight < 100 && st->weight_until_ns <= now_ns) {
+        st->weight = 100;
+        draft_row(d, LEASE_LAPSED, EDGE, now_ns, 0, 0, 0);
     }
-    if (g->limit && g->limit_until_ns <= now_ns) {
-        limit_clear(g);
-        if (g->state == EDGE_CLOSED) g->signal_ns = 0;
-        event_write(g, LEASE_LAPSED, -1, now_ns, 0, 0, 0);
+    if (st->limit && st->limit_until_ns <= now_ns) {
+        limit_clear(st);
+        if (st->state == EDGE_CLOSED) d->edge_signal_ns = 0;
+        draft_row(d, LEASE_LAPSED, EDGE, now_ns, 0, 0, 0);
     }
-    if (g->state == EDGE_OPEN || g->ordered) state_due(g, g->until_ns);
-    if (g->state == EDGE_HALF_OPEN) state_due(g, probes_due(&g->probes, g->policy.probe_timeout_ns));
-    if (g->weight < 100) state_due(g, g->weight_until_ns);
-    if (g->limit) state_due(g, g->limit_until_ns);
+    if (st->state == EDGE_OPEN || st->ordered) state_due(st, st->until_ns);
+    if (st->state == EDGE_HALF_OPEN) state_due(st, probes_due(st, EDGE));
+    if (st->weight < 100) state_due(st, st->weight_until_ns);
+    if (st->limit) state_due(st, st->limit_until_ns);
 }
 
-static void lapse_endpoint(struct edge *g, int64_t i, int64_t now_ns) {
-    struct endpoint *e = state_endpoint(g, i);
-    if (e->state == PROBATION && probes_due(&e->probes, g->policy.probe_timeout_ns) <= now_ns)
-        endpoint_probe_failed(g, i, now_ns);
-    if (e->ordered && e->until_ns <= now_ns) {
-        event_write(g, LEASE_LAPSED, i, now_ns, 0, 0, 0);
-        e->ordered = 0;
+static void lapse_endpoint(struct draft *d, int64_t i, int64_t now_ns) {
+    struct standing *st = d->st;
+    struct place *at = state_place(st, i);
+    if (at->state == PROBATION && probes_due(st, i) <= now_ns) endpoint_probe_failed(d, i, now_ns);
+    if (at->ordered && at->until_ns <= now_ns) {
+        draft_row(d, LEASE_LAPSED, i, now_ns, 0, 0, 0);
+        at->ordered = 0;
     }
-    if (e->state == EJECTED && e->until_ns <= now_ns) endpoint_move(g, e, PROBATION, now_ns);
-    if (e->weight < 100 && e->weight_until_ns <= now_ns) {
-        endpoint_weigh(g, e, 100);
-        event_write(g, LEASE_LAPSED, i, now_ns, 0, 0, 0);
+    if (at->state == EJECTED && at->until_ns <= now_ns) endpoint_move(d, i, PROBATION, now_ns);
+    if (at->weight < 100 && at->weight_until_ns <= now_ns) {
+        endpoint_weigh(st, at, 100);
+        draft_row(d, LEASE_LAPSED, i, now_ns, 0, 0, 0);
     }
-    if (e->state == EJECTED || e->ordered) state_due(g, e->until_ns);
-    if (e->state == PROBATION) state_due(g, probes_due(&e->probes, g->policy.probe_timeout_ns));
-    if (e->weight < 100) state_due(g, e->weight_until_ns);
+    if (at->state == EJECTED || at->ordered) state_due(st, at->until_ns);
+    if (at->state == PROBATION) state_due(st, probes_due(st, i));
+    if (at->weight < 100) state_due(st, at->weight_until_ns);
 }
 
-static void lapse_all(struct edge *g, int64_t now_ns) {
-    g->due_ns = NEVER;
-    lapse_edge(g, now_ns);
-    for (int64_t i = 0; i < g->endpoints; i++) lapse_endpoint(g, i, now_ns);
+static __attribute__((noinline)) void lapse_all(struct seat *s, int64_t now_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (now_ns < d.st->due_ns) return;
+        d.st->due_ns = NEVER;
+        lapse_edge(&d, now_ns);
+        for (int64_t i = 0; i < d.g->endpoints; i++) {
+            if (d.rows > DRAFT_ROWS - 3) { /* an endpoint tells at most three things: the others follow in the next draft */
+                d.st->due_ns = now_ns;
+                break;
+            }
+            lapse_endpoint(&d, i, now_ns);
+        }
+    } while (!draft_commit(&d));
 }
 
-static inline void lapse(struct edge *g, int64_t now_ns) {
-    if (__builtin_expect(now_ns >= g->due_ns, 0)) lapse_all(g, now_ns);
+/* The standing in force at `now_ns`, and its `current`. */
+ALWAYS_INLINE const struct standing *lapse(struct seat *s, int64_t now_ns, int64_t *current) {
+    for (;;) {
+        const struct standing *st;
+        *current = word_load(&s->g->current);
+        st = state_standing(s->g, *current);
+        if (__builtin_expect(now_ns < st->due_ns, 1)) return st;
+        lapse_all(s, now_ns);
+    }
 }
 
 #endif

@@ -10,51 +10,82 @@
 #ifndef CONTROLPLANE_LIMIT_H
 #define CONTROLPLANE_LIMIT_H
 
-#include "state.h"
+#include "draft.h"
 
 #define LIMIT_ONE ((int64_t)1000)             /* limits are kept in thousandths of a call */
 #define LIMIT_GROWTH_MILLI ((int64_t)250)     /* a round */
-#define LIMIT_MAX_MILLI (LIMIT_ONE * 1000000) /* far above what one process can have in flight */
+#define LIMIT_MAX_MILLI (LIMIT_ONE * 1000000) /* far above what one host can have in flight */
 #define LIMIT_PAUSE_MAX_NS SECOND_NS          /* in a second any queue worth waiting for has moved */
+#define LIMIT_MASK (((int64_t)1 << 48) - 1)
 
-static inline void limit_clear(struct edge *g) {
-    g->limit = g->limit_milli = g->limit_bound_ns = g->limit_pause_ns = g->limit_ready_ns = 0;
+static inline int64_t limit_tag(const struct standing *st) { return (int64_t)((uint64_t)st->limit_tag << 48); }
+
+static inline int64_t limit_of(const struct standing *st, int64_t word) {
+    int64_t first = st->limit < LIMIT_MAX_MILLI / LIMIT_ONE ? st->limit * LIMIT_ONE : LIMIT_MAX_MILLI;
+    return (word ^ limit_tag(st)) >> 48 ? first : word & LIMIT_MASK;
 }
 
-/* Nanoseconds until the next call may start, 0: now, -1: when another one has ended. */
-static inline int64_t limit_wait_ns(struct edge *g, int64_t now_ns) {
-    if (now_ns < g->limit_ready_ns) return g->limit_ready_ns - now_ns;
-    if ((g->in_flight + 2) * LIMIT_ONE > g->limit_milli) g->limit_bound_ns = now_ns; /* the last place, or none */
-    return (g->in_flight + 1) * LIMIT_ONE > g->limit_milli ? -1 : 0;
+/* The limit in thousandths, 0 without an order. */
+static inline int64_t limit_milli(const struct edge *g, const struct standing *st) {
+    return st->limit ? limit_of(st, word_load(&g->limit_milli)) : 0;
 }
 
-static inline void limit_begin(struct edge *g, int64_t now_ns, int64_t concurrency) {
-    limit_clear(g);
-    g->limit = concurrency;
-    g->limit_milli = concurrency < LIMIT_MAX_MILLI / LIMIT_ONE ? concurrency * LIMIT_ONE : LIMIT_MAX_MILLI;
-    g->limit_since_ns = now_ns;
+/* Nanoseconds until the next call may start with `flying` calls under way, 0: now, -1: when another one has ended. */
+static inline int64_t limit_wait_ns(struct edge *g, const struct standing *st, int64_t now_ns, int64_t flying) {
+    int64_t milli = limit_milli(g, st), ready_ns = word_load(&g->limit_ready_ns);
+    if (now_ns < ready_ns) return ready_ns - now_ns;
+    if ((flying + 2) * LIMIT_ONE > milli) word_store(&g->limit_bound_ns, now_ns); /* the last place, or none */
+    return (flying + 1) * LIMIT_ONE > milli ? -1 : 0;
 }
+
+static inline void limit_clear(struct standing *st) { st->limit = 0; }
+
+/* In the draft; `limit_began` follows once it is in force. */
+static inline void limit_begin(struct standing *st, int64_t concurrency) {
+    st->limit = concurrency;
+    st->limit_tag++;
+}
+
+static inline void limit_began(struct edge *g, int64_t now_ns) {
+    word_store(&g->limit_bound_ns, 0);
+    word_store(&g->limit_pause_ns, 0);
+    word_store(&g->limit_ready_ns, 0);
+    word_store(&g->limit_since_ns, now_ns);
+}
+
+static void limit_set(struct edge *g, const struct standing *st, int64_t (*change)(int64_t)) {
+    int64_t word = word_load(&g->limit_milli);
+    while (!word_swap(1, &g->limit_milli, &word, limit_tag(st) | change(limit_of(st, word)))) {}
+}
+
+static int64_t limit_grown(int64_t milli) {
+    milli += LIMIT_GROWTH_MILLI * LIMIT_ONE / milli;
+    return milli < LIMIT_MAX_MILLI ? milli : LIMIT_MAX_MILLI;
+}
+
+static int64_t limit_halved(int64_t milli) { return milli >= 2 * LIMIT_ONE ? milli / 2 : LIMIT_ONE; }
 
 /* A call ended, or became overdue, under the limit. Calls from before it last shrank teach nothing about it. */
-static inline void limit_learn(struct edge *g, int64_t start_ns, int64_t now_ns, int64_t outcome) {
-    int64_t took_ns = now_ns - start_ns;
-    if (start_ns < g->limit_since_ns || outcome == ERROR) return; /* an error is an answer, and not about load */
+static void limit_learn(
+    struct edge *g, const struct standing *st, int64_t start_ns, int64_t now_ns, int64_t outcome
+) {
+    int64_t pause_ns = 2 * word_load(&g->limit_pause_ns), took_ns = now_ns - start_ns;
+    if (start_ns < word_load(&g->limit_since_ns) || outcome == ERROR) return; /* an error is an answer, not about load */
     if (outcome == SUCCESS) {
-        g->limit_pause_ns = g->limit_ready_ns = 0;
-        if (g->limit_bound_ns < start_ns) return; /* it did not bind meanwhile: nothing is known about more */
-        g->limit_milli += LIMIT_GROWTH_MILLI * LIMIT_ONE / g->limit_milli;
-        if (g->limit_milli > LIMIT_MAX_MILLI) g->limit_milli = LIMIT_MAX_MILLI;
+        word_store(&g->limit_pause_ns, 0);
+        word_store(&g->limit_ready_ns, 0);
+        /* it did not bind meanwhile: nothing is known about more */
+        if (word_load(&g->limit_bound_ns) >= start_ns) limit_set(g, st, limit_grown);
         return;
     }
-    g->limit_since_ns = now_ns;
-    if (g->limit_milli >= 2 * LIMIT_ONE) {
-        g->limit_milli /= 2;
-        return;
+    word_store(&g->limit_since_ns, now_ns);
+    if (limit_milli(g, st) < 2 * LIMIT_ONE) {
+        if (pause_ns < took_ns) pause_ns = took_ns;
+        if (pause_ns > LIMIT_PAUSE_MAX_NS) pause_ns = LIMIT_PAUSE_MAX_NS;
+        word_store(&g->limit_pause_ns, pause_ns);
+        word_store(&g->limit_ready_ns, now_ns + pause_ns);
     }
-    g->limit_milli = LIMIT_ONE;
-    g->limit_pause_ns = g->limit_pause_ns * 2 > took_ns ? g->limit_pause_ns * 2 : took_ns;
-    if (g->limit_pause_ns > LIMIT_PAUSE_MAX_NS) g->limit_pause_ns = LIMIT_PAUSE_MAX_NS;
-    g->limit_ready_ns = now_ns + g->limit_pause_ns;
+    limit_set(g, st, limit_halved);
 }
 
 #endif

@@ -5,112 +5,165 @@
 #include "lapse.h"
 
 /* An order may not take the last healthy endpoint out: such an order is ignored. */
-static int order_keeps_one(struct edge *g, int64_t i) {
+static int order_keeps_one(const struct edge *g, const struct standing *st, int64_t i) {
     for (int64_t k = 0; k < g->endpoints; k++)
-        if (k != i && state_endpoint(g, k)->state == HEALTHY) return 1;
+        if (k != i && state_place(st, k)->state == HEALTHY) return 1;
     return 0;
 }
 
-static void order_eject(struct edge *g, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns) {
-    struct endpoint *e = state_endpoint(g, i);
-    if (!g->policy.enforced || !order_keeps_one(g, i)) return;
-    if (e->state != EJECTED) {
-        int already = e->state == PROBATION;
-        endpoint_move(g, e, EJECTED, now_ns);
-        if (!already) breaker_forget(g);
-        endpoint_signal(g, e, signal_ns);
-    }
-    if (now_ns + lease_ns > e->until_ns) e->until_ns = now_ns + lease_ns;
-    e->ordered = 1;
-    state_due(g, e->until_ns);
+static void order_eject(struct seat *s, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns) {
+    DRAFT(d);
+    do {
+        struct place *at;
+        draft_begin(&d, s);
+        at = state_place(d.st, i);
+        if (!d.st->policy.enforced || !order_keeps_one(d.g, d.st, i)) return;
+        if (at->state != EJECTED) {
+            if (at->state != PROBATION) window_forget(&d);
+            endpoint_move(&d, i, EJECTED, now_ns);
+            d.signal_endpoint = i;
+            d.signal_ns = signal_ns;
+        }
+        if (now_ns + lease_ns > at->until_ns) at->until_ns = now_ns + lease_ns;
+        at->ordered = 1;
+        state_due(d.st, at->until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_probe(struct edge *g, int64_t i, int64_t now_ns, int64_t lease_ns) {
-    struct endpoint *e = state_endpoint(g, i);
-    if (!g->policy.enforced || !order_keeps_one(g, i)) return;
-    if (e->state != PROBATION) endpoint_move(g, e, PROBATION, now_ns);
-    e->until_ns = now_ns + lease_ns;
-    e->ordered = 1;
-    state_due(g, e->until_ns);
+static void order_probe(struct seat *s, int64_t i, int64_t now_ns, int64_t lease_ns) {
+    DRAFT(d);
+    do {
+        struct place *at;
+        draft_begin(&d, s);
+        at = state_place(d.st, i);
+        if (!d.st->policy.enforced || !order_keeps_one(d.g, d.st, i)) return;
+        if (at->state != PROBATION) endpoint_move(&d, i, PROBATION, now_ns);
+        at->until_ns = now_ns + lease_ns;
+        at->ordered = 1;
+        state_due(d.st, at->until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_weigh(struct edge *g, int64_t i, int64_t now_ns, int64_t percent, int64_t lease_ns) {
-    struct endpoint *e = state_endpoint(g, i);
-    if (!g->policy.enforced) return;
-    if (e->state == EJECTED && !e->ordered) return; /* a reflex has newer evidence than this order */
-    if (e->state != HEALTHY) endpoint_move(g, e, HEALTHY, now_ns);
-    endpoint_weigh(g, e, percent);
-    e->weight_until_ns = now_ns + lease_ns;
-    if (percent < 100) state_due(g, e->weight_until_ns);
+static void order_weigh(struct seat *s, int64_t i, int64_t now_ns, int64_t percent, int64_t lease_ns) {
+    DRAFT(d);
+    do {
+        struct place *at;
+        draft_begin(&d, s);
+        at = state_place(d.st, i);
+        if (!d.st->policy.enforced) return;
+        if (at->state == EJECTED && !at->ordered) return; /* a reflex has newer evidence than this order */
+        if (at->state != HEALTHY) endpoint_move(&d, i, HEALTHY, now_ns);
+        endpoint_weigh(d.st, at, percent);
+        at->weight_until_ns = now_ns + lease_ns;
+        if (percent < 100) state_due(d.st, at->weight_until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_restore(struct edge *g, int64_t i, int64_t now_ns) {
-    struct endpoint *e = state_endpoint(g, i);
-    if (e->state != HEALTHY) endpoint_move(g, e, HEALTHY, now_ns);
-    endpoint_weigh(g, e, 100);
-    evidence_clear(e);
+static void order_restore(struct seat *s, int64_t i, int64_t now_ns) {
+    DRAFT(d);
+    do {
+        struct place *at;
+        draft_begin(&d, s);
+        at = state_place(d.st, i);
+        if (at->state != HEALTHY) endpoint_move(&d, i, HEALTHY, now_ns);
+        endpoint_weigh(d.st, at, 100);
+        at->clears++;
+    } while (!draft_commit(&d));
 }
 
-static void order_isolate(struct edge *g, int64_t now_ns, int64_t lease_ns, int64_t signal_ns) {
-    if (!g->policy.enforced) return;
-    if (g->state != EDGE_OPEN) {
-        breaker_move(g, EDGE_OPEN, now_ns);
-        g->signal_ns = signal_ns;
-    }
-    if (now_ns + lease_ns > g->until_ns) g->until_ns = now_ns + lease_ns;
-    g->ordered = 1;
-    state_due(g, g->until_ns);
+static void order_isolate(struct seat *s, int64_t now_ns, int64_t lease_ns, int64_t signal_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (!d.st->policy.enforced) return;
+        if (d.st->state != EDGE_OPEN) {
+            breaker_move(&d, EDGE_OPEN, now_ns);
+            d.edge_signal_ns = signal_ns;
+        }
+        if (now_ns + lease_ns > d.st->until_ns) d.st->until_ns = now_ns + lease_ns;
+        d.st->ordered = 1;
+        state_due(d.st, d.st->until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_probe_edge(struct edge *g, int64_t now_ns, int64_t lease_ns) {
-    if (!g->policy.enforced) return;
-    if (g->state != EDGE_HALF_OPEN) breaker_move(g, EDGE_HALF_OPEN, now_ns);
-    g->until_ns = now_ns + lease_ns;
-    g->ordered = 1;
-    state_due(g, g->until_ns);
+static void order_probe_edge(struct seat *s, int64_t now_ns, int64_t lease_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (!d.st->policy.enforced) return;
+        if (d.st->state != EDGE_HALF_OPEN) breaker_move(&d, EDGE_HALF_OPEN, now_ns);
+        d.st->until_ns = now_ns + lease_ns;
+        d.st->ordered = 1;
+        state_due(d.st, d.st->until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_weigh_edge(struct edge *g, int64_t now_ns, int64_t percent, int64_t lease_ns) {
-    if (!g->policy.enforced) return;
-    if (g->state != EDGE_CLOSED) breaker_move(g, EDGE_CLOSED, now_ns);
-    g->weight = percent;
-    g->weight_until_ns = now_ns + lease_ns;
-    if (percent < 100) state_due(g, g->weight_until_ns);
+static void order_weigh_edge(struct seat *s, int64_t now_ns, int64_t percent, int64_t lease_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (!d.st->policy.enforced) return;
+        if (d.st->state != EDGE_CLOSED) breaker_move(&d, EDGE_CLOSED, now_ns);
+        d.st->weight = percent;
+        d.st->weight_until_ns = now_ns + lease_ns;
+        if (percent < 100) state_due(d.st, d.st->weight_until_ns);
+    } while (!draft_commit(&d));
 }
 
-static void order_limit(struct edge *g, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns) {
-    if (!g->policy.enforced) return;
-    if (!g->limit) g->signal_ns = signal_ns;
-    if (concurrency != g->limit) limit_begin(g, now_ns, concurrency); /* a renewal keeps what was learned */
-    g->limit_until_ns = now_ns + lease_ns;
-    state_due(g, g->limit_until_ns);
+static void order_limit(struct seat *s, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns) {
+    DRAFT(d);
+    int begins;
+    do {
+        draft_begin(&d, s);
+        if (!d.st->policy.enforced) return;
+        if (!d.st->limit) d.edge_signal_ns = signal_ns;
+        begins = concurrency != d.st->limit;
+        if (begins) limit_begin(d.st, concurrency); /* a renewal keeps what was learned */
+        d.st->limit_until_ns = now_ns + lease_ns;
+        state_due(d.st, d.st->limit_until_ns);
+    } while (!draft_commit(&d));
+    if (begins) limit_began(s->g, now_ns);
 }
 
-static void order_restore_edge(struct edge *g, int64_t now_ns) {
-    if (g->state != EDGE_CLOSED) breaker_move(g, EDGE_CLOSED, now_ns);
-    breaker_forget(g);
-    g->weight = 100;
-    limit_clear(g);
-    g->signal_ns = g->retry_suspended_until_ns = 0;
+static void order_restore_edge_draft(struct draft *d, int64_t now_ns) {
+    if (d->st->state != EDGE_CLOSED) breaker_move(d, EDGE_CLOSED, now_ns);
+    window_forget(d);
+    d->st->weight = 100;
+    limit_clear(d->st);
+    d->edge_signal_ns = 0;
+}
+
+static void order_restore_edge(struct seat *s, int64_t now_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        order_restore_edge_draft(&d, now_ns);
+    } while (!draft_commit(&d));
+    word_store(&s->g->retry_suspended_until_ns, 0);
 }
 
 /* From enforcing to observing everything is taken back. From observing to enforcing evidence starts at zero: nothing is
  * done about what happened while nothing was to be done.
  */
-static void order_enforce(struct edge *g, int64_t now_ns, int64_t on) {
-    if (on && !g->policy.enforced) {
-        breaker_forget(g);
-        for (int64_t i = 0; i < g->endpoints; i++) evidence_clear(state_endpoint(g, i));
-    }
-    if (!on) {
-        order_restore_edge(g, now_ns);
-        for (int64_t i = 0; i < g->endpoints; i++) {
-            struct endpoint *e = state_endpoint(g, i);
-            if (e->state != HEALTHY) endpoint_move(g, e, HEALTHY, now_ns);
-            endpoint_weigh(g, e, 100);
+static void order_enforce(struct seat *s, int64_t now_ns, int64_t on) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (on && d.st->policy.enforced) return;
+        if (on) window_forget(&d);
+        else order_restore_edge_draft(&d, now_ns);
+        for (int64_t i = 0; i < d.g->endpoints; i++) {
+            struct place *at = state_place(d.st, i);
+            if (on) {
+                at->clears++;
+                continue;
+            }
+            if (at->state != HEALTHY) endpoint_move(&d, i, HEALTHY, now_ns);
+            endpoint_weigh(d.st, at, 100);
         }
-    }
-    g->policy.enforced = on;
+        d.st->policy.enforced = on;
+    } while (!draft_commit(&d));
+    if (!on) word_store(&s->g->retry_suspended_until_ns, 0);
 }
 
 #endif

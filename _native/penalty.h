@@ -5,11 +5,11 @@
 #include "random.h"
 #include "state.h"
 
-static inline int64_t penalty_ns(struct edge *g, int64_t base_ns, int64_t max_ns, int64_t relapses) {
+static inline int64_t penalty_ns(struct seat *s, int64_t base_ns, int64_t max_ns, int64_t relapses) {
     int64_t span = base_ns;
     for (int64_t i = 0; i < relapses && span < max_ns; i++) span *= 2;
     if (span > max_ns) span = max_ns;
-    span = random_jitter(&g->random, span);
+    span = random_jitter(&s->random, span);
     return span > max_ns ? max_ns : span;
 }
 

@@ -8,89 +8,110 @@
 
 #include "balance.h"
 #include "clock.h"
+#include "deadline.h"
 #include "lapse.h"
 #include "limit.h"
 
-static inline struct endpoint *settle_endpoint(struct edge *g, const struct ticket *t) {
-    return t->endpoint < 0 ? (struct endpoint *)0 : state_endpoint(g, t->endpoint);
+/* 1 for the one settlement that counts. */
+ALWAYS_INLINE int settle_once(struct ticket *t, int64_t flag, int64_t unless) {
+    if (THREADS) return !(__atomic_fetch_or(&t->flags, flag, __ATOMIC_ACQ_REL) & (flag | unless));
+    if (t->flags & (flag | unless)) return 0;
+    t->flags |= flag;
+    return 1;
 }
 
-static inline void settle_release(struct edge *g, struct ticket *t) {
-    t->flags |= SETTLED;
-    g->in_flight--;
-    if (t->endpoint >= 0) state_endpoint(g, t->endpoint)->in_flight--;
+ALWAYS_INLINE void settle_land(struct seat *s, const struct ticket *t) {
+    word_add(THREADS, state_in_flight(s->g, EDGE) + s->worker, -1);
+    if (t->endpoint >= 0) word_add(THREADS, state_in_flight(s->g, t->endpoint) + s->worker, -1);
 }
 
-static inline void settle_count(
-    struct edge *g, struct endpoint *e, int64_t now_ns, int64_t latency_ns, int failed, int slow
+ALWAYS_INLINE void settle_count(
+    int shared, struct seat *s, const struct ticket *t, int64_t now_ns, int64_t latency_ns, int failed, int slow
 ) {
-    g->calls++;
-    g->failures += failed;
-    g->slow += slow;
+    struct edge *g = s->g;
+    struct endpoint *e;
     int64_t counted_ns = latency_ns < LATENCY_HIGHEST_NS ? latency_ns : LATENCY_HIGHEST_NS;
-    if (!failed) state_counts(g)[hdr_index(&g->hdr, counted_ns)]++;
-    if (!e) return;
-    e->calls++;
-    e->failures += failed;
-    e->slow += slow;
+    word_add(THREADS, &s->counters->calls, 1);
+    if (__builtin_expect(failed, 0)) word_add(THREADS, &s->counters->failures, 1);
+    if (__builtin_expect(slow, 0)) word_add(THREADS, &s->counters->slow, 1);
+    if (!failed) {
+        word_add(shared, &state_counts(g)[hdr_index(&g->hdr, counted_ns)], 1);
+        deadline_learn(g, latency_ns);
+    }
+    if (t->endpoint < 0) return;
+    e = state_endpoint(g, t->endpoint);
+    word_add(shared, &e->calls, 1);
+    if (__builtin_expect(failed, 0)) word_add(shared, &e->failures, 1);
+    if (__builtin_expect(slow, 0)) word_add(shared, &e->slow, 1);
     if (!failed) balance_learn(e, now_ns, latency_ns);
 }
 
-static inline void settle_judge(struct edge *g, const struct ticket *t, int64_t now_ns, int64_t outcome) {
-    struct endpoint *e = settle_endpoint(g, t);
-    int64_t latency_ns = (t->answered_ns ? t->answered_ns : now_ns) - t->start_ns;
-    int failed = outcome != SUCCESS, slow, current, explained = 0;
+ALWAYS_INLINE void settle_judge(
+    int shared, struct seat *s, const struct ticket *t, int64_t now_ns, int64_t outcome
+) {
+    struct edge *g = s->g;
+    int64_t latency_ns = (t->answered_ns ? t->answered_ns : now_ns) - t->start_ns, current;
+    const struct standing *st = lapse(s, now_ns, &current);
+    int failed = outcome != SUCCESS, slow, fresh = 1, explained = 0;
     if (latency_ns < 0) latency_ns = 0;
-    slow = !failed && g->policy.slow_ns && latency_ns >= g->policy.slow_ns;
-    settle_count(g, e, now_ns, latency_ns, failed, slow);
-    if (__builtin_expect(g->limit != 0, 0)) limit_learn(g, t->start_ns, now_ns, outcome);
-    current = !e || t->endpoint_generation == e->generation;
-    if (t->flags & ENDPOINT_PROBE) {
-        if (current) endpoint_probed(g, t->endpoint, t->slot, failed || slow, now_ns);
+    slow = !failed && st->policy.slow_ns && latency_ns >= st->policy.slow_ns;
+    settle_count(shared, s, t, now_ns, latency_ns, failed, slow);
+    if (!state_still(shared, g, current)) st = lapse(s, now_ns, &current); /* judge by what is in force now */
+    if (__builtin_expect(st->limit != 0, 0)) limit_learn(g, st, t->start_ns, now_ns, outcome);
+    if (t->endpoint >= 0) fresh = t->endpoint_generation == state_place(st, t->endpoint)->generation;
+    if (__builtin_expect(t->flags & ENDPOINT_PROBE, 0)) {
+        endpoint_probed(s, t->endpoint, t->endpoint_generation, t->slot, failed || slow, now_ns);
         return;
     }
-    if (!current && !(t->flags & EDGE_PROBE)) return; /* what an ejection explains is not held against the edge */
-    if (t->generation != g->generation) return;
-    if (e && current && e->state == HEALTHY) explained = endpoint_judge(g, t->endpoint, now_ns, outcome, slow);
-    if (t->flags & EDGE_PROBE) breaker_probed(g, t->slot, failed || (slow && g->policy.slow_percent), now_ns);
-    else if (!explained) breaker_judge(g, now_ns, outcome, slow);
+    if (!fresh && !(t->flags & EDGE_PROBE)) return; /* what an ejection explains is not held against the edge */
+    if (t->generation != st->generation) return;
+    if (t->endpoint >= 0 && fresh && state_place(st, t->endpoint)->state == HEALTHY)
+        explained = endpoint_judge(s, st, t->endpoint, now_ns, outcome, slow);
+    if (__builtin_expect(t->flags & EDGE_PROBE, 0))
+        breaker_probed(s, t->generation, t->slot, failed || (slow && st->policy.slow_percent), now_ns);
+    else if (!explained && st->state == EDGE_CLOSED) /* else it was exempt, and is no evidence about an open breaker */
+        breaker_judge(shared, s, st, now_ns, outcome, slow);
 }
 
 /* The call ended. Returns 1 when there are new rows. */
-static inline int settle(struct edge *g, struct ticket *t, int64_t outcome) {
-    int64_t now_ns;
-    if (t->flags & SETTLED) return 0;
-    settle_release(g, t);
+ALWAYS_INLINE int settle(int shared, struct seat *s, struct ticket *t, int64_t outcome) {
+    if (!settle_once(t, SETTLED, 0)) return 0;
+    settle_land(s, t);
     if (t->flags & OVERDUE) return 0; /* it was judged when it became overdue */
-    now_ns = clock_now_ns();
-    lapse(g, now_ns);
-    settle_judge(g, t, now_ns, outcome);
-    return event_tell(g);
+    settle_judge(shared, s, t, clock_now_ns(), outcome);
+    return event_tell(s);
 }
 
 /* The call is overdue and goes on. */
-static int settle_overdue(struct edge *g, struct ticket *t) {
-    int64_t now_ns;
-    if (t->flags & (SETTLED | OVERDUE)) return 0;
-    t->flags |= OVERDUE;
-    now_ns = clock_now_ns();
-    lapse(g, now_ns);
-    settle_judge(g, t, now_ns, STALLED);
-    return event_tell(g);
+static int settle_overdue(struct seat *s, struct ticket *t) {
+    if (!settle_once(t, OVERDUE, SETTLED)) return 0;
+    settle_judge(1, s, t, clock_now_ns(), STALLED);
+    return event_tell(s);
+}
+
+/* The probe's slot goes to the next call. */
+static void settle_unprobe(struct seat *s, const struct ticket *t) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (t->flags & EDGE_PROBE) {
+            if (d.st->generation != t->generation) return;
+        } else {
+            struct place *at = state_place(d.st, t->endpoint);
+            if (at->generation != t->endpoint_generation) return;
+            at->ready_ns = clock_now_ns() + PROBE_PAUSE_NS;
+        }
+        probes_release(&d, t->slot);
+    } while (!draft_commit(&d));
 }
 
 /* The call ended without saying anything about the service; a probe gives its slot to the next one. */
-static void settle_cancel(struct edge *g, struct ticket *t) {
-    struct endpoint *e = settle_endpoint(g, t);
-    if (t->flags & SETTLED) return;
-    settle_release(g, t);
+static void settle_cancel(struct seat *s, struct ticket *t) {
+    if (!settle_once(t, SETTLED, 0)) return;
+    settle_land(s, t);
     if (t->flags & OVERDUE) return;
-    g->cancelled++;
-    if (t->flags & EDGE_PROBE && t->generation == g->generation) probes_release(&g->probes, t->slot);
-    if (t->flags & ENDPOINT_PROBE && t->endpoint_generation == e->generation) {
-        probes_release(&e->probes, t->slot);
-        e->probes.ready_ns = clock_now_ns() + PROBE_PAUSE_NS;
-    }
+    word_add(THREADS, &s->counters->cancelled, 1);
+    if (t->flags & (EDGE_PROBE | ENDPOINT_PROBE)) settle_unprobe(s, t);
 }
 
 #endif

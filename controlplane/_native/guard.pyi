@@ -1,6 +1,10 @@
 """One fused guard for the calls to one service: admission, endpoint choice, evidence, reflexes."""
 
-from typing import Final, Self, final
+from collections.abc import Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+from typing_extensions import Buffer
 
 # why a call was refused: Refusal.reason
 RATE: Final = 1  # the rate limit has no token
@@ -10,7 +14,14 @@ PROBING: Final = 4  # half open, and every probe slot is taken
 RETRY_BUDGET: Final = 5  # a retry beyond the budget
 NO_ENDPOINT: Final = 6  # every endpoint is ejected
 WEIGHT: Final = 7  # the service is offered only a share of its calls
+SHED: Final = 8  # there is room, but it is kept for more important calls
+DEADLINE: Final = 9  # a typical call takes longer than this one has left
 REASONS: Final[tuple[str, ...]]  # index: reason; "", "rate", "concurrency", ...
+
+# what a call is for, the most important first: try_acquire_for(priority, ...)
+CRITICAL: Final = 0
+DEFAULT: Final = 1
+SHEDDABLE: Final = 2
 
 # how a call failed: Permit.failure(kind)
 ERROR: Final = 1  # an answer that says failure, or no connection
@@ -45,11 +56,32 @@ HEALTHY: Final = 0
 EJECTED: Final = 1
 PROBATION: Final = 2
 
+POLICY: Final[tuple[tuple[str, int, int, int], ...]]  # fields of a policy: name, default, lowest, highest
+
 def now_ns() -> int:
     """The native clock: CLOCK_MONOTONIC, unless a test has replaced it."""
 
 def set_test_clock(now_ns: int, /) -> None:
     """Tests only: from now on the native clock stands at `now_ns`; -1 gives the real one back."""
+
+class ByGuard:
+    """Marks exceptions that guards raise: they say nothing about the service, and are no evidence."""
+
+class Refused(ByGuard, Exception):
+    """A guarded call was not made. `part` refused it; trying again makes sense after `retry_after_s` (0: unknown)."""
+
+    service: str
+    part: str
+    retry_after_s: float
+    def __init__(self, service: str, part: str, retry_after_s: float = 0.0) -> None: ...
+
+@final
+class Given:
+    """An awaitable that is done: what `async with` awaits costs no coroutine."""
+
+    def __await__(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __next__(self) -> Any: ...
 
 @final
 class Refusal:
@@ -89,20 +121,43 @@ class Permit:
     def stalled(self) -> int:
         """The call is overdue and still running: counts once as a failure against its endpoint; its later end counts as
         nothing more than the release of its slot."""
+    # As the body of `with` or `async with` it is settled by what comes out: nothing is success, TimeoutError a
+    # time-out, any other Exception a failure; cancellation and refusals of other guards (ByGuard) are no evidence.
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+    def __aenter__(self) -> Awaitable[Self]: ...
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Awaitable[None]: ...
     def __bool__(self) -> bool: ...
 
 @final
 class Guard:
-    """Admission and evidence for the calls of this process to one service.
+    """Admission and evidence for calls to one service, by this process or, over shared `memory`, by all of a host.
 
-    Raises  ValueError when a number is negative or out of its range, naming the argument and its bounds.
+    memory   None: private. Else a writable buffer of at least `Guard.words(endpoints, workers)` int64, at a multiple
+             of 64 bytes, that begins with zeros or holds a guard of the same geometry; its policy then stays in force.
+    worker   the place of this process among `workers`; no two processes may use one at a time. Two attach at once only
+             under a lock of their own.
+    name     what refusals say was called. ring  called when a result that came by `with` changed a state.
+    Raises   ValueError when a number is negative or out of its range, naming the argument and its bounds, or when the
+             memory holds something else; TypeError for a field that no policy has.
     """
+
+    name: str
+    ring: Callable[[], object] | None
 
     def __new__(
         cls,
         *,
         endpoints: int = 0,
         seed: int = 1,
+        memory: Buffer | None = None,
+        worker: int = 0,
+        workers: int = 1,
+        name: str = "guarded call",
         rate_interval_ns: int = 0,
         rate_burst: int = 1,
         concurrency_max: int = 0,
@@ -124,12 +179,23 @@ class Guard:
         ejected_percent_max: int = 10,
         retry_percent: int = 20,
         retry_floor_per_s: int = 3,
+        reserve_percent: int = 0,
         enforced: int = 1,
+        enforced_percent: int = 100,
     ) -> Self: ...
+    @staticmethod
+    def words(endpoints: int, workers: int, /) -> int:
+        """How many int64 a guard of that geometry needs."""
     @property
     def buffer(self) -> memoryview:
         """The int64 words in which everything above lives, read-only. Layout: the head of guard.pyx."""
     def try_acquire(self) -> Permit | Refusal: ...
+    def try_acquire_for(self, priority: int, deadline_ns: int | None, /) -> Permit | Refusal:
+        """`try_acquire` for a call of that priority, which must end at `deadline_ns` (None: whenever). Each priority
+        leaves `reserve_percent` of every limit to each higher one (SHED); a call with less time left than a typical one
+        takes is refused (DEADLINE), but for ten a second that find out whether that is still so."""
+    def acquire(self) -> Permit:
+        """`try_acquire` for `with guard.acquire():` and `async with guard.acquire():`. Raises Refused."""
     def try_again(self, avoid: int, /) -> Permit | Refusal:
         """A retry: drawn from the retry budget, not to endpoint `avoid` while another one is usable (-1: avoid none),
         and never the probe of an endpoint on probation."""
@@ -158,6 +224,14 @@ class Guard:
         """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is
         refused, ejected or limited, and endpoints are chosen uniformly at random. From 0 to 1, evidence
         starts at zero."""
+    def retune(self, **changes: int) -> None:
+        """Put other values of policy fields in force: at once, for all processes, with calls in flight. What was
+        counted stays counted: the window is carried over to a new width, the rate keeps what was taken. `enforced` is
+        a matter of `enforce`. Raises as the constructor does, and then changes nothing."""
+    def policy(self) -> dict[str, int]:
+        """The policy in force, by field."""
+    def reclaim(self, worker: int, /) -> None:
+        """The process of `worker` is gone: what it had in flight has ended, its probes are for others. Idempotent."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
 
@@ -176,7 +250,12 @@ class Guard:
         slow_evidence_mnat, ejections, until_ns, ewma_ns."""
     def describe(self) -> dict[str, int]:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
-        window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns."""
+        window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although
+        a part would have refused them), typical_ns (median latency, about)."""
+    def refusals(self) -> dict[str, int]:
+        """How many calls each part has refused."""
+    def shadow_refusals(self) -> dict[str, int]:
+        """How many calls each part would have refused, had it been enforced for them."""
     def latency_counts(self) -> tuple[memoryview, int, int, int]:
         """(counts, lowest_ns, highest_ns, significant_digits) of the HDR histogram of successful calls' latency."""
     def latency_quantile_ns(self, permille: int, /) -> int:

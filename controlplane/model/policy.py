@@ -5,7 +5,7 @@ Defaults are those on which mature systems converge: Envoy ejects after 5 consec
 number of ejections, at most 10 % of a pool; Linkerd needs 7; retry budgets of Finagle and Linkerd allow 20 %.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -37,13 +37,15 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     probes_max: Probes = 1  # concurrent calls let through while half open
     probe_successes: Positive = 3
     probe_timeout_s: PositiveSeconds = 10.0
-    endpoint_consecutive: Count = 5  # 0: off
+    endpoint_consecutive: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 5  # 0: off
     endpoint_evidence: Annotated[float, msgspec.Meta(ge=0, le=100)] = 13.8  # nats; ln(1e6): one false alarm in 1e6
     eject_s: PositiveSeconds = 5.0
     eject_max_s: PositiveSeconds = 300.0
     ejected_percent_max: Percent = 10  # by reflex; one endpoint is always allowed if another one is healthy
     retry_percent: Percent = 20
-    retry_floor_per_s: Count = 3
+    retry_floor_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 3
+    reserve_percent: Annotated[int, msgspec.Meta(ge=0, le=50)] = 0  # of every limit, kept from each lower priority
+    enforced_percent: Share = 100  # of the calls to which refusals apply; the others go and are counted as shadowed
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1  # 1: no retries
     attempt_timeout_s: PositiveSeconds = 10.0
     deadline_s: PositiveSeconds = 30.0
@@ -51,7 +53,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stall_min_s: PositiveSeconds = 0.2  # pauses of a collector or a noisy neighbour are shorter, and no failure
     redrive: bool = True  # resend idempotent calls in flight on an endpoint at the moment it is ejected
 
-    def native(self) -> dict[str, int]:
+    def native(self) -> dict[str, Any]:  # keyword arguments: their types are in the stub
         """Keyword arguments of `_native.guard.Guard`: integers in nanoseconds, percent and milli-nats."""
         return {
             "rate_interval_ns": round(1e9 / self.rate_per_s) if self.rate_per_s else 0,
@@ -75,6 +77,8 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "ejected_percent_max": self.ejected_percent_max,
             "retry_percent": self.retry_percent,
             "retry_floor_per_s": self.retry_floor_per_s,
+            "reserve_percent": self.reserve_percent,
+            "enforced_percent": self.enforced_percent,
         }
 
 

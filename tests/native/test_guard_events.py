@@ -58,7 +58,7 @@ def test_the_buffer_is_read_only_words(clock) -> None:
     guard = Guard(endpoints=3)
     view = guard.buffer
     assert (view.format, view.itemsize, view.readonly, view.ndim) == ("q", 8, True, 1)
-    assert view[0] == len(view)
+    assert view[1] == len(view) == Guard.words(3, 1)
     with pytest.raises(TypeError):
         view[0] = 1
     words = len(view)

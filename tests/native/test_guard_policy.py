@@ -10,7 +10,7 @@ EXTREMES = [
     {},
     {"probes_max": 16, "probe_successes": 1_000_000, "rate_per_s": 1e9, "rate_burst": 1_000_000},
     {"window_s": 86_400, "open_s": 86_400, "open_max_s": 86_400, "eject_s": 86_400, "eject_max_s": 86_400},
-    {"concurrency_max": 10**9, "breaker_consecutive": 10**9, "retry_floor_per_s": 10**9, "endpoint_evidence": 100},
+    {"concurrency_max": 10**9, "breaker_consecutive": 10**9, "retry_floor_per_s": 10**6, "endpoint_evidence": 100},
     {"rate_per_s": 0.001, "rate_burst": 1_000_000, "window_s": 1e-6, "open_s": 1e-6, "probe_timeout_s": 1e-6},
 ]
 

@@ -13,8 +13,8 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from controlplane._native.guard import ERROR, TIMEOUT, Guard, Permit
-from controlplane.adapters.gateway.refusal import Refused, RefusedError, retry_after_s
+from controlplane._native.guard import ERROR, TIMEOUT, ByGuard, Guard, Permit, Refused
+from controlplane.adapters.gateway.refusal import retry_after_s
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class permitted:  # noqa: N801 - reads as a word in `with permitted(guard):`
         assert permit is not None
         if error is None:
             changed = permit.success()
-        elif not isinstance(error, Exception) or isinstance(error, Refused | RefusedError):
+        elif not isinstance(error, Exception) or isinstance(error, ByGuard):
             changed = permit.cancel()
         else:
             changed = permit.failure(TIMEOUT if isinstance(error, TimeoutError) else ERROR)

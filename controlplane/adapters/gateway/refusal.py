@@ -1,23 +1,15 @@
-"""What a refused call raises: at an httpx border that border's own error, elsewhere a plain exception of ours."""
+"""What a refused call raises: at an httpx border that border's own error, elsewhere the guard's `Refused`."""
 
 from typing import Final
 
 import httpx
 
-from controlplane._native.guard import Refusal
+from controlplane._native.guard import ByGuard, Refusal
 
-DEADLINE: Final = "deadline"  # the one part that is not the native guard's: there was no time left for the call
-
-
-class Refused(Exception):
-    """A guarded call was not made. `part` refused it; trying again makes sense after `retry_after_s` (0: unknown)."""
-
-    def __init__(self, service: str, part: str, retry_after_s: float = 0.0) -> None:
-        self.service, self.part, self.retry_after_s = service, part, retry_after_s
-        super().__init__(f"call to {service} refused: {part}")
+DEADLINE: Final = "deadline"  # the adapter's own, too: there was no time left for another attempt
 
 
-class RefusedError(httpx.TransportError):
+class RefusedError(ByGuard, httpx.TransportError):
     """A guarded request was not sent; handlers of `httpx.TransportError` and `httpx.HTTPError` work as they are."""
 
     def __init__(

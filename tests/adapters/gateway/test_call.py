@@ -3,9 +3,9 @@
 import anyio
 import pytest
 
-from controlplane._native.guard import Guard
+from controlplane._native.guard import Guard, Refused
 from controlplane.adapters.gateway.call import call, guarded, permitted
-from controlplane.adapters.gateway.refusal import Refused, RefusedError
+from controlplane.adapters.gateway.refusal import RefusedError
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+/* Another policy, put in force at once for all processes and with calls in flight. What was counted stays counted: the
+ * rate keeps what was taken, in time; the window is carried over to its new width; who is out stays out until the time
+ * that the old policy set.
+ */
+#ifndef CONTROLPLANE_RETUNE_H
+#define CONTROLPLANE_RETUNE_H
+
+#include "lapse.h"
+#include "orders.h"
+#include "rate.h"
+
+static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) {
+    DRAFT(d);
+    do {
+        int64_t enforced;
+        draft_begin(&d, s);
+        enforced = d.st->policy.enforced; /* a matter of orders: orders.h */
+        if (policy->window_ns != d.st->policy.window_ns) window_resize(&d, now_ns, policy->window_ns);
+        d.st->policy = *policy;
+        d.st->policy.enforced = enforced;
+    } while (!draft_commit(&d));
+}
+
+static void retune_slow_ns(struct seat *s, int64_t slow_ns) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        d.st->policy.slow_ns = slow_ns;
+    } while (!draft_commit(&d));
+}
+
+/* Worker `worker` is gone: what it had in flight has ended, and its probes are for others. Repeating it is harmless. */
+static void reclaim(struct seat *s, int64_t worker, int64_t now_ns) {
+    DRAFT(d);
+    struct edge *g = s->g;
+    for (int64_t i = -1; i < g->endpoints; i++) word_store(state_in_flight(g, i) + worker, 0);
+    do {
+        int64_t released = 0;
+        draft_begin(&d, s);
+        for (uint64_t busy = (uint64_t)d.st->busy; busy; busy &= busy - 1) {
+            int64_t slot = __builtin_ctzll(busy), of = d.st->probes[slot].endpoint;
+            if (d.st->probes[slot].worker != worker) continue;
+            probes_release(&d, slot);
+            if (of != EDGE) state_place(d.st, of)->ready_ns = now_ns + PROBE_PAUSE_NS;
+            released++;
+        }
+        if (!released) return;
+    } while (!draft_commit(&d));
+}
+
+#endif
