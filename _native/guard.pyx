@@ -169,8 +169,7 @@ cdef class Guard:
         cdef ticket t
         cdef refusal why
         cdef Permit permit
-        cdef Refusal refused  # the last ones, used again where nobody else holds them
-    cdef Given given
+        cdef Refusal refused
         if admit(1, &self.seat, asked, &t, &why) if self.shared else admit(THREADS, &self.seat, asked, &t, &why):
             permit = Permit.__new__(Permit)
             permit.guard = self
