@@ -137,7 +137,7 @@ cdef class Permit:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind, error, trace, /):
         self.leave(error)
 
     def __aenter__(self):
@@ -147,7 +147,7 @@ cdef class Permit:
         given.value = self
         return given
 
-    def __aexit__(self, kind, error, trace):
+    def __aexit__(self, kind, error, trace, /):
         self.leave(error)
         return NOTHING
 
