@@ -41,23 +41,7 @@ cdef extern from "python.h":
 include "core.pxi"
 include "arguments.pxi"
 include "words.pxi"
-
-RATE, CONCURRENCY, OPEN, PROBING = _RATE, _CONCURRENCY, _OPEN, _PROBING
-RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE = _RETRY_BUDGET, _NO_ENDPOINT, _WEIGHT, _SHED, _DEADLINE
-REASONS = (
-    "", "rate", "concurrency", "open", "probing", "retry_budget", "no_endpoint", "weight", "shed", "deadline",
-)
-CRITICAL, DEFAULT, SHEDDABLE = _CRITICAL, _DEFAULT, _SHEDDABLE
-ERROR, TIMEOUT, OVERLOAD = _ERROR, _TIMEOUT, _OVERLOAD
-ENDPOINT_TRIPPED, ENDPOINT_CAPPED = _ENDPOINT_TRIPPED, _ENDPOINT_CAPPED
-ENDPOINT_PROBE_PASSED, ENDPOINT_PROBE_FAILED = _ENDPOINT_PROBE_PASSED, _ENDPOINT_PROBE_FAILED
-EDGE_OPENED, EDGE_PROBE_PASSED, EDGE_PROBE_FAILED = _EDGE_OPENED, _EDGE_PROBE_PASSED, _EDGE_PROBE_FAILED
-EFFECTIVE, LEASE_LAPSED = _EFFECTIVE, _LEASE_LAPSED
-BY_CONSECUTIVE, BY_ERRORS, BY_SLOW = _BY_CONSECUTIVE, _BY_ERRORS, _BY_SLOW
-BY_STALLED, BY_OVERLOAD = _BY_STALLED, _BY_OVERLOAD
-EVENT_WORDS, EVENTS_MAX = _EVENT_WORDS, _EVENTS_MAX
-HEALTHY, EJECTED, PROBATION = _HEALTHY, _EJECTED, _PROBATION
-
+include "names.pxi"
 
 cdef int64_t ENDPOINTS_MAX = 4096
 
@@ -145,6 +129,34 @@ cdef class Guard:
             raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
         self.seat.g = <edge *>view.buf
         return 0
+
+    def leave(self):
+        cdef void *copy
+        cdef Py_ssize_t k
+        cdef int64_t current
+        if self.mapped == NULL:
+            return
+        if posix_memalign(&copy, 64, self.length * sizeof(int64_t)):
+            raise MemoryError
+        while True:
+            current = word_load(&self.seat.g.current)
+            for k in range(self.length):
+                (<int64_t *>copy)[k] = word_load(<int64_t *>self.seat.g + k)
+            if state_still(1, self.seat.g, current):  # else a standing was rewritten under our eyes
+                break
+        (<edge *>copy).current = current
+        self.private = copy
+        self.seat.g = <edge *>copy
+        self.seat.counters = state_counters(self.seat.g, self.seat.worker)
+        self.seat.era += 1
+        alone(&self.seat, clock_now_ns())
+        PyBuffer_Release(self.mapped)
+        free(self.mapped)
+        self.mapped = NULL
+
+    @property
+    def is_shared(self):
+        return self.mapped != NULL
 
     @staticmethod
     def words(endpoints, workers, /):
@@ -283,7 +295,7 @@ cdef class Guard:
 
     def reclaim(self, worker, /):
         cdef int64_t gone = integer(worker, "worker", 0, self.seat.g.workers - 1)
-        if gone == self.seat.worker and self.shared and self.seat.g.workers > 1:
+        if gone == self.seat.worker and self.mapped != NULL:
             raise ValueError(f"worker {gone} is this process itself, and is not gone")
         reclaim(&self.seat, gone, clock_now_ns())
 
