@@ -110,6 +110,8 @@ cdef class Guard:
         self.seat.counters = state_counters(self.seat.g, mine)
         self.seat.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + mine)
         self.seat.events_read = self.seat.events_told = word_load(&self.seat.g.events_written)
+        if self.mapped != NULL:
+            reclaim(&self.seat, mine, clock_now_ns())  # of whoever had this place before and died
 
     cdef int map(self, object memory) except -1:
         """Use the words of `memory`, as long as this guard lives."""
