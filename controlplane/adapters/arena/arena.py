@@ -204,7 +204,7 @@ def _names(path: str, fd: int) -> bool:
 
 
 def _replaceable(fd: int, path: str, wanted: Geometry) -> bool:
-    """Whether the file is an arena of another geometry or boot that nobody uses. Raises ArenaMismatch where one does."""
+    """Whether the file is an arena of another geometry or boot that nobody uses. Raises ArenaMismatch if one does."""
     head = os.pread(fd, HEAD_MAX, 0)
     if is_unfinished(head):
         return os.fstat(fd).st_size not in (0, wanted.length)
