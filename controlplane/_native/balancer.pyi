@@ -52,7 +52,6 @@ class Balancer:
     @staticmethod
     def words(endpoints: int, workers: int, /) -> int:
         """The number of int64 words that `memory` must hold."""
-    def __buffer__(self, flags: int, /) -> memoryview: ...
     def pick(self) -> int:
         """The endpoint for one call, which is in flight from now on; -1 where none may be drawn."""
     def pick_avoiding(self, endpoint: int, /) -> int:
