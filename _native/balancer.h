@@ -169,6 +169,7 @@ static int balancer_eject(struct balancer *b, int64_t i, int64_t until_ns) {
     if (was_until_ns <= now_ns && balancer_too_many(b, now_ns)) {
         word_store(&h->until_ns, was_until_ns);
         word_store(&h->since_ns, was_since_ns);
+        balancer_changed(b); /* another process may have seen it out */
         return 0;
     }
     balancer_changed(b);

@@ -341,7 +341,7 @@ cdef class Balancer:
             "drawable": self.b.route.drawable,
             "in_flight": flying,
             "load_permille": [
-                1000 * self.b.route.load[k] // ROUTE_ONE for k in range(self.b.policy.levels)
+                (self.b.route.load[k] + ROUTE_ONE // 2000) // (ROUTE_ONE // 1000) for k in range(self.b.policy.levels)
             ],
             "panic": [<int>(self.b.route.panic >> k & 1) for k in range(self.b.policy.levels)],
             "due_ns": None if self.b.due_ns == NEVER else self.b.due_ns,

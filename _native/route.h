@@ -14,7 +14,7 @@
 #define ROUTE_LOCALITIES_MAX 256
 #define ROUTE_WEIGHT_MAX 100000
 #define ROUTE_OVERPROVISION_MAX 1000
-#define ROUTE_ONE ((int64_t)1 << 40) /* all of the traffic, as a sum of levels' loads */
+#define ROUTE_ONE ((int64_t)1 << 58) /* all of the traffic; so fine because a little that is left is shared in proportion */
 #define ROUTE_FAIR ((int64_t)1 << 16) /* the burden of a call where the site has a mean share */
 #define ROUTE_BURDEN_MAX (ROUTE_FAIR << 10)
 
@@ -28,7 +28,7 @@ struct site {
 struct route_policy {
     int64_t levels, localities; /* priorities are 0 .. levels - 1, localities 0 .. localities - 1 */
     int64_t overprovision_percent, panic_percent;
-    int64_t local, local_percent; /* the caller's own locality or -1; the share of all callers that is there, 0: equal shares */
+    int64_t local, local_percent; /* the caller's own locality or -1; the share of all callers there, 0: as elsewhere */
 };
 
 struct route {
@@ -160,7 +160,7 @@ static struct route route_build(
     route_sum(sites, n, p, 1, groups);
     for (int64_t k = 0, any = 0; k < p->levels; k++) {
         any |= groups[k * width + p->localities].available;
-        if (k == p->levels - 1 && !any) as_ramped = 0; /* a ramp moves load to others; where there are none, it says nothing */
+        if (k == p->levels - 1 && !any) as_ramped = 0; /* a ramp moves load to others; without any it says nothing */
     }
     if (!as_ramped) route_sum(sites, n, p, 0, groups);
     if (!route_levels(p, groups, &r)) return r;
