@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from controlplane._native.balancer import ENDPOINTS_MAX, WEIGHT_MAX, Balancer
 from tests.native.route_oracle import Policy, Site, expected
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "concepts" / "endpoint-choice.md"
 COLUMN = 1 << 32
 DEFAULT = Policy()
 THREE_ZONES = [Site(locality=zone) for zone in (0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2)]
@@ -79,17 +81,27 @@ def test_the_table_holds_the_shares_of_the_model(sites: list[Site], policy: Poli
     assert all(shares[made.pick()] for _ in range(20))
 
 
-@pytest.mark.parametrize(
-    ("usable_of_ten", "loads"),
-    [((10, 10), (1000, 0)), ((8, 10), (1000, 0)), ((7, 10), (980, 20)), ((5, 10), (700, 300)), ((0, 10), (0, 1000))],
-)
-def test_a_level_overflows_to_the_next(usable_of_ten: tuple[int, int], loads: tuple[int, int]) -> None:
-    """By its health times 1.4: nothing down to 72 %, then as much as it lacks."""
-    sites = [Site(priority=level, usable=k < usable_of_ten[level]) for level in (0, 1) for k in range(10)]
-    made = balancer(sites)
-    assert made.describe()["load_permille"] == list(loads)
-    assert made.describe()["panic"] == [0, 0]
-    assert abs(sum(implied(made)[:10]) - Fraction(loads[0], 1000)) < Fraction(1, 1 << 30)
+def page_rows() -> list[list[str]]:
+    """The table of two levels in the documentation: usable, usable, load, load, panic."""
+    table = PAGE.read_text().split("<!-- compared", 1)[1].split("<!-- end", 1)[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| ")
+    ]
+
+
+@pytest.mark.parametrize("row", [row for row in page_rows() if row[0].isdigit()], ids=" ".join)
+def test_levels_overflow_as_the_page_says(row: list[str]) -> None:
+    """By health times 1.4: nothing down to 72 %, then as much as is lacking; and in panic where nobody can help."""
+    usable, shares = [int(cell) for cell in row[:2]], [Fraction(cell.removesuffix(" %")) / 100 for cell in row[2:4]]
+    made = balancer([Site(priority=level, usable=k < usable[level]) for level in (0, 1) for k in range(10)])
+    assert made.describe()["load_permille"] == [round(1000 * share) for share in shares]
+    assert made.describe()["panic"] == [int(level in row[4]) for level in "01"]
+    assert abs(sum(implied(made)[:10]) - shares[0]) < Fraction(1, 2_000)
+
+
+def test_the_page_has_its_table() -> None:
+    """Eight rows are compared."""
+    assert sum(row[0].isdigit() for row in page_rows()) == 8
 
 
 def test_failover_is_weighed_not_binary() -> None:
