@@ -10,8 +10,7 @@
 #define CONTROLPLANE_BALANCER_H
 
 #include "clock.h"
-#include "cost.h"
-#include "route.h"
+#include "pick.h"
 #include "slow_start.h"
 
 #ifndef NEVER
@@ -31,13 +30,10 @@ struct health { /* of an endpoint; each word has a meaning alone */
 struct balancer {
     int64_t *version, *in_flight, *latency; /* shared, as is health */
     struct health *health;
-    int64_t endpoints, workers, worker;
+    int64_t worker;
     int64_t ejected_percent_max, slow_start_ns;
-    struct route_policy policy;
-    struct site *sites; /* this process's own, as all that follows */
-    int64_t *table, *burden, *scratch;
-    int64_t random, built, due_ns; /* the version that the table is of, and until when it is right */
-    struct route route;
+    struct pick pick;
+    int64_t built, due_ns; /* the version that the table is of, and until when it is right */
 };
 
 static inline void balancer_changed(struct balancer *b) { word_add(1, b->version, 1); }
@@ -61,17 +57,17 @@ static int64_t balancer_ramp(const struct balancer *b, int64_t i, int64_t now_ns
 
 static __attribute__((noinline)) void balancer_turn(struct balancer *b, int64_t now_ns) {
     int64_t version = word_load(b->version), due_ns = NEVER; /* read before what it is the version of */
-    for (int64_t i = 0; i < b->endpoints; i++) {
+    for (int64_t i = 0; i < b->pick.endpoints; i++) {
         const struct health *h = &b->health[i];
         int64_t until_ns = word_load(&h->until_ns);
-        struct site *s = &b->sites[i];
+        struct site *s = &b->pick.sites[i];
         s->weight = word_load(&h->weight);
         s->usable = word_load(&h->usable) && until_ns <= now_ns;
         /* rounded up: a ramp of an order's small share is never nothing */
         s->percent = (word_load(&h->percent) * balancer_ramp(b, i, now_ns, &due_ns) + 99) / 100;
         if (until_ns > now_ns && until_ns < due_ns) due_ns = until_ns;
     }
-    b->route = route_build(b->sites, b->endpoints, &b->policy, b->table, b->burden, b->scratch);
+    pick_turn(&b->pick);
     b->due_ns = due_ns;
     b->built = version;
 }
@@ -82,54 +78,16 @@ ALWAYS_INLINE int balancer_is_due(const struct balancer *b) {
     return __builtin_expect(b->due_ns != NEVER, 0) && clock_now_ns() >= b->due_ns;
 }
 
-ALWAYS_INLINE int64_t balancer_flying(const struct balancer *b, int64_t i) {
-    const int64_t *of = b->in_flight + i * b->workers;
-    int64_t sum = word_load(of);
-    for (int64_t w = 1; w < b->workers; w++) sum += word_load(of + w);
-    return sum;
-}
-
-ALWAYS_INLINE int64_t balancer_load(const struct balancer *b, int64_t i) {
-    return ROUTE_FAIR + balancer_flying(b, i) * b->burden[i];
-}
-
-/* Drawn as the table says, without `avoid`. Where that one has nearly all of the odds, the first other one that has a share:
- * the only pick that looks at more than a few. */
-static __attribute__((noinline)) int64_t balancer_other(struct balancer *b, int64_t avoid) {
-    int64_t n = b->endpoints, other = -1, at;
-    for (int k = 0; k < 4 && other < 0; k++) other = alias_draw_other(b->table, n, &b->random, avoid);
-    if (other >= 0) return other;
-    at = random_below(&b->random, n);
-    for (int64_t k = 0; k < n; k++) {
-        int64_t entry = word_load(&b->table[at]);
-        if ((uint64_t)entry >> 32 && at != avoid) return at;
-        if ((int64_t)(uint32_t)entry != avoid) return (int64_t)(uint32_t)entry;
-        at = at + 1 < n ? at + 1 : 0;
-    }
-    return -1;
-}
-
 /* The endpoint for one call, other than `avoid` (-1: any), or -1. The table is up to date. */
 ALWAYS_INLINE int64_t balancer_pick(int shared, struct balancer *b, int64_t avoid) {
-    uint64_t random = random_next(&b->random);
-    int64_t first, second;
-    if (__builtin_expect(!b->route.drawable, 0)) return -1;
-    first = alias_draw(b->table, b->endpoints, random);
-    if (avoid >= 0 && first == avoid && (first = balancer_other(b, avoid)) < 0) return -1;
-    if (random % COST_EXPLORE_ONE_IN) {
-        second = alias_draw_other(b->table, b->endpoints, &b->random, first);
-        if (second >= 0 && second != avoid
-            && cost_second_wins(word_load(&b->latency[first]), balancer_load(b, first),
-                                word_load(&b->latency[second]), balancer_load(b, second)))
-            first = second;
-    }
-    word_add(shared, b->in_flight + first * b->workers + b->worker, 1);
-    return first;
+    int64_t i = pick_one(&b->pick, avoid);
+    if (i >= 0) word_add(shared, b->in_flight + i * b->pick.workers + b->worker, 1);
+    return i;
 }
 
 /* A call to endpoint `i` ended; 0: none of this worker's was in flight there. */
 ALWAYS_INLINE int balancer_ended(int shared, struct balancer *b, int64_t i) {
-    int64_t *mine = b->in_flight + i * b->workers + b->worker;
+    int64_t *mine = b->in_flight + i * b->pick.workers + b->worker;
     if (__builtin_expect(word_add(shared, mine, -1) > 0, 1)) return 1;
     word_add(shared, mine, 1);
     return 0;
@@ -146,8 +104,8 @@ static void balancer_done(struct balancer *b, int64_t i, int64_t latency_ns) {
 
 /* How many may be out at once: the share of all that the policy allows, and one in any case. */
 static int balancer_too_many(const struct balancer *b, int64_t now_ns) {
-    int64_t out = 0, left = 0, cap = b->endpoints * b->ejected_percent_max / 100;
-    for (int64_t i = 0; i < b->endpoints; i++) {
+    int64_t out = 0, left = 0, cap = b->pick.endpoints * b->ejected_percent_max / 100;
+    for (int64_t i = 0; i < b->pick.endpoints; i++) {
         int ejected = balancer_ejected(b, i, now_ns);
         out += ejected;
         left += !ejected && word_load(&b->health[i].usable);
@@ -186,7 +144,7 @@ static void balancer_recovered(struct balancer *b, int64_t i) {
 }
 
 static void balancer_reclaim(struct balancer *b, int64_t worker) {
-    for (int64_t i = 0; i < b->endpoints; i++) word_store(b->in_flight + i * b->workers + worker, 0);
+    for (int64_t i = 0; i < b->pick.endpoints; i++) word_store(b->in_flight + i * b->pick.workers + worker, 0);
     balancer_changed(b);
 }
 

@@ -57,22 +57,29 @@ cdef extern from "balancer.h":
         int64_t *load
     struct health:
         int64_t weight, percent, usable, until_ns, since_ns, passed
+    struct pick:
+        int64_t endpoints, workers
+        const int64_t *in_flight
+        const int64_t *latency
+        int64_t latency_step
+        site *sites
+        int64_t *table
+        int64_t *burden
+        int64_t *scratch
+        int64_t random
+        route_policy policy
+        route route
     struct balancer:
         int64_t *version
         int64_t *in_flight
         int64_t *latency
         health *health
-        int64_t endpoints, workers, worker, ejected_percent_max, slow_start_ns
-        route_policy policy
-        site *sites
-        int64_t *table
-        int64_t *burden
-        int64_t *scratch
-        int64_t random, built, due_ns
-        route route
+        int64_t worker, ejected_percent_max, slow_start_ns
+        pick pick
+        int64_t built, due_ns
+    int64_t pick_flying(const pick *p, int64_t i)
     void balancer_turn(balancer *b, int64_t now_ns)
     int balancer_is_due(const balancer *b)
-    int64_t balancer_flying(const balancer *b, int64_t i)
     int64_t balancer_pick(int shared, balancer *b, int64_t avoid)
     int balancer_ended(int shared, balancer *b, int64_t i)
     void balancer_done(balancer *b, int64_t i, int64_t latency_ns)
@@ -140,41 +147,41 @@ cdef class Balancer:
         cdef balancer *b = &self.b
         cdef int64_t n, i, scratch
         cdef object rows = [tuple(site) for site in sites]
-        n = b.endpoints = integer(len(rows), "the number of sites", 1, ROUTE_SITES_MAX)
-        b.workers = integer(workers, "workers", 1, WORKERS_MAX)
-        b.worker = integer(worker, "worker", 0, b.workers - 1)
-        b.policy.overprovision_percent = integer(
+        n = b.pick.endpoints = integer(len(rows), "the number of sites", 1, ROUTE_SITES_MAX)
+        b.pick.workers = integer(workers, "workers", 1, WORKERS_MAX)
+        b.worker = integer(worker, "worker", 0, b.pick.workers - 1)
+        b.pick.policy.overprovision_percent = integer(
             overprovision_percent, "overprovision_percent", 100, ROUTE_OVERPROVISION_MAX
         )
-        b.policy.panic_percent = integer(panic_percent, "panic_percent", 0, 100)
-        b.policy.local = -1 if local is None else integer(local, "local", 0, ROUTE_LOCALITIES_MAX - 1)
-        b.policy.local_percent = integer(local_percent, "local_percent", 0, 100)
+        b.pick.policy.panic_percent = integer(panic_percent, "panic_percent", 0, 100)
+        b.pick.policy.local = -1 if local is None else integer(local, "local", 0, ROUTE_LOCALITIES_MAX - 1)
+        b.pick.policy.local_percent = integer(local_percent, "local_percent", 0, 100)
         b.ejected_percent_max = integer(ejected_percent_max, "ejected_percent_max", 0, 100)
         b.slow_start_ns = integer(slow_start_ns, "slow_start_ns", 0, DURATION_MAX_NS)
         if isinstance(seed, bool) or not PyIndex_Check(seed):
             raise TypeError(f"seed must be an int, not {type(seed).__name__}")
-        b.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + b.worker)
+        b.pick.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + b.worker)
         for i, row in enumerate(rows):
             if len(row) != 3:
                 raise ValueError(f"sites[{i}] must be (weight, priority, locality), not {row}")
             integer(row[0], f"sites[{i}] weight", 1, ROUTE_WEIGHT_MAX)
-            b.policy.levels = max(b.policy.levels, 1 + integer(row[1], f"sites[{i}] priority", 0, ROUTE_LEVELS_MAX - 1))
-            b.policy.localities = max(
-                b.policy.localities, 1 + integer(row[2], f"sites[{i}] locality", 0, ROUTE_LOCALITIES_MAX - 1)
+            b.pick.policy.levels = max(b.pick.policy.levels, 1 + integer(row[1], f"sites[{i}] priority", 0, ROUTE_LEVELS_MAX - 1))
+            b.pick.policy.localities = max(
+                b.pick.policy.localities, 1 + integer(row[2], f"sites[{i}] locality", 0, ROUTE_LOCALITIES_MAX - 1)
             )
-        scratch = route_scratch_words(n, b.policy.levels, b.policy.localities)
+        scratch = route_scratch_words(n, b.pick.policy.levels, b.pick.policy.localities)
         self.own = calloc(n * (2 + sizeof(site) // sizeof(int64_t)) + scratch, sizeof(int64_t))
         if self.own == NULL:
             raise MemoryError
-        b.table = <int64_t *>self.own
-        b.burden = b.table + n
-        b.sites = <site *>(b.burden + n)
-        b.scratch = <int64_t *>(b.sites + n)
+        b.pick.table = <int64_t *>self.own
+        b.pick.burden = b.pick.table + n
+        b.pick.sites = <site *>(b.pick.burden + n)
+        b.pick.scratch = <int64_t *>(b.pick.sites + n)
         for i, row in enumerate(rows):
-            b.sites[i].priority, b.sites[i].locality = row[1], row[2]
+            b.pick.sites[i].priority, b.pick.sites[i].locality = row[1], row[2]
         self.indices = tuple(range(n))
-        self.length = words_of(n, b.workers)
-        self.shared = THREADS or b.workers > 1
+        self.length = words_of(n, b.pick.workers)
+        self.shared = THREADS or b.pick.workers > 1
         self.take(memory, rows)
 
     cdef int take(self, object memory, list rows) except -1:
@@ -198,17 +205,18 @@ cdef class Balancer:
             self.memory = <int64_t *>self.view.buf
         b.version = self.memory + 1
         b.in_flight = self.memory + BALANCER_HEADER_WORDS
-        b.latency = b.in_flight + line(b.endpoints * b.workers)
-        b.health = <health *>(b.latency + line(b.endpoints))
+        b.latency = b.in_flight + line(b.pick.endpoints * b.pick.workers)
+        b.pick.in_flight, b.pick.latency, b.pick.latency_step = b.in_flight, b.latency, 1
+        b.health = <health *>(b.latency + line(b.pick.endpoints))
         if word_load(self.memory) == 0:
             memset(self.memory, 0, self.length * sizeof(int64_t))
-            for i in range(b.endpoints):
+            for i in range(b.pick.endpoints):
                 b.health[i].weight, b.health[i].percent, b.health[i].usable = rows[i][0], 100, 1
             word_store(self.memory, layout)
         elif word_load(self.memory) != layout:
             raise ValueError(
-                f"memory holds number {word_load(self.memory)}, not {layout}: a balancer of {b.endpoints} endpoints with "
-                f"these priorities and localities, {b.workers} workers, in version {LAYOUT}"
+                f"memory holds number {word_load(self.memory)}, not {layout}: a balancer of {b.pick.endpoints} endpoints with "
+                f"these priorities and localities, {b.pick.workers} workers, in version {LAYOUT}"
             )
         b.built = word_load(b.version) - 1
         return 0
@@ -217,10 +225,10 @@ cdef class Balancer:
         """The number that says kind, version and geometry: what the workers of one host must agree on."""
         cdef uint64_t number = 0x62616C
         cdef int64_t i
-        for i in (LAYOUT, HEALTH_WORDS, self.b.endpoints, self.b.workers):
+        for i in (LAYOUT, HEALTH_WORDS, self.b.pick.endpoints, self.b.pick.workers):
             number = (number ^ <uint64_t>i) * MARK_PRIME
-        for i in range(self.b.endpoints):
-            number = (number ^ <uint64_t>(self.b.sites[i].priority << 8 | self.b.sites[i].locality)) * MARK_PRIME
+        for i in range(self.b.pick.endpoints):
+            number = (number ^ <uint64_t>(self.b.pick.sites[i].priority << 8 | self.b.pick.sites[i].locality)) * MARK_PRIME
         return <int64_t>(number >> 1) | 1
 
     def __dealloc__(self):
@@ -236,7 +244,7 @@ cdef class Balancer:
         )
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        show_words(view, self, self.b.table, <Py_ssize_t *>&self.b.endpoints, flags)
+        show_words(view, self, self.b.pick.table, <Py_ssize_t *>&self.b.pick.endpoints, flags)
 
     cdef inline void up_to_date(self) noexcept:
         if balancer_is_due(&self.b):
@@ -256,8 +264,8 @@ cdef class Balancer:
 
     cdef int64_t index(self, object value) except -1:
         cdef int64_t number = wide(value, "endpoint")
-        if number < 0 or number >= self.b.endpoints:
-            raise IndexError(f"endpoint must be between 0 and {self.b.endpoints - 1}, not {value}")
+        if number < 0 or number >= self.b.pick.endpoints:
+            raise IndexError(f"endpoint must be between 0 and {self.b.pick.endpoints - 1}, not {value}")
         return number
 
     def pick(self):
@@ -309,8 +317,8 @@ cdef class Balancer:
         balancer_recovered(&self.b, self.index(endpoint))
 
     def reclaim(self, worker, /):
-        cdef int64_t gone = integer(worker, "worker", 0, self.b.workers - 1)
-        if gone == self.b.worker and self.b.workers > 1:
+        cdef int64_t gone = integer(worker, "worker", 0, self.b.pick.workers - 1)
+        if gone == self.b.worker and self.b.pick.workers > 1:
             raise ValueError(f"worker {gone} is this process itself, and is not gone")
         balancer_reclaim(&self.b, gone)
 
@@ -324,25 +332,25 @@ cdef class Balancer:
         self.up_to_date()
         return {
             "weight": self.b.health[i].weight,
-            "percent": self.b.sites[i].percent,
+            "percent": self.b.pick.sites[i].percent,
             "usable": <int>self.b.health[i].usable,
             "until_ns": self.b.health[i].until_ns,
-            "in_flight": balancer_flying(&self.b, i),
+            "in_flight": pick_flying(&self.b.pick, i),
             "ewma_ns": cost_ewma_ns(self.b.latency[i]),
         }
 
     def describe(self):
         cdef int64_t k, flying = 0
         self.up_to_date()
-        for k in range(self.b.endpoints):
-            flying += balancer_flying(&self.b, k)
+        for k in range(self.b.pick.endpoints):
+            flying += pick_flying(&self.b.pick, k)
         return {
-            "endpoints": self.b.endpoints,
-            "drawable": self.b.route.drawable,
+            "endpoints": self.b.pick.endpoints,
+            "drawable": self.b.pick.route.drawable,
             "in_flight": flying,
             "load_permille": [
-                (self.b.route.load[k] + ROUTE_ONE // 2000) // (ROUTE_ONE // 1000) for k in range(self.b.policy.levels)
+                (self.b.pick.route.load[k] + ROUTE_ONE // 2000) // (ROUTE_ONE // 1000) for k in range(self.b.pick.policy.levels)
             ],
-            "panic": [<int>(self.b.route.panic >> k & 1) for k in range(self.b.policy.levels)],
+            "panic": [<int>(self.b.pick.route.panic >> k & 1) for k in range(self.b.pick.policy.levels)],
             "due_ns": None if self.b.due_ns == NEVER else self.b.due_ns,
         }
