@@ -38,8 +38,7 @@ static inline int64_t cost_learnt(int64_t word, int64_t now_ns, int64_t latency_
     if (latency_ns > COST_LATENCY_MAX_NS) latency_ns = COST_LATENCY_MAX_NS;
     if (latency_ns < ewma_ns) {
         int64_t age = (now - word) & COST_TIME_MASK;
-        /* of one tick the first call is believed; a time a little ahead is another process's */
-        if (!age || age > COST_TIME_MASK - COST_EWMA_TICKS) return word;
+        if (age > COST_TIME_MASK - COST_EWMA_TICKS) return word; /* a time a little ahead is another process's */
         latency_ns += (ewma_ns - latency_ns) * COST_EWMA_TICKS / (COST_EWMA_TICKS + age);
     }
     return (int64_t)((uint64_t)latency_ns << COST_TIME_BITS | (uint64_t)now);
