@@ -47,6 +47,7 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
     return {
         "state": at.state,
         "weight": at.weight,
+        "ramp": at.ramp,
         "in_flight": state_flying(g, i),
         "calls": e.calls,
         "failures": e.failures,
@@ -56,5 +57,5 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
         "slow_evidence_mnat": seen.slow_mnat,
         "ejections": at.ejections,
         "until_ns": at.until_ns,
-        "ewma_ns": e.ewma_ns,
+        "ewma_ns": cost_ewma_ns(e.latency),
     }
