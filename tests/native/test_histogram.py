@@ -123,7 +123,7 @@ def test_other_shapes_do_not_add_up() -> None:
 
 @given(values, values)
 def test_an_interval_holds_what_was_recorded_since_the_last(first: list[int], second: list[int]) -> None:
-    """Each snapshot-and-reset gives its own values, also those out of range, and leaves nothing; a snapshot leaves all."""
+    """Each snapshot-and-reset gives its own values, out of range or not, and leaves nothing; a snapshot leaves all."""
     histogram = Histogram(1, 1 << 40, 2)
     for recorded in (first, second):
         expected = Histogram(1, 1 << 40, 2)
