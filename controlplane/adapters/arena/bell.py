@@ -57,7 +57,7 @@ class Bell:
         self._others.clear()
 
     def _is_ours(self) -> bool:
-        """Whether the name is still our pipe's: beside a file that replaced ours, another process may have one there."""
+        """Whether the name is still our pipe's; beside a file that replaced ours, another process may have one."""
         try:
             return os.path.samestat(Path(_name(self._path, self._slot)).lstat(), os.fstat(self.fd))
         except OSError:

@@ -1,10 +1,11 @@
-"""What attached processes may rely on: the same words, a place each, at most one that steers, nobody's place but one's own.
+"""What attached processes may rely on: the same words, a place each, at most one that steers.
 
 Two arenas in one process are to each other what two processes are: locks belong to an open file, not to a process.
 """
 
 import os
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ from controlplane.adapters.arena import Arena
 from controlplane.adapters.arena import slots as places
 from controlplane.model.errors import ArenaBusy, ArenaError, ArenaFull
 from tests.adapters.arena.conftest import REGIONS, WORKERS, Attach
+
+
+def descriptors() -> int:
+    """Open ones of this process."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_all_see_the_same_words(attach: Attach) -> None:
@@ -30,7 +36,7 @@ def test_regions_have_their_size_and_lie_on_lines_of_their_own(attach: Attach) -
     at = [(arena._offsets[name], words) for name, words in arena._geometry.regions.items()]
     assert [len(arena.region(name)) for name in arena._geometry.regions] == [words for _, words in at]
     assert [start % 64 for start, _ in at] == [0] * len(at)
-    assert all(start + 8 * words <= following for (start, words), (following, _) in zip(at, at[1:], strict=False))
+    assert all(start + 8 * words <= following for (start, words), (following, _) in pairwise(at))
     assert at[-1][0] + 8 * at[-1][1] <= Path(arena.path).stat().st_size
 
 
@@ -185,7 +191,7 @@ def test_leaving_gives_all_descriptors_back(attach: Attach) -> None:
     attach()
     steering = attach(role="steers")
     steering.ring()
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(20):
         arena = Arena.attach(steering.path, REGIONS, workers=WORKERS)
         arena.ring()
@@ -193,7 +199,7 @@ def test_leaving_gives_all_descriptors_back(attach: Attach) -> None:
         del arena
         with pytest.raises(ArenaBusy):
             Arena.attach(steering.path, REGIONS, workers=WORKERS, role="steers")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(
