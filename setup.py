@@ -15,7 +15,7 @@ extensions = [
         [str(source)],
         depends=[str(source), *shared],  # named here so that the sdist carries them
         include_dirs=["_native"],
-        extra_compile_args=["-O3", "-fno-math-errno", "-Wno-unreachable-code"],
+        extra_compile_args=["-O3", "-fno-math-errno", "-fno-plt", "-fvisibility=hidden", "-Wno-unreachable-code"],
     )
     for source in sources
 ]

@@ -26,9 +26,9 @@ from cpython.buffer cimport (
 from cpython.long cimport PyLong_AsUnsignedLongLongMask
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_REFCNT
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 cdef extern from "<stdlib.h>":
@@ -76,17 +76,19 @@ def set_test_clock(now_ns, /):
 
 
 @cython.final
+@cython.no_gc_clear  # permits outlive what the collector would clear
 cdef class Guard:
     """Admission and evidence for the calls of this process to one service."""
 
     cdef seat seat
     cdef int shared
     cdef Py_ssize_t length
-    cdef Py_buffer memory
-    cdef bint mapped
+    cdef Py_buffer *mapped  # on the heap, out of the collector's sight: it would clear a view that is in use here
     cdef void *private
     cdef readonly str name
     cdef public object ring
+    cdef Refusal refused  # the last ones, used again where nobody else holds them
+    cdef Given given
 
     def __cinit__(
         self, *, endpoints=0, seed=1, memory=None, worker=0, workers=1, name="guarded call", **policy_fields
@@ -103,6 +105,7 @@ cdef class Guard:
             fields[k] = field[1]
         policy_take(fields, policy_fields)
         self.name = name
+        self.given = Given.__new__(Given)
         self.length = wanted.words
         if memory is None:
             if posix_memalign(&self.private, 64, self.length * sizeof(int64_t)):
@@ -125,15 +128,22 @@ cdef class Guard:
 
     cdef int map(self, object memory) except -1:
         """Use the words of `memory`, as long as this guard lives."""
-        PyObject_GetBuffer(memory, &self.memory, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        self.mapped = True
-        if self.memory.itemsize != sizeof(int64_t) or self.memory.format == NULL or self.memory.format[0] not in b"ql":
+        cdef Py_buffer *view = <Py_buffer *>calloc(1, sizeof(Py_buffer))
+        if view == NULL:
+            raise MemoryError
+        try:
+            PyObject_GetBuffer(memory, view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except:
+            free(view)
+            raise
+        self.mapped = view
+        if view.itemsize != sizeof(int64_t) or view.format == NULL or view.format[0] not in b"ql":
             raise TypeError("memory must hold int64")
-        if self.memory.len < self.length * <Py_ssize_t>sizeof(int64_t):
-            raise ValueError(f"memory must hold {self.length} words, not {self.memory.len // sizeof(int64_t)}")
-        if <uint64_t>self.memory.buf % 64:
+        if view.len < self.length * <Py_ssize_t>sizeof(int64_t):
+            raise ValueError(f"memory must hold {self.length} words, not {view.len // sizeof(int64_t)}")
+        if <uint64_t>view.buf % 64:
             raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
-        self.seat.g = <edge *>self.memory.buf
+        self.seat.g = <edge *>view.buf
         return 0
 
     @staticmethod
@@ -144,8 +154,9 @@ cdef class Guard:
 
     def __dealloc__(self):
         free(self.private)
-        if self.mapped:
-            PyBuffer_Release(&self.memory)
+        if self.mapped != NULL:
+            PyBuffer_Release(self.mapped)
+            free(self.mapped)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         show_words(view, self, <int64_t *>self.seat.g, &self.length, flags)
@@ -164,7 +175,9 @@ cdef class Guard:
             permit.guard = self
             permit.ticket = t
             return permit
-        refused = Refusal.__new__(Refusal)
+        refused = self.refused
+        if THREADS or refused is None or Py_REFCNT(refused) > 2:  # somebody looks at the last one: it stays as it is
+            refused = self.refused = Refusal.__new__(Refusal)
         refused.why = why
         return refused
 

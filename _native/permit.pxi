@@ -58,10 +58,12 @@ cdef class Given:
 
 
 cdef int given_send(PyObject *self, PyObject *value, PyObject **result) noexcept:
-    """The am_send slot: CPython takes the value without an exception."""
-    Py_INCREF((<Given>self).value)
-    result[0] = <PyObject *>(<Given>self).value
-    return 1  # PYGEN_RETURN
+    """The am_send slot: CPython takes the value without an exception. It is given once, so that none is kept alive."""
+    cdef object taken = (<Given>self).value
+    (<Given>self).value = None
+    Py_INCREF(taken)
+    result[0] = <PyObject *>taken
+    return 0  # PYGEN_RETURN
 
 
 give_send(<PyTypeObject *>Given, given_send)
@@ -135,15 +137,17 @@ cdef class Permit:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind, error, trace, /):
         self.leave(error)
 
     def __aenter__(self):
-        cdef Given given = Given.__new__(Given)
+        cdef Given given = self.guard.given
+        if THREADS or Py_REFCNT(given) > 2:  # somebody is about to await the last one
+            given = self.guard.given = Given.__new__(Given)
         given.value = self
         return given
 
-    def __aexit__(self, kind, error, trace):
+    def __aexit__(self, kind, error, trace, /):
         self.leave(error)
         return NOTHING
 

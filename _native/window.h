@@ -85,9 +85,10 @@ static struct tally window_sum(const struct edge *g, const struct standing *st, 
         struct tally t = window_bucket(g, k, v);
         window_sum_into(&sum, &t);
     }
-    if (now_ns < st->carried_until_ns)
-        for (int64_t k = 0, gone = (now_ns - st->carried_ns) / st->window_width_ns; k + gone < WINDOW_BUCKETS; k++)
-            window_sum_into(&sum, &st->carried[k]);
+    if (now_ns < st->carried_until_ns) {
+        int64_t gone = now_ns > st->carried_ns ? (now_ns - st->carried_ns) / st->window_width_ns : 0;
+        for (int64_t k = 0; k + gone < WINDOW_BUCKETS; k++) window_sum_into(&sum, &st->carried[k]);
+    }
     return sum;
 }
 
@@ -111,7 +112,7 @@ static void window_resize(struct draft *d, int64_t now_ns, int64_t window_ns) {
     }
     if (now_ns < st->carried_until_ns)
         for (int64_t k = 0; k < WINDOW_BUCKETS; k++) {
-            int64_t age_ns = now_ns - st->carried_ns + k * was_ns;
+            int64_t age_ns = (now_ns > st->carried_ns ? now_ns - st->carried_ns : 0) + k * was_ns;
             if (age_ns / width_ns < WINDOW_BUCKETS) window_sum_into(&carried[age_ns / width_ns], &st->carried[k]);
         }
     memcpy(st->carried, carried, sizeof carried);
