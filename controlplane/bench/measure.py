@@ -89,7 +89,7 @@ def measure(subjects: Sequence[Subject], pace: Pace) -> tuple[Reading, Mapping[s
         gc.disable()
         loop_alone, floor_alone = runners.pop(LOOP.label), runners.pop(FLOOR.label)
         for _ in range(pace.rounds):
-            for runner in runners.values():  # what all ratios rest on has a turn beside every subject
+            for runner in runners.values() or (floor_alone,):  # what all ratios rest on has a turn beside every subject
                 loop_alone.turn()
                 floor_alone.turn()
                 runner.turn()

@@ -202,7 +202,9 @@ def _by_await(names: Names) -> None:
     names["fail"]().send(None)  # type: ignore[operator]
 
 
-def _refused(label: str, call: str, setup: Callable[[], Names], fail_by: Callable[[Names], object], **more: bool) -> Subject:
+def _refused(
+    label: str, call: str, setup: Callable[[], Names], fail_by: Callable[[Names], object], **more: bool
+) -> Subject:
     return Subject(label, CAUGHT.format(call=call), _tripped(setup, fail_by), label, **more)  # type: ignore[arg-type]
 
 
