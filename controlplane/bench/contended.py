@@ -148,9 +148,8 @@ def _caller(pipe: Connection, path: str, worker: int, workers: int, calls: int) 
     if path:
         with Path(path).open("r+b") as file:
             memory = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
-    guard = Guard(
-        endpoints=ENDPOINTS, memory=memory, worker=worker if path else 0, workers=workers if path else 1, **FUSED
-    )  # type: ignore[arg-type]
+    place = {"worker": worker, "workers": workers} if path else {}
+    guard = Guard(endpoints=ENDPOINTS, memory=memory, **place, **FUSED)  # type: ignore[arg-type]
     pipe.send(0.0)
     try:
         while pipe.recv():

@@ -55,7 +55,7 @@ def _keyed() -> Names:
 
 
 def _balancer(count: int) -> Callable[[], Names]:
-    return lambda: {"balancer": part("balancer", "Balancer")(count, seed=1)}
+    return lambda: {"balancer": part("balancer", "Balancer")([(1, 0, 0)] * count, seed=1)}
 
 
 def _choice_by_hand(count: int) -> Callable[[], Names]:

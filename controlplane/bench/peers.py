@@ -1,4 +1,4 @@
-"""Python's libraries at the same work, each in the cheapest way its documentation offers. One that is missing is skipped.
+"""Python's libraries at the same work, each in the cheapest way its documentation offers.
 
 Rates are so high that nothing is ever refused, so that what is compared is the decision. Where a library refuses by
 raising, catching it is part of its price: that is how its user learns of the refusal.
@@ -178,7 +178,7 @@ def _tripped(setup: Callable[[], Names], fail_by: Callable[[Names], object]) -> 
         for _ in range(10):
             try:
                 fail_by(names)
-            except Exception:  # noqa: PERF203, S112  the failures are the point
+            except Exception:  # noqa: S112  the failures are the point
                 continue
         return names
 
@@ -203,9 +203,9 @@ def _by_await(names: Names) -> None:
 
 
 def _refused(
-    label: str, call: str, setup: Callable[[], Names], fail_by: Callable[[Names], object], **more: bool
+    label: str, call: str, setup: Callable[[], Names], fail_by: Callable[[Names], object], *, looped: bool = False
 ) -> Subject:
-    return Subject(label, CAUGHT.format(call=call), _tripped(setup, fail_by), label, **more)  # type: ignore[arg-type]
+    return Subject(label, CAUGHT.format(call=call), _tripped(setup, fail_by), label, looped=looped)
 
 
 def _circuitbreaker_failing() -> Names:

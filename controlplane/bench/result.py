@@ -41,7 +41,7 @@ def read(path: Path) -> list[Result]:
 
 
 def join(path: Path, results: Iterable[Result]) -> None:
-    """Put `results` into `path` beside those of other names that are there. A reader sees the old file or the new one."""
+    """Put `results` into `path`, beside those of other names. A reader sees the old file or the new one."""
     merged = {result.name: result for result in read(path)} | {result.name: result for result in results}
     lines = ",\n".join("  " + msgspec.json.encode(merged[name]).decode() for name in sorted(merged))
     path.parent.mkdir(parents=True, exist_ok=True)

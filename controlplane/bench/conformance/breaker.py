@@ -130,6 +130,8 @@ def stale_failure(make: Make) -> Finding:
 def cancelled_probe(make: Make) -> Finding:
     """The caller of the probe goes away: is the slot given back, and does the breaker stay half open?"""
     breaker = make()
+    if not breaker.cancellable:
+        return Finding(Verdict.UNASKED, "plain functions only")
     trip(breaker)
     lapse()
     begun(breaker).cancel()
@@ -158,7 +160,7 @@ def lost_probe(make: Make) -> Finding:
 
 
 def clock_step(make: Make, packages: tuple[str, ...]) -> Finding:
-    """The wall clock is set, an hour forth or back, while the breaker is open: does it open and lapse in its own time?"""
+    """The wall clock is set, an hour forth or back, while it is open: does it lapse in its own time?"""
     forth, back = make(), make()
     trip(forth)
     with stepped_wall_clock(HOUR_S, packages):
@@ -178,7 +180,7 @@ def clock_step(make: Make, packages: tuple[str, ...]) -> Finding:
 
 
 def refusals_as_evidence(make: Make) -> Finding:
-    """Its own refusals must not keep it open; refusals of a breaker below must not open the one above."""
+    """Its own refusals must not keep it open; by default, those of a breaker below must not open the one above."""
     breaker = make()
     trip(breaker)
     begins = time.monotonic()

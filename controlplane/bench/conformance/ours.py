@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from controlplane._native.guard import ERROR, Guard, Permit, Refused
 from controlplane.bench.conformance.subject import FAILURES, LIMIT, OPEN_S, WINDOW_S, Breaker, Call, Limiter
+from controlplane.bench.subject import part
 
 OPEN_NS = int(OPEN_S * 1e9)
 INTERVAL_NS = int(WINDOW_S * 1e9) // LIMIT
@@ -64,7 +66,7 @@ class GuardLimiter(Limiter):
     def __init__(self) -> None:
         self.guard = Guard(name="probed", rate_interval_ns=INTERVAL_NS * 2, rate_burst=LIMIT // 2)
 
-    def admit(self, key: str = "a") -> bool:
+    def admit(self, key: str = "a") -> bool:  # noqa: ARG002  a guard keeps no keys
         answer = self.guard.try_acquire()
         if not isinstance(answer, Permit):
             return False
@@ -76,5 +78,23 @@ class GuardLimiter(Limiter):
         return True
 
 
+class KeyedLimiter(Limiter):
+    """Our keyed rate limiter. Raises NotBuilt where this build has none."""
+
+    keyed = True
+
+    def __init__(self) -> None:
+        made = part("limiter", "KeyedRateLimiter")
+        self.limiter: Any = made(INTERVAL_NS * 2, LIMIT // 2, slots=1024)
+
+    def admit(self, key: str = "a") -> bool:
+        return bool(self.limiter.try_acquire(key))
+
+    def retune(self) -> bool:
+        self.limiter.retune(INTERVAL_NS * 4, LIMIT // 2)
+        return True
+
+
 BREAKER: Callable[[], Breaker] = GuardBreaker
 LIMITER: Callable[[], Limiter] = GuardLimiter
+KEYED_LIMITER: Callable[[], Limiter] = KeyedLimiter

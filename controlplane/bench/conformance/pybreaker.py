@@ -1,10 +1,10 @@
-"""pybreaker as the probes see it. It guards plain functions and holds its lock while they run, so each call is a thread."""
+"""pybreaker as the probes see it. It guards plain functions under a lock of its own: each call is a thread."""
 
 import threading
 import time
 from collections.abc import Callable
 
-from controlplane.bench.conformance.subject import FAILURES, OPEN_S, Breaker, Call, Cancelled, Sick
+from controlplane.bench.conformance.subject import FAILURES, OPEN_S, Breaker, Call, Sick
 
 ENTRY_S = 0.05  # a call that has not begun by then, and was not refused, waits for the lock of another
 END_S = 5.0
@@ -56,11 +56,13 @@ class _Threaded(Call):
         self._end(Sick())
 
     def cancel(self) -> None:
-        self._end(Cancelled())
+        self._end(None)  # a plain function cannot be cancelled; this is for probes that clear up after themselves
 
 
 class Pybreaker(Breaker):
-    """One breaker. A call that neither begins nor is refused counts as not admitted: it waits, and so does its caller."""
+    """One breaker. A call that neither begins nor is refused is not admitted: it waits, and so does its caller."""
+
+    cancellable = False
 
     def __init__(self) -> None:
         from pybreaker import CircuitBreaker, CircuitBreakerError

@@ -1,7 +1,8 @@
-"""Python's libraries as the probes see them, each configured to the same thresholds. Imports happen when one is made."""
+"""Python's libraries as the probes see them, configured to the same thresholds. Imports happen when one is made."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -9,19 +10,20 @@ from controlplane.bench.conformance import ours
 from controlplane.bench.conformance.pybreaker import Pybreaker
 from controlplane.bench.conformance.subject import FAILURES, LIMIT, OPEN_S, WINDOW_S, Breaker, Limiter, Wrapped
 
+Subject = TypeVar("Subject", Breaker, Limiter)
 Body = Callable[[], Awaitable[None]]
 Guarded = Callable[[], Coroutine[None, None, None]]
 HALF = LIMIT // 2  # of a token bucket: as much burst and as much rate keep every window within the limit
 
 
-class Rival(msgspec.Struct, frozen=True):
+class Rival(msgspec.Struct, Generic[Subject], frozen=True):
     """A library: distribution, what it is called, its Python packages (for the wall clock), and how to make one.
 
     `notes`: how it was configured, where that needs saying.
     """
 
     library: str
-    make: Callable[[], Breaker] | Callable[[], Limiter]
+    make: Callable[[], Subject]
     packages: tuple[str, ...]
     notes: str = ""
 
@@ -98,14 +100,14 @@ def _interlock() -> Breaker:
     return Wrapped(CircuitBreaker(name="probed", config=config), (CircuitOpenError,))
 
 
-BREAKERS = (
+BREAKERS: tuple[Rival[Breaker], ...] = (
     Rival("controlplane", ours.BREAKER, ("controlplane",)),
     Rival("aiobreaker", _Aiobreaker, ("aiobreaker",)),
     Rival("circuitbreaker", _circuitbreaker, ("circuitbreaker",)),
     Rival("hyx", _hyx, ("hyx",)),
     Rival("interlock-cb", _interlock, ("interlock",), "half of the last 10 calls, at least 5; one probe at a time"),
     Rival("purgatory", _purgatory, ("purgatory",)),
-    Rival("pybreaker", Pybreaker, ("pybreaker",), "guards plain functions: each call in a thread"),
+    Rival("pybreaker", Pybreaker, ("pybreaker",), "guards plain functions, one at a time: the others wait"),
     Rival("pyresilience", _pyresilience, ("pyresilience",)),
 )
 
@@ -190,14 +192,15 @@ def _rust() -> Limiter:
 
 
 HALVES = "half as burst, half as rate"
-LIMITERS = (
+LIMITERS: tuple[Rival[Limiter], ...] = (
     Rival("controlplane", ours.LIMITER, ("controlplane",), HALVES),
-    Rival("aiolimiter", _aiolimiter, ("aiolimiter",)),
+    Rival("controlplane", ours.KEYED_LIMITER, ("controlplane",), f"keyed, {HALVES}"),
+    Rival("aiolimiter", _aiolimiter, ("aiolimiter",), "as documented: so many per period"),
     Rival("hyx", _hyx_limiter, ("hyx",), HALVES),
     Rival("limits", _limits("FixedWindowRateLimiter"), ("limits",), "fixed window"),
     Rival("limits", _limits("MovingWindowRateLimiter"), ("limits",), "moving window"),
     Rival("pyrate-limiter", _pyrate, ("pyrate_limiter",), f"GCRA, {HALVES}"),
-    Rival("pyresilience", _pyresilience_limiter, ("pyresilience",)),
-    Rival("rust-py-rate-limit", _rust, (), "compiled: its clock cannot be set for it"),
+    Rival("pyresilience", _pyresilience_limiter, ("pyresilience",), "as documented: so many per period"),
+    Rival("rust-py-rate-limit", _rust, (), "fixed window"),
     Rival("throttled-py", _throttled, ("throttled",), f"GCRA, {HALVES}, its default store"),
 )

@@ -1,12 +1,13 @@
 """What a probe sees: calls that begin, are refused, and end one way or another, in whatever order the probe likes."""
 
+import asyncio
 import sys
 import time
 import types
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -20,10 +21,6 @@ WINDOW_S = 1.0  # the shortest that all of the libraries offer
 
 class Sick(Exception):
     """What a sick backend raises."""
-
-
-class Cancelled(BaseException):
-    """The caller went away. Not an Exception, as in asyncio and trio."""
 
 
 class Verdict(StrEnum):
@@ -41,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True):
     seen: str
 
 
-def found(holds: bool, seen: str) -> Finding:  # noqa: FBT001  a finding is its verdict
+def found(holds: bool, seen: str) -> Finding:
     """A judged finding."""
     return Finding(Verdict.HOLDS if holds else Verdict.FAILS, seen)
 
@@ -65,16 +62,17 @@ class Call(ABC):
 class Breaker(ABC):
     """A breaker of FAILURES consecutive failures that opens for OPEN_S and closes on one success, where it can be told.
 
-    `probes_max`: calls it is to let through half open, at most.
+    `probes_max`: calls it is to let through half open, at most. `cancellable`: the calls it guards can be cancelled.
     """
 
     probes_max: int = 1
+    cancellable: bool = True
 
     @abstractmethod
     def admit(self) -> Call | None:
         """Begin a call; None: it was refused."""
 
-    def nested(self, inner: "Breaker") -> bool:
+    def nested(self, inner: "Breaker") -> bool:  # noqa: ARG002
         """Begin and end a call whose body is a call through `inner`, which refuses. False: cannot be asked."""
         return False
 
@@ -126,17 +124,14 @@ class Driven(Call):
         self._throw(Sick())
 
     def cancel(self) -> None:
-        self._throw(Cancelled())
+        self._throw(asyncio.CancelledError())
 
     def _throw(self, error: BaseException) -> None:
         try:
             self._coroutine.throw(error)
-        except Cancelled:
-            return
-        except Exception:
-            return  # Sick itself, or the library's own words for it
-        except StopIteration:
-            return
+        except (Exception, asyncio.CancelledError):
+            return  # what was thrown, the library's own words for it, or the end
+        raise AssertionError("the protected call did not end")
 
 
 class Wrapped(Breaker):
@@ -187,10 +182,8 @@ def stepped_wall_clock(seconds: float, packages: tuple[str, ...]) -> Iterator[No
             return real_datetime.now(tz) + timedelta(seconds=seconds)  # type: ignore[arg-type]
 
         @classmethod
-        def utcnow(cls) -> datetime:
-            return real_datetime.now(None).astimezone(tz=__import__("datetime").UTC).replace(tzinfo=None) + timedelta(
-                seconds=seconds
-            )
+        def utcnow(cls) -> datetime:  # type: ignore[override]
+            return real_datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
 
     replacements = {
         id(real_time): lambda: real_time() + seconds,
