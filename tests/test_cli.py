@@ -135,7 +135,9 @@ def test_a_free_port_is_told(listen: str, begins: str) -> None:
 HEAVY = ("numpy", "httpx", "anyio", "starlette", "uvicorn", "trio", "asyncio", "sqlite3")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"], ["bench", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"], ["bench", "--help"]]
+)
 def test_quick_commands_import_little_and_answer_at_once(good: Path, arguments: list[str]) -> None:
     """None of the heavy libraries is loaded; the whole process takes a fraction of a second."""
     arguments = [str(good) if argument == "FILE" else argument for argument in arguments]

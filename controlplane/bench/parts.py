@@ -15,7 +15,9 @@ FAR_NS = 100_000 * SECOND_NS  # an order that outlasts every run
 WORKERS = 4
 FUSED: dict[str, int] = {
     "rate_interval_ns": 1,  # a rate that nothing here exceeds: what is timed is the decision, not the waiting
-    "rate_burst": 1_000_000,
+    # a second's worth: of two processes, one that the scheduler stops between reading the clock and taking its token
+    # comes back with an old time, and a limit whose whole burst is shorter than that pause refuses it
+    "rate_burst": SECOND_NS,
     "concurrency_max": 100,
     "breaker_consecutive": 5,
     "slow_percent": 50,
@@ -45,13 +47,13 @@ def shared(endpoints: int, **policy: int) -> Callable[[], Names]:
 def _limiter(*, arena: bool = False) -> Names:
     made = part("limiter", "RateLimiter")
     if not arena:
-        return {"limiter": made(1, 1_000_000)}
+        return {"limiter": made(1, SECOND_NS)}
     words: int = made.words()  # type: ignore[attr-defined]
-    return {"limiter": made(1, 1_000_000, memory=memory(words))}
+    return {"limiter": made(1, SECOND_NS, memory=memory(words))}
 
 
 def _keyed() -> Names:
-    return {"limiter": part("limiter", "KeyedRateLimiter")(1, 1_000_000, slots=4096), "key": "tenant-42"}
+    return {"limiter": part("limiter", "KeyedRateLimiter")(1, SECOND_NS, slots=4096), "key": "tenant-42"}
 
 
 def _balancer(count: int) -> Callable[[], Names]:

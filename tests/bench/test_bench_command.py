@@ -1,16 +1,21 @@
 """`controlplane bench guard` as it is typed, without rivals: those are not needed to test it."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from controlplane.bench import suite
+from controlplane.bench.conformance import rivals
+from controlplane.bench.conformance.page import Findings, markdown
 from controlplane.bench.entry import Row, Target
 from controlplane.bench.measure import QUICK
+from controlplane.bench.result import read
 from controlplane.cli import main
 
+ROOT = Path(__file__).parents[2]
 PROMISED = {
     "guard.fused", "guard.async", "limit.unkeyed", "limit.keyed", "breaker.refuse", "histogram.record",
     "balancer.pick16", "balancer.pick4096", "arena.limit",
@@ -81,3 +86,27 @@ def test_a_pattern_that_matches_nothing_and_a_file_that_cannot_be_joined_are_wro
     said = capsys.readouterr().err
     assert said.startswith(f"controlplane: {path}: is not a list")
     assert said.count("\n") == 1
+
+
+def test_the_page_of_rivals_is_the_one_that_the_command_writes() -> None:
+    """All of its text but the findings, and a line for every library that is probed."""
+    page = (ROOT / "docs" / "reference" / "peers.md").read_text()
+    assert [line for line in markdown(Findings([], [])).splitlines() if line not in page.splitlines()] == []
+    probed = [rival.library for rival in (*rivals.BREAKERS, *rivals.LIMITERS)]
+    assert [library for library in probed if page.count(f"\n| {library} ") != probed.count(library)] == []
+
+
+def test_the_committed_results_are_a_list_that_can_be_joined() -> None:
+    """With figures in them, each once."""
+    names = [one.name for one in read(ROOT / "bench" / "results" / "latest.json")]
+    assert "guard.fused" in names
+    assert len(names) == len(set(names))
+
+
+def test_the_figures_are_explained() -> None:
+    """Every name in the table of docs/benchmarks.md, and no other."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text().partition("## The figures")[2].partition("## The file")[0]
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    explained = {name for cell in cells for name in re.findall(r"`([\w.]+)`", cell)}
+    measured = {name for name, _ in suite.figures(QUICK, peers=True)}
+    assert explained - {"allocations.kept", "allocations.malloc"} == measured
