@@ -201,6 +201,7 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
         }
         t->start_ns = now_ns;
         t->answered_ns = t->flags = t->slot = 0;
+        t->era = s->era;
         t->generation = st->generation;
         t->endpoint_generation = t->endpoint < 0 ? 0 : state_place(st, t->endpoint)->generation;
         if (state_still(shared, s->g, current) && admit_take(shared, s, st, now_ns, ask, exempt, t)) return 1;

@@ -55,7 +55,7 @@ cdef extern from "state.h":
     struct seat:
         edge *g
         counters *counters
-        int64_t worker, random, events_read, events_told
+        int64_t worker, random, era, events_read, events_told
     struct ticket:
         int64_t endpoint, start_ns, answered_ns, flags
     endpoint *state_endpoint(edge *g, int64_t i)
@@ -124,3 +124,4 @@ cdef extern from "retune.h":
     void retune(seat *s, int64_t now_ns, const policy *p)
     void retune_slow_ns(seat *s, int64_t slow_ns)
     void reclaim(seat *s, int64_t worker, int64_t now_ns)
+    void alone(seat *s, int64_t now_ns)

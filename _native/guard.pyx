@@ -41,29 +41,14 @@ cdef extern from "python.h":
 include "core.pxi"
 include "arguments.pxi"
 include "words.pxi"
-
-RATE, CONCURRENCY, OPEN, PROBING = _RATE, _CONCURRENCY, _OPEN, _PROBING
-RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE = _RETRY_BUDGET, _NO_ENDPOINT, _WEIGHT, _SHED, _DEADLINE
-REASONS = (
-    "", "rate", "concurrency", "open", "probing", "retry_budget", "no_endpoint", "weight", "shed", "deadline",
-)
-CRITICAL, DEFAULT, SHEDDABLE = _CRITICAL, _DEFAULT, _SHEDDABLE
-ERROR, TIMEOUT, OVERLOAD = _ERROR, _TIMEOUT, _OVERLOAD
-ENDPOINT_TRIPPED, ENDPOINT_CAPPED = _ENDPOINT_TRIPPED, _ENDPOINT_CAPPED
-ENDPOINT_PROBE_PASSED, ENDPOINT_PROBE_FAILED = _ENDPOINT_PROBE_PASSED, _ENDPOINT_PROBE_FAILED
-EDGE_OPENED, EDGE_PROBE_PASSED, EDGE_PROBE_FAILED = _EDGE_OPENED, _EDGE_PROBE_PASSED, _EDGE_PROBE_FAILED
-EFFECTIVE, LEASE_LAPSED = _EFFECTIVE, _LEASE_LAPSED
-BY_CONSECUTIVE, BY_ERRORS, BY_SLOW = _BY_CONSECUTIVE, _BY_ERRORS, _BY_SLOW
-BY_STALLED, BY_OVERLOAD = _BY_STALLED, _BY_OVERLOAD
-EVENT_WORDS, EVENTS_MAX = _EVENT_WORDS, _EVENTS_MAX
-HEALTHY, EJECTED, PROBATION = _HEALTHY, _EJECTED, _PROBATION
-
+include "names.pxi"
 
 cdef int64_t ENDPOINTS_MAX = 4096
 
 include "policy.pxi"
 include "layout.pxi"
 include "permit.pxi"
+include "describe.pxi"
 
 
 def now_ns():
@@ -125,6 +110,8 @@ cdef class Guard:
         self.seat.counters = state_counters(self.seat.g, mine)
         self.seat.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + mine)
         self.seat.events_read = self.seat.events_told = word_load(&self.seat.g.events_written)
+        if self.mapped != NULL:
+            reclaim(&self.seat, mine, clock_now_ns())  # of whoever had this place before and died
 
     cdef int map(self, object memory) except -1:
         """Use the words of `memory`, as long as this guard lives."""
@@ -145,6 +132,34 @@ cdef class Guard:
             raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
         self.seat.g = <edge *>view.buf
         return 0
+
+    def leave(self):
+        cdef void *copy
+        cdef Py_ssize_t k
+        cdef int64_t current
+        if self.mapped == NULL:
+            return
+        if posix_memalign(&copy, 64, self.length * sizeof(int64_t)):
+            raise MemoryError
+        while True:
+            current = word_load(&self.seat.g.current)
+            for k in range(self.length):
+                (<int64_t *>copy)[k] = word_load(<int64_t *>self.seat.g + k)
+            if state_still(1, self.seat.g, current):  # else a standing was rewritten under our eyes
+                break
+        (<edge *>copy).current = current
+        self.private = copy
+        self.seat.g = <edge *>copy
+        self.seat.counters = state_counters(self.seat.g, self.seat.worker)
+        self.seat.era += 1
+        alone(&self.seat, clock_now_ns())
+        PyBuffer_Release(self.mapped)
+        free(self.mapped)
+        self.mapped = NULL
+
+    @property
+    def is_shared(self):
+        return self.mapped != NULL
 
     @staticmethod
     def words(endpoints, workers, /):
@@ -283,7 +298,7 @@ cdef class Guard:
 
     def reclaim(self, worker, /):
         cdef int64_t gone = integer(worker, "worker", 0, self.seat.g.workers - 1)
-        if gone == self.seat.worker and self.shared and self.seat.g.workers > 1:
+        if gone == self.seat.worker and self.mapped != NULL:
             raise ValueError(f"worker {gone} is this process itself, and is not gone")
         reclaim(&self.seat, gone, clock_now_ns())
 
@@ -325,43 +340,7 @@ cdef class Guard:
         return endpoint_dict(self.seat.g, i, state_place(self.in_force(), i))
 
     def describe(self):
-        cdef edge *g = self.seat.g
-        cdef int64_t now = clock_now_ns(), current, i
-        cdef const standing *st = lapse(&self.seat, now, &current)
-        cdef tally window = window_sum(
-            g, st, window_number(&self.seat, st.window_width_ns, st.window_shift, now), now
-        )
-        cdef counters sum, of
-        memset(&sum, 0, sizeof(counters))
-        for i in range(g.workers):
-            of = state_counters(g, i)[0]
-            sum.calls += of.calls
-            sum.failures += of.failures
-            sum.slow += of.slow
-            sum.refused += of.refused
-            sum.cancelled += of.cancelled
-            sum.retries += of.retries
-            sum.shadowed += of.shadowed
-        return {
-            "calls": sum.calls,
-            "failures": sum.failures,
-            "slow": sum.slow,
-            "refused": sum.refused,
-            "cancelled": sum.cancelled,
-            "retries": sum.retries,
-            "shadowed": sum.shadowed,
-            "in_flight": state_flying(g, -1),
-            "open": <int>(st.state == EDGE_OPEN),
-            "probing": <int>(st.state == EDGE_HALF_OPEN),
-            "window_calls": window.calls,
-            "window_failures": window.failures,
-            "window_slow": window.slow,
-            "weight": st.weight,
-            "limit": limit_milli(g, st) // 1000,
-            "enforced": st.policy.enforced,
-            "slow_ns": st.policy.slow_ns,
-            "typical_ns": g.typical_ns,
-        }
+        return edge_dict(&self.seat)
 
     def refusals(self):
         return {REASONS[i]: self.seat.g.refused_by[i] for i in range(1, REASONS_END)}
@@ -379,22 +358,3 @@ cdef class Guard:
 
     def latency_reset(self):
         memset(state_counts(self.seat.g), 0, self.seat.g.hdr.counters * sizeof(int64_t))
-
-
-cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
-    cdef endpoint *e = state_endpoint(g, i)
-    cdef evidence seen = evidence_read(e, at.clears)
-    return {
-        "state": at.state,
-        "weight": at.weight,
-        "in_flight": state_flying(g, i),
-        "calls": e.calls,
-        "failures": e.failures,
-        "slow": e.slow,
-        "consecutive": seen.consecutive,
-        "evidence_mnat": seen.mnat,
-        "slow_evidence_mnat": seen.slow_mnat,
-        "ejections": at.ejections,
-        "until_ns": at.until_ns,
-        "ewma_ns": e.ewma_ns,
-    }

@@ -48,4 +48,9 @@ static void reclaim(struct seat *s, int64_t worker, int64_t now_ns) {
     } while (!draft_commit(&d));
 }
 
+/* This process goes on with a copy of its own: what any process had in flight is no longer of its world. */
+static void alone(struct seat *s, int64_t now_ns) {
+    for (int64_t w = 0; w < s->g->workers; w++) reclaim(s, w, now_ns);
+}
+
 #endif

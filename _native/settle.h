@@ -13,7 +13,8 @@
 #include "limit.h"
 
 /* 1 for the one settlement that counts. */
-ALWAYS_INLINE int settle_once(struct ticket *t, int64_t flag, int64_t unless) {
+ALWAYS_INLINE int settle_once(const struct seat *s, struct ticket *t, int64_t flag, int64_t unless) {
+    if (__builtin_expect(t->era != s->era, 0)) return 0;
     if (THREADS) return !(__atomic_fetch_or(&t->flags, flag, __ATOMIC_ACQ_REL) & (flag | unless));
     if (t->flags & (flag | unless)) return 0;
     t->flags |= flag;
@@ -75,7 +76,7 @@ ALWAYS_INLINE void settle_judge(
 
 /* The call ended. Returns 1 when there are new rows. */
 ALWAYS_INLINE int settle(int shared, struct seat *s, struct ticket *t, int64_t outcome) {
-    if (!settle_once(t, SETTLED, 0)) return 0;
+    if (!settle_once(s, t, SETTLED, 0)) return 0;
     settle_land(s, t);
     if (t->flags & OVERDUE) return 0; /* it was judged when it became overdue */
     settle_judge(shared, s, t, clock_now_ns(), outcome);
@@ -84,7 +85,7 @@ ALWAYS_INLINE int settle(int shared, struct seat *s, struct ticket *t, int64_t o
 
 /* The call is overdue and goes on. */
 static int settle_overdue(struct seat *s, struct ticket *t) {
-    if (!settle_once(t, OVERDUE, SETTLED)) return 0;
+    if (!settle_once(s, t, OVERDUE, SETTLED)) return 0;
     settle_judge(1, s, t, clock_now_ns(), STALLED);
     return event_tell(s);
 }
@@ -107,7 +108,7 @@ static void settle_unprobe(struct seat *s, const struct ticket *t) {
 
 /* The call ended without saying anything about the service; a probe gives its slot to the next one. */
 static void settle_cancel(struct seat *s, struct ticket *t) {
-    if (!settle_once(t, SETTLED, 0)) return;
+    if (!settle_once(s, t, SETTLED, 0)) return;
     settle_land(s, t);
     if (t->flags & OVERDUE) return;
     word_add(THREADS, &s->counters->cancelled, 1);

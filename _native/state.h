@@ -127,13 +127,14 @@ struct seat {
     struct edge *g;
     struct counters *counters;
     int64_t worker, random, drafting;
+    int64_t era; /* of this place: a permit of an earlier one belongs to a place that was left */
     int64_t epoch_ns, epoch_width_ns, epoch; /* window.h: a division saved */
     int64_t events_read, events_lost, events_told, events_stuck_ns;
 };
 
 /* What a permit carries. It lives in the permit, not in the buffer. */
 struct ticket {
-    int64_t endpoint, start_ns, answered_ns, generation, endpoint_generation, flags, slot;
+    int64_t endpoint, start_ns, answered_ns, generation, endpoint_generation, flags, slot, era;
 };
 enum { EDGE_PROBE = 1, ENDPOINT_PROBE = 2, SETTLED = 4, OVERDUE = 8 };
 

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import ASGIApp
 
+    from controlplane.adapters.gateway.host import Host
     from controlplane.adapters.gateway.middleware import EntryOptions
 
 logger = logging.getLogger("controlplane")
@@ -44,7 +45,9 @@ class Plane:
     `async with plane` starts the loop; before and after it guards, transport and middleware work by reflex alone.
     A plane belongs to one event loop and is entered once. A `journal` that is passed in is closed with the plane.
     `probes` asks every endpoint of a service with a `probe_path`, for processes with little traffic of their own.
-    Raises  ConfigError when `config` contradicts itself.
+    With `[arena]` the guards are those of the whole host, and one process `steers`: by default not this one but
+    `controlplane serve`. A plane that does not steer acts by reflex, and deliberates about nothing.
+    Raises  ConfigError when `config` contradicts itself; ArenaError when the host's memory cannot be shared.
     """
 
     def __init__(
@@ -56,24 +59,29 @@ class Plane:
         notifiers: Sequence[Notifier] = (),
         seed: int | None = None,
         probes: bool = False,
+        steers: bool | None = None,
     ) -> None:
         self.config = config
+        self.steers = config.arena is None if steers is None else steers
         self.topology: Topology = config.topology()
         self.clock: Clock = clock or SystemClock()
         self.trouble = ""
         seed = seed if seed is not None else int.from_bytes(os.urandom(4))
         self._engine = Engine(self.topology, config.response_policy())
-        self._guards = GuardSet(
-            self.topology,
-            config.policies,
-            ring=self._ring,
-            seed=seed,
-            enforced=_enforced(self.state),
-        )
+        self._host = _host_of(config, self.topology, steers=self.steers)
+        with self._host.exclusive() if self._host is not None else nullcontext():
+            self._guards = GuardSet(
+                self.topology,
+                config.policies,
+                ring=self._ring,
+                seed=seed,
+                enforced=_enforced(self.state),
+                host=self._host,
+            )
         self._enforced = _enforced(self.state)
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
-        self._journal = journal if journal is not None else _journal_of(config)
+        self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
@@ -104,9 +112,14 @@ class Plane:
         await tasks.__aenter__()
         self._tasks = tasks
         try:
-            await tasks.start(self._run_loop)
+            if self.steers:
+                await tasks.start(self._run_loop)
+            else:
+                self._running = True
             await tasks.start(self._guards.watch)
-            if self._probing is not None:
+            if self._host is not None:
+                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim)
+            if self._probing is not None and self.steers:
                 tasks.start_soon(self._probing.run)
         except BaseException:
             await self._leave()
@@ -127,6 +140,9 @@ class Plane:
             await self._tasks.__aexit__(None, None, None)
         finally:
             self._running = False
+            if self._host is not None:
+                self._guards.leave()
+                self._host.close()
             with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
                 await self._journal.aclose()
 
@@ -145,6 +161,9 @@ class Plane:
 
     def _on_started(self) -> None:
         self._running = True
+        if self._host is not None:  # who attached before us may have another policy or mode in force
+            self._guards.retune(self.config.policies)
+            self._enforced = -1
         self._follow_mode()  # an order on record may have changed the configured mode
 
     @property
@@ -204,6 +223,10 @@ class Plane:
         guarded = self._guards.services.get(service)
         return None if guarded is None else guarded.guard
 
+    def members(self) -> list[Mapping[str, object]]:
+        """The processes of this host that share its guards: slot, pid, role, since. Empty without `[arena]`."""
+        return [] if self._host is None else self._host.members()
+
     def fell_back(self, service: str, count: int = 1) -> None:
         """Say that `count` requests were answered without `service`: its failure is masked, not absent."""
         self._guards.fell_back(service, count)
@@ -246,10 +269,23 @@ class Plane:
             self._guards.enforce(enforced)
 
     def _ring(self) -> None:
-        if self._running:
+        """A reflex here changed something: for the loop, and for the other processes of this host."""
+        if self._host is not None:
+            self._host.ring()
+        if self._running and self.steers:
             self._loop.ring()
 
+    def _heard(self) -> None:
+        """Another process changed something."""
+        self._guards.heed()
+        if self.steers:
+            self._loop.ring()
+        else:
+            self._guards.forget_rows()
+
     def _check_running(self) -> None:
+        if not self.steers:
+            raise RuntimeError("this process does not steer: the control plane of its host is `controlplane serve`")
         if not self._running:
             raise RuntimeError(self.trouble or "the plane is not running: enter it first, `async with plane`")
 
@@ -312,8 +348,16 @@ def _enforced(state: State) -> int:
     return int(state.mode == "enforce")
 
 
-def _journal_of(config: Config) -> Journal:
-    if not config.journal.path:
+def _host_of(config: Config, topology: Topology, *, steers: bool) -> "Host | None":
+    if config.arena is None:
+        return None
+    from controlplane.adapters.gateway.host import Host
+
+    return Host(config.arena.path, topology, workers=config.arena.workers, role="steers" if steers else "follows")
+
+
+def _journal_of(config: Config, *, steers: bool) -> Journal:
+    if not config.journal.path or not steers:
         return MemoryJournal()
     from controlplane.adapters.stores.sqlite import SqliteJournal
 

@@ -232,6 +232,12 @@ class Guard:
         """The policy in force, by field."""
     def reclaim(self, worker: int, /) -> None:
         """The process of `worker` is gone: what it had in flight has ended, its probes are for others. Idempotent."""
+    def leave(self) -> None:
+        """Go on alone, with a private copy of the words as they are; permits given out before settle nothing any more.
+        For a process that gives its place up (its arena closes, or it is the child of a fork)."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether the words are in `memory` that was passed in."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
 

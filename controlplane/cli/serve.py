@@ -53,7 +53,7 @@ class _Process:
         with anyio.CancelScope() as everything:
             try:
                 async with (
-                    Plane(config, notifiers=[LogNotifier()], probes=True) as plane,
+                    Plane(config, notifiers=[LogNotifier()], probes=True, steers=True) as plane,
                     anyio.create_task_group() as tasks,
                 ):
                     tasks.start_soon(self._watch_signals, everything)

@@ -23,6 +23,17 @@ class JournalSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     path: str = ""
 
 
+class ArenaSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The memory that all processes of one host share: `path` is a file, best on /dev/shm or /run.
+
+    At most `workers` processes attach at a time, `controlplane serve` among them. It steers; the others, which embed a
+    plane with the same configuration, share its guards and send their signals through them.
+    """
+
+    path: Name
+    workers: Annotated[int, msgspec.Meta(ge=2, le=64)] = 16
+
+
 class AdminSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The admin endpoint of the standalone process; `allow_remote` admits a `listen` beyond loopback."""
 
@@ -52,6 +63,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     journal: JournalSection = JournalSection()
     admin: AdminSection = AdminSection()
     gateway: GatewaySection | None = None
+    arena: ArenaSection | None = None
     response: ResponsePolicy = ResponsePolicy()
     policies: dict[str, GuardPolicy] = {}
     services: tuple[Service, ...] = ()

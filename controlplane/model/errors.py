@@ -4,6 +4,10 @@
     +-- ConfigError            the file, a key or a value is wrong; names the key and what would be right
     +-- JournalError           the journal could not be read or written
     |   +-- JournalBusy        another process holds it
+    +-- ArenaError             the memory shared by a host's processes cannot be used
+    |   +-- ArenaMismatch      living processes use it with another geometry
+    |   +-- ArenaFull          no place is left in it
+    |   +-- ArenaBusy          another process steers already
     +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
         +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
 
@@ -41,6 +45,22 @@ class JournalError(ControlPlaneError):
 
 class JournalBusy(JournalError):
     """Another live process holds this journal."""
+
+
+class ArenaError(ControlPlaneError):
+    """The memory shared by a host's processes cannot be used."""
+
+
+class ArenaMismatch(ArenaError):
+    """Living processes use it with another geometry."""
+
+
+class ArenaFull(ArenaError):
+    """No place is left in it."""
+
+
+class ArenaBusy(ArenaError):
+    """Another process steers already."""
 
 
 class ActuationError(ControlPlaneError):

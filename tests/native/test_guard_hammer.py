@@ -1,4 +1,4 @@
-"""Threads without an interpreter's lock hammer one guard: nothing is lost, and no limit is exceeded, by any interleaving."""
+"""Threads without an interpreter's lock hammer one guard: nothing is lost, and no limit is exceeded."""
 
 import shlex
 import subprocess

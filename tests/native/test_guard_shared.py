@@ -86,6 +86,24 @@ def test_a_dead_worker_gives_back_what_it_held(clock) -> None:
     assert admitted(guards[2].try_acquire()).probe
 
 
+def test_who_leaves_goes_on_alone(clock) -> None:
+    """With the state as it was and nothing in flight; what it does then, and its old permits, touch nobody else."""
+    leaver, other, *_ = seats(1, concurrency_max=3, breaker_consecutive=1)
+    held = admitted(leaver.try_acquire())
+    theirs = admitted(other.try_acquire())
+    assert (leaver.is_shared, other.in_flight) == (True, 2)
+    leaver.leave()
+    leaver.leave()
+    assert (leaver.is_shared, leaver.in_flight, leaver.policy()) == (False, 0, other.policy())
+    other.reclaim(0)  # as whoever finds the place empty does
+    assert held.success() == 0
+    del held
+    admitted(leaver.try_acquire()).failure(ERROR)
+    assert (leaver.is_open(), other.is_open(), other.in_flight) == (True, False, 1)
+    assert theirs.success() == 0
+    assert (leaver.in_flight, other.in_flight) == (0, 0)
+
+
 def test_nobody_reclaims_itself(clock) -> None:
     """That would forget calls that are under way."""
     with pytest.raises(ValueError, match=r"worker 2 is this process itself"):

@@ -5,6 +5,7 @@ endpoint rings, and redrives what is in flight there, before it returns.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
@@ -13,7 +14,7 @@ from controlplane._native.guard import Guard, now_ns
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
 from controlplane.adapters.gateway.context import absolve
 from controlplane.adapters.gateway.once import report_once
-from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.adapters.gateway.service import ALONE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader
 from controlplane.adapters.gateway.watch import StallWatch
@@ -23,6 +24,9 @@ from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
 from controlplane.model.topology import Service, Topology
 from controlplane.model.unit import MILLISECOND, Epoch, Nanos
+
+if TYPE_CHECKING:
+    from controlplane.adapters.gateway.host import Host
 
 TELL_EVERY_NS = 100 * MILLISECOND  # a flood of relayed failures wakes the loop ten times a second, not once each
 
@@ -47,9 +51,11 @@ class GuardSet:
         ring: Callable[[], None] = _nobody,
         seed: int = 1,
         enforced: int = 1,
+        host: "Host | None" = None,
     ) -> None:
         self.topology = topology
-        self.entry = EntryCounts()
+        self.host = host
+        self.entry = EntryCounts() if host is None else host.entry
         self.stall = StallWatch()
         self.epoch = Epoch(0)
         self._ring = ring
@@ -61,6 +67,7 @@ class GuardSet:
                 enforced=enforced,
                 changed=self._changed,
                 each_second=self._freshen,
+                place=ALONE if host is None else host.place(service.name),
             )
             for service in topology.services
             if service.name != topology.entry
@@ -68,7 +75,7 @@ class GuardSet:
         now = now_ns()
         self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
         self._entry = EntryTally(self.entry, now)
-        self._notes = Notes()
+        self._notes = Notes() if host is None else host.notes
         self._rows = RingReader()
         self._asked_until = 0
         self._told_at = 0
@@ -149,6 +156,36 @@ class GuardSet:
         service.disturb(command.lease_until)
         if isinstance(command.intent, Eject) and command.enforcement == "full":
             self._redrive(service, index)
+        if self.host is not None:
+            self.host.ring()  # other processes have calls in flight there, too
+
+    # among the processes of a host
+
+    def retune(self, policies: Mapping[str, GuardPolicy]) -> None:
+        """Put `policies` in force for everybody who shares these guards."""
+        for service in self.services.values():
+            service.retune(_policy(service.service, policies))
+
+    def heed(self) -> None:
+        """Another process has changed something: what is in flight here where an endpoint is out goes elsewhere."""
+        for lane in tuple(self.stall.inflight.lanes()):
+            if (lane.awaited or lane.overdue) and lane.service.guard.is_ejected(lane.endpoint):
+                self._redrive(lane.service, lane.endpoint)
+
+    def forget_rows(self) -> None:
+        """Read what happened without telling: learning pauses, and the control plane of this host is somebody else."""
+        for service in self.services.values():
+            self._rows.read(service)
+
+    def reclaim(self, worker: int) -> None:
+        """The process of that place is gone: what it held is given back."""
+        for service in self.services.values():
+            service.guard.reclaim(worker)
+
+    def leave(self) -> None:
+        """Go on with guards of this process alone."""
+        for service in self.services.values():
+            service.guard.leave()
 
     def _changed(self, service: ServiceGuard, endpoint: int) -> None:
         """A settlement changed a state: act on what is in flight, wake the loop. Never raises into the request path."""

@@ -84,7 +84,7 @@ class GuardMiddleware:
         request = _Request(self, self._options, self._guards, send)
         request.read(scope["headers"])
         if self._options.concurrency_max and self.in_flight >= self._options.admitted_max(request.about.priority):
-            self._guards.entry.shed += 1
+            self._guards.entry.shed()
             answer = Answer(503, refused=SHED, retry_after_s=self._options.retry_after_s, grpc_status=GRPC_EXHAUSTED)
             await request.answer(answer, send)
             return
@@ -176,11 +176,8 @@ class _Request:
         self._leave()
         if self._gone:
             return
-        entry = self._guards.entry
-        entry.requests += 1
-        entry.failed += failed
         waited_s = self._head_s if self._status else anyio.current_time() - self._started
-        entry.slow += waited_s >= self._options.slow_s
+        self._guards.entry.ended(failed=failed, slow=waited_s >= self._options.slow_s)
 
     def _leave(self) -> None:
         if self._in_flight:

@@ -1,6 +1,7 @@
 """The guard of one edge with everything the adapter knows about it: names, policy, learned thresholds, who is told."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 from zlib import crc32
 
 from controlplane._native.guard import HEALTHY, Guard, Permit, now_ns
@@ -10,6 +11,16 @@ from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, Nanos, to_seconds
 
+
+class Place(NamedTuple):
+    """Where the words of a guard are: private, or in memory that `workers` processes share."""
+
+    memory: memoryview | None
+    worker: int
+    workers: int
+
+
+ALONE = Place(None, 0, 1)
 EDGE = -1  # the native guard's index of the edge as a whole
 LEARN_EVERY_NS = SECOND
 DISTURBED_NS = Nanos(10 * SECOND)  # after an incident's last word: what follows it closely is not yet normal
@@ -31,16 +42,20 @@ class ServiceGuard:
         enforced: int,
         changed: "Told",
         each_second: "Told",
+        place: Place = ALONE,
     ) -> None:
         self.service, self.policy = service, policy
         self.name = service.name
         self.endpoints = tuple(endpoint.name for endpoint in service.endpoints)
-        self.enforced = enforced
         # every edge draws its own numbers, and the same ones on every run with the same seed
         self.guard = Guard(
             endpoints=len(service.endpoints),
             seed=(seed ^ crc32(service.name.encode())) & 0x7FFF_FFFF or 1,
             enforced=enforced,
+            name=service.name,
+            memory=place.memory,
+            worker=place.worker,
+            workers=place.workers,
             **policy.native(),
         )
         self.p99_ns = 0
@@ -58,7 +73,19 @@ class ServiceGuard:
     def enforce(self, on: int) -> None:
         """1: reflexes act. 0: they are only written down."""
         self.guard.enforce(on)
-        self.enforced = on
+
+    @property
+    def enforced(self) -> int:
+        """1: reflexes act; another process of this host may have said so."""
+        return self.guard.policy()["enforced"]
+
+    def retune(self, policy: GuardPolicy) -> None:
+        """Put `policy` in force, in all processes that share the guard; what was learned or counted is kept."""
+        fields = policy.native()
+        if not policy.slow_s:
+            del fields["slow_ns"]  # learned
+        self.policy = policy
+        self.guard.retune(**fields)
 
     def disturb(self, until_ns: int) -> None:
         """An incident touches this service: until then nothing it does is normal."""
@@ -111,6 +138,8 @@ class ServiceGuard:
         """Whether what is seen now must not be taken for normal."""
         if now < self._disturbed_until or self.guard.is_open():
             return True
+        if self._limited():  # by an order that another process of this host may have carried out
+            return True
         threshold = round(self.policy.endpoint_evidence * 1000)
         for index in range(len(self.endpoints)):
             seen = self.guard.endpoint(index)
@@ -119,6 +148,10 @@ class ServiceGuard:
             if threshold and SUSPECT_SHARE * max(seen["evidence_mnat"], seen["slow_evidence_mnat"]) >= threshold:
                 return True
         return False
+
+    def _limited(self) -> bool:
+        state = self.guard.describe()
+        return state["limit"] > 0 or state["weight"] < 100
 
     def _apply(self, p99_ns: int) -> None:
         self.p99_ns = p99_ns

@@ -12,21 +12,38 @@ from controlplane.model.signal import EntrySampled, FellBack, Relayed, Sampled, 
 from controlplane.model.unit import SECOND, Nanos
 
 FRESH_NS: Final = 2 * SECOND
+ENTRY_WORDS: Final = 8  # a cache line for each process, of which four words are used
 NAMES_MAX: Final = 1_000  # distinct names held; callee names come in headers and could be invented
 OBSERVED_NS: Final = 300 * SECOND  # an endpoint is reported on for so long after its last trip or order
 
 
 class EntryCounts:
-    """What users of this process saw. Requests count when they end; those shed count as shed only."""
+    """What users saw. Requests count when they end; those shed count as shed only.
 
-    __slots__ = ("failed", "requests", "shed", "slow")
+    `words` holds ENTRY_WORDS int64 for each of `workers` processes, of which this one writes its own and reads all.
+    """
 
-    def __init__(self) -> None:
-        self.requests = self.failed = self.slow = self.shed = 0
+    __slots__ = ("_own", "_words")
+
+    def __init__(self, words: memoryview | None = None, worker: int = 0) -> None:
+        self._words = words if words is not None else memoryview(bytearray(8 * ENTRY_WORDS)).cast("q")
+        self._own = self._words[worker * ENTRY_WORDS : (worker + 1) * ENTRY_WORDS]
+
+    def ended(self, *, failed: bool, slow: bool) -> None:
+        """One more request has ended."""
+        self._own[0] += 1
+        self._own[1] += failed
+        self._own[2] += slow
+
+    def shed(self) -> None:
+        """One more was not let in."""
+        self._own[3] += 1
 
     def now(self) -> tuple[int, int, int, int]:
-        """(requests, failed, slow, shed) since the start."""
-        return self.requests, self.failed, self.slow, self.shed
+        """(requests, failed, slow, shed) since the start, of all processes."""
+        words = self._words
+        requests, failed, slow, shed = (sum(words[kind::ENTRY_WORDS].tolist()) for kind in range(4))
+        return requests, failed, slow, shed
 
 
 class EntryTally:

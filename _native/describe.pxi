@@ -1,0 +1,60 @@
+# What a guard says of itself: totals over all workers, and the state in force.
+
+
+cdef dict edge_dict(seat *s):
+    cdef edge *g = s.g
+    cdef int64_t now = clock_now_ns(), current, i
+    cdef const standing *st = lapse(s, now, &current)
+    cdef tally window = window_sum(
+        g, st, window_number(s, st.window_width_ns, st.window_shift, now), now
+    )
+    cdef counters sum, of
+    memset(&sum, 0, sizeof(counters))
+    for i in range(g.workers):
+        of = state_counters(g, i)[0]
+        sum.calls += of.calls
+        sum.failures += of.failures
+        sum.slow += of.slow
+        sum.refused += of.refused
+        sum.cancelled += of.cancelled
+        sum.retries += of.retries
+        sum.shadowed += of.shadowed
+    return {
+        "calls": sum.calls,
+        "failures": sum.failures,
+        "slow": sum.slow,
+        "refused": sum.refused,
+        "cancelled": sum.cancelled,
+        "retries": sum.retries,
+        "shadowed": sum.shadowed,
+        "in_flight": state_flying(g, -1),
+        "open": <int>(st.state == EDGE_OPEN),
+        "probing": <int>(st.state == EDGE_HALF_OPEN),
+        "window_calls": window.calls,
+        "window_failures": window.failures,
+        "window_slow": window.slow,
+        "weight": st.weight,
+        "limit": limit_milli(g, st) // 1000,
+        "enforced": st.policy.enforced,
+        "slow_ns": st.policy.slow_ns,
+        "typical_ns": g.typical_ns,
+    }
+
+
+cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
+    cdef endpoint *e = state_endpoint(g, i)
+    cdef evidence seen = evidence_read(e, at.clears)
+    return {
+        "state": at.state,
+        "weight": at.weight,
+        "in_flight": state_flying(g, i),
+        "calls": e.calls,
+        "failures": e.failures,
+        "slow": e.slow,
+        "consecutive": seen.consecutive,
+        "evidence_mnat": seen.mnat,
+        "slow_evidence_mnat": seen.slow_mnat,
+        "ejections": at.ejections,
+        "until_ns": at.until_ns,
+        "ewma_ns": e.ewma_ns,
+    }
