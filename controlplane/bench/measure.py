@@ -14,10 +14,10 @@ import msgspec
 
 from controlplane.bench.subject import FLOOR, LOOP, NotBuilt, NotInstalled, Slice, Subject, compiled
 
-SLICE_NS = 8_000_000  # long against a timer tick (about 50 ns) and an interrupt, short against a scheduler's turn
+SLICE_NS = 4_000_000  # long against a timer tick (about 50 ns) and an interrupt, short against a scheduler's turn
 SLICE_QUICK_NS = 1_500_000
-ROUNDS = 11
-ROUNDS_QUICK = 5
+ROUNDS = 30  # short and many: each subject, and the empty loop, must meet the processor's quick moments
+ROUNDS_QUICK = 7
 COUNT_MIN = 10
 
 

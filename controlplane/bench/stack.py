@@ -65,7 +65,7 @@ for _attempt in attempts:
 """
 
 WHOLE = Subject("pyresilience, four policies", "call()", pyresilience_four, "pyresilience", calls=1)
-PIECES = Subject("hyx + purgatory + Semaphore + loop", BY_HAND, _by_hand, "hyx", looped=True, calls=1)
+PIECES = Subject("hyx + purgatory + Semaphore + loop", BY_HAND, _by_hand, "hyx purgatory", looped=True, calls=1)
 WHOLE_ASYNC = Subject(
     "pyresilience, four policies, async", "await call()", _pyresilience_four_async, "pyresilience", looped=True
 )

@@ -37,7 +37,7 @@ class NotInstalled(Exception):
 class Subject(msgspec.Struct, frozen=True):
     """One thing to time. `calls`: how many empty Python functions the statement calls on the way, which are taken off.
 
-    package  the distribution it needs; "" for ours and for the standard library. native: not written in Python.
+    package  the distributions it needs, with blanks between; "": none but ours. native: not written in Python.
     looped   an `async` statement, run inside an asyncio loop; the loop itself never gets to run.
     """
 
@@ -51,8 +51,9 @@ class Subject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The label with the installed version, where there is one."""
-        return f"{self.label} {installed(self.package)}" if self.package else self.label
+        """The label; with the installed version where it stands for one distribution."""
+        versions = [installed(package) for package in self.package.split()]
+        return f"{self.label} {versions[0]}" if len(versions) == 1 else self.label
 
 
 def installed(package: str) -> str:
@@ -74,8 +75,8 @@ def part(module: str, name: str) -> Callable[..., object]:
 
 def compiled(subject: Subject, loop: asyncio.AbstractEventLoop) -> Slice:
     """The subject as a timed loop. Raises whatever its setup raises, and NotInstalled."""
-    if subject.package:
-        installed(subject.package)
+    for package in subject.package.split():
+        installed(package)
     names = loop.run_until_complete(_set_up(subject)) if subject.looped else subject.setup()
     make: dict[str, Callable[..., Callable[[int], object]]] = {}
     source = SOURCE.format(
