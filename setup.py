@@ -22,12 +22,14 @@ def compiles(flag: str) -> bool:
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     command = [*compiler, flag, "-fsyntax-only", "-xc", os.devnull]
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
     except OSError:
         return False
 
 
-tuning = [UNROLLED] if compiles(UNROLLED) else []
+flags = ["-O3", "-fno-math-errno", "-fno-plt", "-fvisibility=hidden", "-Wno-unreachable-code"]
+if compiles(UNROLLED):
+    flags.append(UNROLLED)
 
 extensions = [
     Extension(
@@ -35,14 +37,7 @@ extensions = [
         [str(source)],
         depends=[str(source), *shared],  # named here so that the sdist carries them
         include_dirs=["_native"],
-        extra_compile_args=[
-            "-O3",
-            "-fno-math-errno",
-            "-fno-plt",
-            "-fvisibility=hidden",
-            "-Wno-unreachable-code",
-            *tuning,
-        ],
+        extra_compile_args=flags,
     )
     for source in sources
 ]

@@ -95,7 +95,6 @@ static void admit_effective(struct edge *g, const struct standing *st, int64_t r
 }
 
 static int admit_refuse(struct seat *s, const struct standing *st, const struct refusal *why) {
-    word_add(THREADS, &s->counters->refused, 1);
     word_add(s->g->workers > 1 || THREADS, &s->g->refused_by[why->reason], 1);
     if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
     return 0;

@@ -44,7 +44,7 @@ cdef extern from "state.h":
     struct endpoint:
         int64_t calls, failures, slow, latency
     struct counters:
-        int64_t calls, failures, slow, refused, cancelled, retries, shadowed
+        int64_t calls, failures, slow, cancelled, retries, shadowed
     struct edge:
         int64_t layout, words, endpoints, workers
         int64_t counters_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words

@@ -37,6 +37,7 @@ cdef extern from "<stdlib.h>":
 cdef extern from "python.h":
     ctypedef int (*sender)(PyObject *, PyObject *, PyObject **) noexcept
     void give_send(PyTypeObject *type, sender send)
+    void drop_before_free(PyTypeObject *type, int (*settled)(PyObject *) noexcept, void (*drop)(PyObject *) noexcept)
 
 include "core.pxi"
 include "arguments.pxi"

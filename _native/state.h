@@ -104,7 +104,7 @@ struct endpoint { /* what its calls change */
 };
 
 struct counters { /* of one worker, in a cache line of its own */
-    int64_t calls, failures, slow, refused, cancelled, retries, shadowed, spare;
+    int64_t calls, failures, slow, cancelled, retries, shadowed, spare[2];
 };
 
 struct edge {

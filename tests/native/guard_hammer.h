@@ -171,8 +171,8 @@ int main(int argc, char **argv) {
     for (int64_t w = 0; w < seats; w++) {
         const struct counters *c = state_counters(g, w);
         sum += c->calls + c->cancelled;
-        out += c->refused;
     }
+    for (int64_t k = 0; k < REASONS_END; k++) out += g->refused_by[k];
     st = state_standing(g, g->current);
     for (int64_t i = 0; i < ENDPOINTS; i++) probes += state_place(st, i)->probing;
     if (sum != admitted || out != refused || ended + cancelled != admitted)
