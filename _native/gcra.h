@@ -49,18 +49,21 @@ ALWAYS_INLINE int gcra_sound(int64_t word, const struct gcra *r, int64_t now_ns)
     return (word & 1) == r->side && gcra_tat_ns(word) - now_ns <= r->burst * r->interval_ns;
 }
 
-/* `word`, just loaded from `at`, carried over and clamped; as it is when the terms are no longer in force. */
+/* `word` carried over and clamped, by a clock reading younger than itself. */
+static __attribute__((noinline)) int64_t gcra_mended(int64_t word, const struct gcra *r) {
+    int64_t now_ns = clock_now_ns(), debt_ns = gcra_tat_ns(word) - now_ns, most_ns = r->burst * r->interval_ns;
+    __int128 carried = debt_ns;
+    if (gcra_sound(word, r, now_ns)) return word;
+    if (debt_ns <= 0) return gcra_word(gcra_tat_ns(word), r->side);
+    if ((word & 1) != r->side) carried = (carried * r->interval_ns + r->from_ns - 1) / r->from_ns;
+    return gcra_word(now_ns + (carried < most_ns ? (int64_t)carried : most_ns), r->side);
+}
+
+/* The same in place, for a word just loaded from `at`; left as it is when the terms are no longer in force. */
 static __attribute__((noinline)) int64_t gcra_mend(int64_t *at, int64_t word, const struct gcra *r) {
     for (;;) {
-        int64_t now_ns = clock_now_ns(), debt_ns = gcra_tat_ns(word) - now_ns, most_ns = r->burst * r->interval_ns, mended;
-        if (gcra_sound(word, r, now_ns) || !gcra_current(r)) return word;
-        if (debt_ns > 0) {
-            __int128 carried = debt_ns;
-            if ((word & 1) != r->side) carried = (carried * r->interval_ns + r->from_ns - 1) / r->from_ns;
-            mended = gcra_word(now_ns + (carried < most_ns ? (int64_t)carried : most_ns), r->side);
-        } else {
-            mended = gcra_word(gcra_tat_ns(word), r->side);
-        }
+        int64_t mended = gcra_mended(word, r);
+        if (mended == word || !gcra_current(r)) return word;
         if (word_swap(1, at, &word, mended)) return mended;
     }
 }
