@@ -76,7 +76,7 @@ ALWAYS_INLINE int64_t gcra_load(int64_t *at, int64_t now_ns, const struct gcra *
 
 /* 0 when `count` calls at `now_ns` conform to `burst`, else after how many nanoseconds they would. Takes nothing. */
 ALWAYS_INLINE int64_t gcra_wait_ns(int64_t word, int64_t now_ns, int64_t interval_ns, int64_t burst, int64_t count) {
-    int64_t wait_ns = gcra_tat_ns(word) - now_ns - (burst - count) * interval_ns;
+    int64_t debt_ns = gcra_tat_ns(word) - now_ns, wait_ns = (debt_ns > 0 ? debt_ns : 0) - (burst - count) * interval_ns;
     return wait_ns > 0 ? wait_ns : 0;
 }
 

@@ -84,31 +84,20 @@ cdef int64_t burst_for(object burst, int64_t interval_ns) except -1:
     return integer(burst, "burst", 1, most if most < BURST_MAX else BURST_MAX)
 
 
-@cython.final
-@cython.no_gc
-cdef class Words:
-    """The words of one limiter: of this process alone, or of a buffer that lives as long as this does."""
-
-    cdef int64_t *at
-    cdef void *private
-    cdef Py_buffer *mapped  # on the heap, out of the collector's sight
-
-    def __dealloc__(self):
-        free(self.private)
-        if self.mapped != NULL:
-            PyBuffer_Release(self.mapped)
-            free(self.mapped)
+cdef struct words:  # of one limiter: of this process alone, or of a buffer that lives as long as the limiter
+    int64_t *at
+    void *private
+    Py_buffer *mapped  # on the heap, out of the collector's sight
 
 
-cdef Words words_of(object memory, int64_t length):
-    cdef Words w = Words.__new__(Words)
+cdef int words_take(words *w, object memory, int64_t length) except -1:
     cdef Py_buffer *view
     if memory is None:
         if posix_memalign(&w.private, 64, length * sizeof(int64_t)):
             raise MemoryError
         w.at = <int64_t *>w.private
         w.at[0] = 0
-        return w
+        return 0
     view = <Py_buffer *>calloc(1, sizeof(Py_buffer))
     if view == NULL:
         raise MemoryError
@@ -125,7 +114,14 @@ cdef Words words_of(object memory, int64_t length):
     if <uint64_t>view.buf % 64:
         raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
     w.at = <int64_t *>view.buf
-    return w
+    return 0
+
+
+cdef void words_drop(words *w) noexcept:
+    free(w.private)
+    if w.mapped != NULL:
+        PyBuffer_Release(w.mapped)
+        free(w.mapped)
 
 
 @cython.final
@@ -133,7 +129,7 @@ cdef Words words_of(object memory, int64_t length):
 cdef class RateLimiter:
     """One limit."""
 
-    cdef Words words_
+    cdef words own
     cdef terms *terms
     cdef int64_t *tat
     cdef int shared
@@ -141,16 +137,19 @@ cdef class RateLimiter:
     def __cinit__(self, interval_ns, burst, *, memory=None):
         cdef int64_t interval = integer(interval_ns, "interval_ns", 1, INTERVAL_MAX_NS)
         cdef int64_t most = burst_for(burst, interval)
-        self.words_ = words_of(memory, TERMS_WORDS + 8)
-        self.terms = <terms *>self.words_.at
-        self.tat = self.words_.at + TERMS_WORDS
+        words_take(&self.own, memory, TERMS_WORDS + 8)
+        self.terms = <terms *>self.own.at
+        self.tat = self.own.at + TERMS_WORDS
         self.shared = THREADS or memory is not None
         if word_load(&self.terms.layout) == 0:
-            memset(self.words_.at, 0, (TERMS_WORDS + 8) * sizeof(int64_t))
+            memset(self.own.at, 0, (TERMS_WORDS + 8) * sizeof(int64_t))
             terms_lay_out(self.terms, interval, most)
             word_store(&self.terms.layout, UNKEYED)
         elif word_load(&self.terms.layout) != UNKEYED:
             raise ValueError(f"memory holds {word_load(&self.terms.layout):#x}, not a RateLimiter ({UNKEYED:#x})")
+
+    def __dealloc__(self):
+        words_drop(&self.own)
 
     @staticmethod
     def words():
@@ -215,7 +214,7 @@ cdef int64_t keyed_words(int64_t sets) noexcept:
 cdef class KeyedRateLimiter:
     """One limit for each key, in bounded memory."""
 
-    cdef Words words_
+    cdef words own
     cdef keyed *table
     cdef int shared
     cdef int admits  # when a set is full
@@ -227,11 +226,11 @@ cdef class KeyedRateLimiter:
         if on_full not in ("refuse", "admit"):
             raise ValueError(f"on_full must be 'refuse' or 'admit', not {on_full!r}")
         self.admits = on_full == "admit"
-        self.words_ = words_of(memory, keyed_words(sets))
-        self.table = <keyed *>self.words_.at
+        words_take(&self.own, memory, keyed_words(sets))
+        self.table = <keyed *>self.own.at
         self.shared = THREADS or memory is not None
         if word_load(&self.table.terms.layout) == 0:
-            memset(self.words_.at, 0, keyed_words(sets) * sizeof(int64_t))
+            memset(self.own.at, 0, keyed_words(sets) * sizeof(int64_t))
             terms_lay_out(&self.table.terms, interval, most)
             secret = urandom(16)
             memcpy(self.table.secret, PyBytes_AS_STRING(secret), 16)
@@ -242,6 +241,9 @@ cdef class KeyedRateLimiter:
                 f"memory holds {word_load(&self.table.terms.layout):#x}, "
                 f"not a KeyedRateLimiter of {sets * KEYED_WAYS} slots ({layout:#x})"
             )
+
+    def __dealloc__(self):
+        words_drop(&self.own)
 
     @staticmethod
     def words(slots, /):

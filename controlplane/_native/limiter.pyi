@@ -36,8 +36,8 @@ class RateLimiter:
     def retune(self, interval_ns: int, burst: int, /) -> None:
         """Put other terms in force, with calls under way. What was taken stays taken, counted in calls.
 
-        Who is refused stays refused unless the burst grows; the wait becomes as many of the new intervals, and a full burst
-        at most. Of processes that share memory only one may retune at a time; the others go on taking.
+        Who is refused stays refused unless the burst grows; the wait becomes as many of the new intervals, and a full
+        burst at most. Of processes that share memory only one may retune at a time; the others go on taking.
         """
     @property
     def interval_ns(self) -> int: ...

@@ -3,6 +3,7 @@
 import mmap
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given, settings
@@ -121,32 +122,27 @@ def test_many_are_taken_at_once_or_not_at_all(burst: int, counts: list[int]) -> 
 def test_a_retune_carries_the_debt_over_in_calls(
     keys: bool, terms: list[tuple[int, int]], taken: list[int], gaps: list[int]
 ) -> None:
-    """The debt after it is the debt before it, in calls, and at most a full burst; rounded up by a nanosecond at most."""
+    """The debt is as many of the new intervals as it was of the old ones, rounded up to a nanosecond, and at most a
+    full burst; so who was refused is refused, unless the burst grew."""
     now = START
     native.set_test_clock(now)
-    interval_ns, burst = terms[0]
-    limiter = KeyedRateLimiter(interval_ns, burst, slots=8) if keys else RateLimiter(interval_ns, burst)
+    old_ns, old_burst = terms[0]
+    limiter = KeyedRateLimiter(old_ns, old_burst, slots=8) if keys else RateLimiter(old_ns, old_burst)
     key = ("key",) if keys else ()
-    debt = Fraction(0)  # of calls
+    debt_ns = 0
     for (interval_ns, burst), calls, gap in zip(terms, taken, gaps, strict=False):
+        was_refused = debt_ns > (old_burst - 1) * old_ns
         limiter.retune(interval_ns, burst)
-        debt = min(debt, Fraction(burst))
-        # a debt is carried over when it is met, at the latest by the next retune
-        wait_ns = limiter.acquire_wait_ns(*key)
-        expected = max(Fraction(0), (debt - (burst - 1)) * interval_ns)
-        assert expected <= wait_ns < expected + 2
-        if wait_ns:
-            debt = burst - 1 + Fraction(wait_ns, interval_ns)
-        else:
-            debt += 1
-        for _ in range(calls):
-            debt += limiter.acquire_wait_ns(*key) == 0
-        # what rounding may have added is measured, not assumed
-        wait_ns = limiter.acquire_wait_ns(*key)
-        debt = debt + 1 if wait_ns == 0 else burst - 1 + Fraction(wait_ns, interval_ns)
+        debt_ns = min(ceil(Fraction(debt_ns * interval_ns, old_ns)), burst * interval_ns)
+        for turn in range(calls + 1):
+            wait_ns = limiter.acquire_wait_ns(*key)
+            assert wait_ns == max(0, debt_ns - (burst - 1) * interval_ns)
+            assert wait_ns or turn or burst > old_burst or not was_refused
+            debt_ns += 0 if wait_ns else interval_ns
         now += gap
         native.set_test_clock(now)
-        debt = max(Fraction(0), debt - Fraction(gap, interval_ns))
+        debt_ns = max(0, debt_ns - gap)
+        old_ns, old_burst = interval_ns, burst
 
 
 @pytest.mark.parametrize("keys", [False, True])

@@ -56,7 +56,11 @@ def test_twelve_keys_in_eight_slots_each_have_their_own_limit(
             if not wait_ns:
                 tats[key] = max(tats.get(key, now), now) + interval_ns
         assert limiter.acquire_wait_ns(key) == wait_ns
-    assert limiter.statistics() == {"slots": 8, "live": len([tat for tat in tats.values() if tat > now]), "full": crowded}
+    assert limiter.statistics() == {
+        "slots": 8,
+        "live": len([tat for tat in tats.values() if tat > now]),
+        "full": crowded,
+    }
 
 
 def test_a_flood_of_keys_neither_frees_a_denied_key_nor_grows_memory() -> None:
@@ -75,7 +79,9 @@ def test_a_flood_of_keys_neither_frees_a_denied_key_nor_grows_memory() -> None:
     assert seen["full"] == 100_000 - 1_023
 
 
-@pytest.mark.parametrize("keys", [["ab", b"ab"], [97, "a", b"a", b"a\0\0\0\0\0\0\0"], ["é", "é".encode()], ["\ud800", "€"]])
+@pytest.mark.parametrize(
+    "keys", [["ab", b"ab"], [97, "a", b"a", b"a\0\0\0\0\0\0\0"], ["é", "é".encode()], ["\ud800", "€"]]
+)
 def test_keys_of_different_types_are_different(keys: list[str | bytes | int]) -> None:
     """A str, its bytes and an int are never one key; a lone surrogate is a key like another."""
     limiter = KeyedRateLimiter(1_000, 1, slots=1_024)
