@@ -68,7 +68,7 @@ def test_the_rate_keeps_what_was_taken(clock) -> None:
 
 
 def test_who_owes_a_burst_owes_it_in_the_new_intervals(clock) -> None:
-    """A slower rate frees nobody: not by one step, nor by two before anybody asks, nor through a time without a rate."""
+    """A slower rate frees nobody: not by one step, nor by two before anybody asks, nor after a time without a rate."""
     guard = Guard(rate_interval_ns=MILLISECOND, rate_burst=100)
     for _ in range(100):
         call(guard)
