@@ -40,7 +40,7 @@ cdef extern from "state.h":
         int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing, ramp
     struct standing:
         policy policy
-        int64_t due_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
+        int64_t due_ns, rate_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
     struct endpoint:
         int64_t calls, failures, slow, latency
     struct counters:

@@ -13,7 +13,7 @@ All state of a guard is one flat buffer of int64 words (structs in state.h), in 
 Offsets only, no pointers and no Python objects: the same words may be private, or mapped by many processes (`memory`).
 state.h says how they stay right without a lock, whoever is killed when.
 
-The parts are one header each, in the order of their use: admit.h (rate.h, retry.h, deadline.h, limit.h, balance.h),
+The parts are one header each, in the order of their use: admit.h (gcra.h, retry.h, deadline.h, limit.h, balance.h),
 settle.h (evidence.h, endpoint.h, breaker.h with window.h, probes.h, penalty.h), draft.h, orders.h, retune.h, lapse.h,
 events.h. This file is their Python face and checks what comes from outside. A call costs two clock reads, admission and
 settlement; `answered()` is a third, and only the admission that makes a signal effective reads once more.

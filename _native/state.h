@@ -28,12 +28,6 @@
 #define LATENCY_HIGHEST_NS (60 * SECOND_NS)
 #define LATENCY_DIGITS 2
 
-#ifdef Py_GIL_DISABLED
-#define THREADS 1 /* threads of one process run at once: its own words need atomic additions, too */
-#else
-#define THREADS 0
-#endif
-
 /* why a call was refused */
 enum { RATE = 1, CONCURRENCY, OPEN, PROBING, RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE, REASONS_END };
 /* how a call ended; STALLED has not ended, but is overdue */
@@ -88,6 +82,7 @@ struct standing {
     int64_t forgets, window_width_ns, window_shift; /* tags of what is held against the edge: window.h */
     int64_t carried_ns, carried_until_ns;           /* retune: when the window was carried over, until when that counts */
     struct tally carried[WINDOW_BUCKETS];           /* by age at that time, in new widths */
+    int64_t rate_ns, rate_from_ns, rate_side; /* the interval that the TAT counts in (also while there is no rate): gcra.h */
     int64_t weight, weight_until_ns, limit, limit_until_ns, limit_tag; /* orders; limit 0: none */
     int64_t ejected, probation; /* numbers of endpoints */
     int64_t routes;             /* rises with every change of who may be drawn, and how often */
@@ -114,7 +109,7 @@ struct edge {
     struct hdr hdr;
     int64_t current; /* tag << 8 | which of the standings is in force */
 
-    int64_t tat_ns; /* rate: theoretical arrival time */
+    int64_t tat; /* rate: theoretical arrival time, and in whose terms: gcra.h */
     int64_t retry, retry_suspended_until_ns;
     int64_t consecutive, trouble;        /* tagged: window.h */
     int64_t window[WINDOW_BUCKETS][2];   /* tagged: window.h */

@@ -67,6 +67,24 @@ def test_the_rate_keeps_what_was_taken(clock) -> None:
     assert guard.try_acquire()
 
 
+def test_who_owes_a_burst_owes_it_in_the_new_intervals(clock) -> None:
+    """A slower rate frees nobody: not by one step, nor by two before anybody asks, nor after a time without a rate."""
+    guard = Guard(rate_interval_ns=MILLISECOND, rate_burst=100)
+    for _ in range(100):
+        call(guard)
+    guard.retune(rate_interval_ns=SECOND)
+    assert refused(guard.try_acquire()).retry_after_ns == SECOND
+    guard.retune(rate_interval_ns=2 * SECOND)
+    guard.retune(rate_interval_ns=5 * SECOND)
+    assert refused(guard.try_acquire()).retry_after_ns == 5 * SECOND
+    guard.retune(rate_interval_ns=0)
+    assert guard.try_acquire()
+    guard.retune(rate_interval_ns=3 * SECOND, rate_burst=10)
+    assert refused(guard.try_acquire()).retry_after_ns == 3 * SECOND
+    clock.advance(3 * SECOND)
+    assert guard.try_acquire()
+
+
 def test_an_open_breaker_stays_open_as_long_as_it_was_to(clock) -> None:
     """And its probe is judged by the new policy."""
     guard = Guard(breaker_consecutive=1)
