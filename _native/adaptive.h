@@ -1,0 +1,249 @@
+/* A concurrency limit that finds by itself how many calls a service can bear at a time: the mathematics, and which
+ * published limits fail where, are in docs/concepts/adaptive-concurrency.md.
+ *
+ * Calls are gathered in windows. A window is one word: a call adds itself by one compare-and-swap, and whoever claims the
+ * window's end owns what it holds. A process that dies between the two loses one window; the next one closes as ever.
+ * At a high rate one call in 2^sampling is counted, chosen by its start, so that a window holds 128 to 256 of them.
+ *
+ * At its end a window is judged: calls in vain cut the limit by their share, a queue that is longer than allowed shrinks
+ * it by half of the excess, room that is left lets it grow by half of the room. The queue is what Little's law makes of
+ * the mean latency and the base, the latency without a queue. The base falls with what is measured. It rises only when a
+ * shrink has shown that the latency does not come from us: the limit halved, and the latency stayed.
+ */
+#ifndef CONTROLPLANE_ADAPTIVE_H
+#define CONTROLPLANE_ADAPTIVE_H
+
+#include <math.h>
+
+#include "atomic.h"
+#include "state.h"
+
+#define ADAPTIVE_ONE ((int64_t)1000)           /* limits are kept in thousandths of a call */
+#define ADAPTIVE_LIMIT_MAX ((int64_t)1000000)  /* far above what one host can have in flight */
+#define ADAPTIVE_LATENCIES 4                   /* a window lasts so many: fewer would count mostly quick calls */
+#define ADAPTIVE_SETTLE 2                      /* latencies after a shrink before the next window opens, likewise */
+#define ADAPTIVE_SAMPLES 256                   /* a window aims at half of these to all of them */
+#define ADAPTIVE_BAD_ENOUGH 8                  /* calls in vain that need no more company to be judged */
+#define ADAPTIVE_CHECK_STEP (5.0 / 8)          /* by what a check lowers the limit: ln 1.6, twice a window's noise */
+#define ADAPTIVE_UNIT_FIRST 13                 /* 8 us: latencies up to 2 s fit before any is known */
+
+/* The window's word, low to high: sum of latencies in units of 2^unit ns, calls in vain, calls that ended when the limit
+ * was nearly used up, answers, log2 of the unit, log2 of calls per counted call. The sum holds 511 of the longest. */
+enum { SUM_BITS = 27, COUNT_BITS = 9, UNIT_BITS = 6, SAMPLING_BITS = 3 };
+enum {
+    VAIN_AT = SUM_BITS, TIGHT_AT = VAIN_AT + COUNT_BITS, ANSWERS_AT = TIGHT_AT + COUNT_BITS,
+    UNIT_AT = ANSWERS_AT + COUNT_BITS, SAMPLING_AT = UNIT_AT + UNIT_BITS
+};
+#define COUNT_MAX (((int64_t)1 << COUNT_BITS) - 1)
+#define LATENCY_UNITS_MAX (((int64_t)1 << (SUM_BITS - COUNT_BITS)) - 1)
+#define SAMPLING_MAX (((int64_t)1 << SAMPLING_BITS) - 1)
+
+struct adaptive_policy {
+    int64_t limit_min, limit_max, limit_initial; /* whole calls */
+    int64_t window_ns;                           /* a window lasts this at least */
+    int64_t samples_min;                         /* and holds so many answers at least */
+    int64_t queue_calls, queue_percent;          /* calls that may wait: so many, or this share of the limit if more */
+    int64_t check_ns;                            /* a limit in use has its base checked so often, give or take a quarter */
+};
+
+struct adaptive {
+    int64_t limit_milli, window, opened_ns, since_ns; /* what every call reads: half a cache line */
+    int64_t base_ns, latency_ns;                      /* without a queue, 0: never measured; of the last window */
+    int64_t ref_milli, ref_ns;                        /* limit and latency from where it has been shrinking; 0: it is not */
+    int64_t checking, check_ns;                       /* 1: it shrinks to check the base; when the next check is due */
+    int64_t vain_ns, grow_ns;                         /* how long the last call in vain took; no growth before */
+    int64_t windows, cuts, rises;                     /* judged; of them cut by calls in vain; times the base rose */
+};
+
+struct adaptive_window {
+    double answers, vain, tight, latency_ns;
+    int64_t last_ns;
+};
+
+static inline int64_t adaptive_clamp(const struct adaptive_policy *p, double milli) {
+    double low = (double)(p->limit_min * ADAPTIVE_ONE), high = (double)(p->limit_max * ADAPTIVE_ONE);
+    return (int64_t)(milli < low ? low : milli > high ? high : milli);
+}
+
+static inline void adaptive_begin(struct adaptive *a, const struct adaptive_policy *p, int64_t now_ns) {
+    *a = (struct adaptive){.opened_ns = now_ns, .since_ns = now_ns};
+    a->check_ns = now_ns + p->check_ns / 8; /* it may begin amid an overload */
+    a->window = (int64_t)ADAPTIVE_UNIT_FIRST << UNIT_AT;
+    a->limit_milli = p->limit_initial * ADAPTIVE_ONE;
+}
+
+/* Whole calls, at least one. */
+static inline int64_t adaptive_limit(const struct adaptive *a) {
+    int64_t limit = word_load(&a->limit_milli) / ADAPTIVE_ONE;
+    return limit > 1 ? limit : 1;
+}
+
+/* What was learned stays; the limit comes between the new bounds. */
+static inline void adaptive_retune(int shared, struct adaptive *a, const struct adaptive_policy *p) {
+    int64_t milli = word_load(&a->limit_milli);
+    while (!word_swap(shared, &a->limit_milli, &milli, adaptive_clamp(p, (double)milli))) {}
+}
+
+static inline int64_t adaptive_field(int64_t window, int at, int bits) {
+    return window >> at & (((int64_t)1 << bits) - 1);
+}
+
+/* Calls that may wait at this limit. */
+static inline double adaptive_queue_max(const struct adaptive_policy *p, double limit_milli) {
+    double share = limit_milli * (double)p->queue_percent / 100, calls = (double)(p->queue_calls * ADAPTIVE_ONE);
+    return share > calls ? share : calls;
+}
+
+/* How much of a shrink since the reference the latency has followed: 1 it was all queue, 0 none of it. */
+static inline double adaptive_elasticity(const struct adaptive *a, double limit_milli, double latency_ns) {
+    return log((double)a->ref_ns / latency_ns) / log((double)a->ref_milli / limit_milli);
+}
+
+/* Calls from before this moment teach nothing any more, and those that end first after it are the quick ones. */
+static inline void adaptive_turn(struct adaptive *a, int64_t now_ns, double latency_ns) {
+    word_store(&a->since_ns, now_ns);
+    word_store(&a->opened_ns, now_ns + ADAPTIVE_SETTLE * (int64_t)latency_ns);
+}
+
+static inline void adaptive_step_down(struct adaptive *a, double milli, double latency_ns) {
+    a->ref_milli = (int64_t)milli;
+    a->ref_ns = (int64_t)latency_ns;
+}
+
+/* The limit after a window full enough to be judged by its latency. */
+static double adaptive_by_latency(struct adaptive *a, const struct adaptive_policy *p, const struct adaptive_window *w,
+                                  double milli) {
+    double latency = w->latency_ns, bound = latency * (1 + 1 / sqrt(w->answers)); /* a mean's own noise */
+    double queue, queue_max, elasticity = 1;
+    if (!a->base_ns) a->base_ns = (int64_t)latency;
+    else if (bound < (double)a->base_ns) a->base_ns = (int64_t)(((double)a->base_ns + bound) / 2);
+    if (4 * w->tight < w->answers) { /* it is hardly used: nothing is known about more, nor about less */
+        if (a->checking) milli = (double)a->ref_milli;
+        a->checking = a->ref_milli = 0;
+        return milli;
+    }
+    queue = latency > (double)a->base_ns ? milli * (1 - (double)a->base_ns / latency) : 0;
+    queue_max = adaptive_queue_max(p, milli);
+    if (a->ref_milli > milli) elasticity = adaptive_elasticity(a, milli, latency);
+    if (a->checking) {
+        if (elasticity >= 0.5 && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
+            adaptive_step_down(a, milli, latency);
+            return milli * ADAPTIVE_CHECK_STEP;
+        }
+        milli = (double)a->ref_milli; /* below, latency does not follow any more */
+        a->checking = a->ref_milli = 0;
+        return milli;
+    }
+    if (a->ref_milli && (milli * 2 <= (double)a->ref_milli || (queue <= queue_max && milli * 4 <= (double)a->ref_milli * 3))) {
+        if (elasticity < 0.5) {
+            double ref = (double)a->ref_milli, base = latency * (1 - adaptive_queue_max(p, ref) / ref);
+            if (base > (double)a->base_ns) {
+                a->base_ns = (int64_t)base; /* just so far that the latency is no excess where the shrink began */
+                a->rises++;
+            }
+            a->ref_milli = 0;
+            return ref;
+        }
+        a->ref_milli = 0;
+    }
+    if (queue > queue_max) {
+        double cut = (queue - queue_max) / 2;
+        if (!a->ref_milli) adaptive_step_down(a, milli, latency);
+        return milli - (cut < milli / 2 ? cut : milli / 2);
+    }
+    a->ref_milli = 0;
+    if (w->last_ns >= a->check_ns && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
+        a->checking = 1;
+        adaptive_step_down(a, milli, latency);
+        return milli * ADAPTIVE_CHECK_STEP;
+    }
+    return w->last_ns < a->grow_ns ? milli : milli + (queue_max - queue) / 2;
+}
+
+/* How many calls per counted one the next window takes, as a power of two; `span_ns` is how long the last one took. */
+static inline int64_t adaptive_sampling(int64_t counted, int64_t sampling) {
+    int64_t calls = counted << sampling, next = 0;
+    while (calls >> next > ADAPTIVE_SAMPLES && next < SAMPLING_MAX) next++;
+    return next;
+}
+
+/* The unit in which `latency_ns` has ten binary digits. */
+static inline int64_t adaptive_unit(double latency_ns) {
+    int64_t unit = 0;
+    while (latency_ns >= (double)((int64_t)1024 << unit) && unit < 30) unit++;
+    return unit;
+}
+
+/* Judges the window that the caller has claimed by `opened_ns`. */
+static void adaptive_close(int shared, struct adaptive *a, const struct adaptive_policy *p, int64_t now_ns) {
+    int64_t word = word_load(&a->window), unit, sampling, answers, vain, limit;
+    double milli = (double)word_load(&a->limit_milli), before = milli, share;
+    struct adaptive_window w;
+    do {
+        unit = adaptive_field(word, UNIT_AT, UNIT_BITS);
+        sampling = adaptive_field(word, SAMPLING_AT, SAMPLING_BITS);
+        answers = adaptive_field(word, ANSWERS_AT, COUNT_BITS);
+        vain = adaptive_field(word, VAIN_AT, COUNT_BITS);
+        w.answers = (double)answers;
+        w.vain = (double)vain;
+        w.tight = (double)adaptive_field(word, TIGHT_AT, COUNT_BITS);
+        w.latency_ns = answers ? (double)(adaptive_field(word, 0, SUM_BITS) << unit) / w.answers : 0;
+        w.last_ns = now_ns;
+        if (answers) unit = adaptive_unit(w.latency_ns);
+        sampling = adaptive_sampling(answers + vain, sampling);
+    } while (!word_swap(shared, &a->window, &word, sampling << SAMPLING_AT | unit << UNIT_AT));
+    if (!answers && !vain) return;
+    a->windows++;
+    if (answers) a->latency_ns = (int64_t)w.latency_ns;
+    share = w.vain / (w.answers + w.vain);
+    milli -= milli * (share < 0.5 ? share : 0.5);
+    if (share >= 0.125) { /* the news is the calls in vain, and of the cut there is none before others have taken as long */
+        a->cuts++;
+        a->checking = a->ref_milli = 0;
+        a->grow_ns = now_ns + a->vain_ns;
+    } else {
+        milli = adaptive_by_latency(a, p, &w, milli);
+        if (w.last_ns >= a->check_ns) {
+            int64_t pause = p->check_ns * 3 / 4 + (int64_t)((uint64_t)now_ns * 0x9E3779B97F4A7C15u >> 1) % (p->check_ns / 2 + 1);
+            a->check_ns = now_ns + pause;
+        }
+    }
+    limit = adaptive_clamp(p, milli);
+    if ((double)limit < before) adaptive_turn(a, now_ns, w.latency_ns);
+    word_store(&a->limit_milli, limit);
+}
+
+/* A call ended, or became overdue. An error is an answer that says nothing about load. `in_flight` includes the call. */
+ALWAYS_INLINE void adaptive_learn(int shared, struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns,
+                                  int64_t now_ns, int64_t latency_ns, int64_t outcome, int64_t in_flight) {
+    int64_t word = word_load(&a->window), opened_ns = word_load(&a->opened_ns), next, answers, vain, units, sum_ns, limit;
+    if (((uint64_t)start_ns * 0x9E3779B97F4A7C15u >> 57 & ((1u << adaptive_field(word, SAMPLING_AT, SAMPLING_BITS)) - 1))) return;
+    if (outcome == ERROR || now_ns < opened_ns || start_ns < word_load(&a->since_ns)) return;
+    limit = word_load(&a->limit_milli);
+    if (outcome != SUCCESS) word_store(&a->vain_ns, latency_ns);
+    do {
+        next = word;
+        answers = adaptive_field(word, ANSWERS_AT, COUNT_BITS);
+        vain = adaptive_field(word, VAIN_AT, COUNT_BITS);
+        if (answers + vain >= COUNT_MAX) break;
+        if (outcome != SUCCESS) {
+            next += (int64_t)1 << VAIN_AT;
+            vain++;
+            continue;
+        }
+        units = (latency_ns > 0 ? latency_ns >> adaptive_field(word, UNIT_AT, UNIT_BITS) : 0) + 1;
+        next += units < LATENCY_UNITS_MAX ? units : LATENCY_UNITS_MAX;
+        next += (int64_t)1 << ANSWERS_AT;
+        answers++;
+        if (4 * in_flight * ADAPTIVE_ONE >= 3 * limit) next += (int64_t)1 << TIGHT_AT;
+    } while (!word_swap(shared, &a->window, &word, next));
+    if (now_ns - opened_ns < p->window_ns) return;
+    if (4 * vain < answers || (vain < ADAPTIVE_BAD_ENOUGH && 2 * vain * ADAPTIVE_ONE < limit)) {
+        sum_ns = adaptive_field(next, 0, SUM_BITS) << adaptive_field(next, UNIT_AT, UNIT_BITS);
+        if (answers + vain < p->samples_min) return;
+        if ((now_ns - opened_ns) < ADAPTIVE_LATENCIES * (sum_ns / (answers + 1))) return;
+    }
+    if (word_swap(shared, &a->opened_ns, &opened_ns, now_ns)) adaptive_close(shared, a, p, now_ns);
+}
+
+#endif
