@@ -25,6 +25,8 @@
 #define ADAPTIVE_SAMPLES 256                   /* a window aims at half of these to all of them */
 #define ADAPTIVE_BAD_ENOUGH 8                  /* calls in vain that need no more company to be judged */
 #define ADAPTIVE_CHECK_STEP (5.0 / 8)          /* by what a check lowers the limit: ln 1.6, twice a window's noise */
+#define ADAPTIVE_RISE (4.0 / 5)               /* of a latency that no shrink has lowered: what a base may rise to */
+#define ADAPTIVE_NOISE_PPM ((int64_t)125000)   /* of means of 64 answers, until it has been measured */
 #define ADAPTIVE_UNIT_FIRST 13                 /* 8 us: latencies up to 2 s fit before any is known */
 
 /* The window's word, low to high: sum of latencies in units of 2^unit ns, calls in vain, calls that ended when the limit
@@ -49,8 +51,9 @@ struct adaptive_policy {
 struct adaptive {
     int64_t limit_milli, window, opened_ns, since_ns; /* what every call reads: half a cache line */
     int64_t base_ns, latency_ns;                      /* without a queue, 0: never measured; of the last window */
+    int64_t judged_ns, noise_ppm;                     /* of the last one judged by it; how much it differs from one to the next */
     int64_t ref_milli, ref_ns;                        /* limit and latency from where it has been shrinking; 0: it is not */
-    int64_t checking, check_ns;                       /* 1: it shrinks to check the base; when the next check is due */
+    int64_t checking, check_ns;                       /* the limit at which a check of the base began; when the next is due */
     int64_t vain_ns, grow_ns;                         /* how long the last call in vain took; no growth before */
     int64_t windows, cuts, rises;                     /* judged; of them cut by calls in vain; times the base rose */
 };
@@ -69,6 +72,7 @@ static inline void adaptive_begin(struct adaptive *a, const struct adaptive_poli
     *a = (struct adaptive){.opened_ns = now_ns, .since_ns = now_ns};
     a->check_ns = now_ns + p->check_ns / 8; /* it may begin amid an overload */
     a->window = (int64_t)ADAPTIVE_UNIT_FIRST << UNIT_AT;
+    a->noise_ppm = ADAPTIVE_NOISE_PPM;
     a->limit_milli = p->limit_initial * ADAPTIVE_ONE;
 }
 
@@ -83,6 +87,9 @@ static inline void adaptive_retune(int shared, struct adaptive *a, const struct 
     int64_t milli = word_load(&a->limit_milli);
     while (!word_swap(shared, &a->limit_milli, &milli, adaptive_clamp(p, (double)milli))) {}
 }
+
+/* Chance without a state: the high bits of a time, multiplied by 2^64 over the golden ratio. */
+static inline int64_t adaptive_scatter(int64_t ns) { return (int64_t)((uint64_t)ns * 0x9E3779B97F4A7C15u >> 33); }
 
 static inline int64_t adaptive_field(int64_t window, int at, int bits) {
     return window >> at & (((int64_t)1 << bits) - 1);
@@ -110,15 +117,34 @@ static inline void adaptive_step_down(struct adaptive *a, double milli, double l
     a->ref_ns = (int64_t)latency_ns;
 }
 
+/* Latency has not followed the last step: this is the base, or an upper bound of it. A base that was wrong is soon checked
+ * again, since it was learned in a queue, and the limit grows anew from there. */
+static double adaptive_check_end(struct adaptive *a, const struct adaptive_policy *p, const struct adaptive_window *w,
+                                 double base) {
+    double milli = (double)a->checking;
+    if (base < (double)a->base_ns) {
+        if (8 * base < 7 * (double)a->base_ns) {
+            milli = (double)a->ref_milli;
+            a->check_ns = w->last_ns + p->check_ns / 8;
+        }
+        a->base_ns = (int64_t)base;
+    }
+    a->checking = a->ref_milli = 0;
+    return milli;
+}
+
 /* The limit after a window full enough to be judged by its latency. */
 static double adaptive_by_latency(struct adaptive *a, const struct adaptive_policy *p, const struct adaptive_window *w,
                                   double milli) {
-    double latency = w->latency_ns, bound = latency * (1 + 1 / sqrt(w->answers)); /* a mean's own noise */
-    double queue, queue_max, elasticity = 1;
+    double latency = w->latency_ns, bound, queue, queue_max, elasticity = 1;
+    if (!a->ref_milli && a->base_ns) /* while it shrinks, latency changes for a reason */
+        a->noise_ppm += ((int64_t)(fabs(log(latency / (double)a->judged_ns)) * 1e6) - a->noise_ppm) / 8;
+    a->judged_ns = (int64_t)latency;
+    bound = latency * (1 + 2e-6 * (double)a->noise_ppm); /* the least of many noisy means would be far too low */
     if (!a->base_ns) a->base_ns = (int64_t)latency;
     else if (bound < (double)a->base_ns) a->base_ns = (int64_t)(((double)a->base_ns + bound) / 2);
     if (4 * w->tight < w->answers) { /* it is hardly used: nothing is known about more, nor about less */
-        if (a->checking) milli = (double)a->ref_milli;
+        if (a->checking) milli = (double)a->checking;
         a->checking = a->ref_milli = 0;
         return milli;
     }
@@ -130,30 +156,29 @@ static double adaptive_by_latency(struct adaptive *a, const struct adaptive_poli
             adaptive_step_down(a, milli, latency);
             return milli * ADAPTIVE_CHECK_STEP;
         }
-        milli = (double)a->ref_milli; /* below, latency does not follow any more */
-        a->checking = a->ref_milli = 0;
-        return milli;
+        return adaptive_check_end(a, p, w, latency * (1 + 1e-6 * (double)a->noise_ppm));
     }
-    if (a->ref_milli && (milli * 2 <= (double)a->ref_milli || (queue <= queue_max && milli * 4 <= (double)a->ref_milli * 3))) {
-        if (elasticity < 0.5) {
-            double ref = (double)a->ref_milli, base = latency * (1 - adaptive_queue_max(p, ref) / ref);
+    if (a->ref_milli && milli * 8 <= (double)a->ref_milli * 5) {
+        if (elasticity < 0.25) { /* the latency stayed: it does not come from us */
+            double ref = (double)a->ref_milli, base = latency * ADAPTIVE_RISE;
             if (base > (double)a->base_ns) {
-                a->base_ns = (int64_t)base; /* just so far that the latency is no excess where the shrink began */
+                a->base_ns = (int64_t)base;
                 a->rises++;
             }
             a->ref_milli = 0;
             return ref;
         }
-        a->ref_milli = 0;
+        if (milli * 2 <= (double)a->ref_milli) a->ref_milli = 0; /* that part of it was queue */
     }
     if (queue > queue_max) {
         double cut = (queue - queue_max) / 2;
         if (!a->ref_milli) adaptive_step_down(a, milli, latency);
         return milli - (cut < milli / 2 ? cut : milli / 2);
     }
-    a->ref_milli = 0;
-    if (w->last_ns >= a->check_ns && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
-        a->checking = 1;
+    if ((double)a->ref_milli <= milli) a->ref_milli = 0;
+    if (!a->ref_milli && w->last_ns >= a->check_ns && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
+        a->checking = (int64_t)milli;
+        a->check_ns = w->last_ns + p->check_ns * 3 / 4 + adaptive_scatter(w->last_ns) % (p->check_ns / 2 + 1);
         adaptive_step_down(a, milli, latency);
         return milli * ADAPTIVE_CHECK_STEP;
     }
@@ -203,10 +228,6 @@ static void adaptive_close(int shared, struct adaptive *a, const struct adaptive
         a->grow_ns = now_ns + a->vain_ns;
     } else {
         milli = adaptive_by_latency(a, p, &w, milli);
-        if (w.last_ns >= a->check_ns) {
-            int64_t pause = p->check_ns * 3 / 4 + (int64_t)((uint64_t)now_ns * 0x9E3779B97F4A7C15u >> 1) % (p->check_ns / 2 + 1);
-            a->check_ns = now_ns + pause;
-        }
     }
     limit = adaptive_clamp(p, milli);
     if ((double)limit < before) adaptive_turn(a, now_ns, w.latency_ns);
@@ -217,7 +238,7 @@ static void adaptive_close(int shared, struct adaptive *a, const struct adaptive
 ALWAYS_INLINE void adaptive_learn(int shared, struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns,
                                   int64_t now_ns, int64_t latency_ns, int64_t outcome, int64_t in_flight) {
     int64_t word = word_load(&a->window), opened_ns = word_load(&a->opened_ns), next, answers, vain, units, sum_ns, limit;
-    if (((uint64_t)start_ns * 0x9E3779B97F4A7C15u >> 57 & ((1u << adaptive_field(word, SAMPLING_AT, SAMPLING_BITS)) - 1))) return;
+    if (adaptive_scatter(start_ns) & (((int64_t)1 << adaptive_field(word, SAMPLING_AT, SAMPLING_BITS)) - 1)) return;
     if (outcome == ERROR || now_ns < opened_ns || start_ns < word_load(&a->since_ns)) return;
     limit = word_load(&a->limit_milli);
     if (outcome != SUCCESS) word_store(&a->vain_ns, latency_ns);
@@ -235,7 +256,7 @@ ALWAYS_INLINE void adaptive_learn(int shared, struct adaptive *a, const struct a
         next += units < LATENCY_UNITS_MAX ? units : LATENCY_UNITS_MAX;
         next += (int64_t)1 << ANSWERS_AT;
         answers++;
-        if (4 * in_flight * ADAPTIVE_ONE >= 3 * limit) next += (int64_t)1 << TIGHT_AT;
+        if (4 * in_flight >= 3 * (limit / ADAPTIVE_ONE)) next += (int64_t)1 << TIGHT_AT;
     } while (!word_swap(shared, &a->window, &word, next));
     if (now_ns - opened_ns < p->window_ns) return;
     if (4 * vain < answers || (vain < ADAPTIVE_BAD_ENOUGH && 2 * vain * ADAPTIVE_ONE < limit)) {

@@ -71,7 +71,7 @@ cdef class AdaptiveLimit:
     cdef bint mapped, shared
 
     def __cinit__(self, now_ns, *, limit_min=1, limit_max=1000, limit_initial=20, window_ns=100_000_000, samples_min=48,
-                  queue_calls=3, queue_percent=25, check_ns=10_000_000_000, memory=None):
+                  queue_calls=3, queue_percent=50, check_ns=10_000_000_000, memory=None):
         cdef int64_t *words
         cdef int64_t now = integer(now_ns, "now_ns", 0, CLOCK_MAX_NS)
         self.policy = policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, queue_calls, queue_percent, check_ns)
