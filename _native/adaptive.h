@@ -25,6 +25,7 @@
 #define ADAPTIVE_SAMPLES 256                   /* a window aims at half of these to all of them */
 #define ADAPTIVE_BAD_ENOUGH 8                  /* calls in vain that need no more company to be judged */
 #define ADAPTIVE_CHECK_STEP (5.0 / 8)          /* by what a check lowers the limit: ln 1.6, twice a window's noise */
+#define ADAPTIVE_JUMP 4.0                      /* times the base: more than limits like this one let a queue become */
 #define ADAPTIVE_RISE (4.0 / 5)               /* of a latency that no shrink has lowered: what a base may rise to */
 #define ADAPTIVE_NOISE_PPM ((int64_t)125000)   /* of means of 64 answers, until it has been measured */
 #define ADAPTIVE_UNIT_FIRST 13                 /* 8 us: latencies up to 2 s fit before any is known */
@@ -44,7 +45,7 @@ struct adaptive_policy {
     int64_t limit_min, limit_max, limit_initial; /* whole calls */
     int64_t window_ns;                           /* a window lasts this at least */
     int64_t samples_min;                         /* and holds so many answers at least */
-    int64_t queue_calls, queue_percent;          /* calls that may wait: so many, or this share of the limit if more */
+    int64_t slack_percent;                       /* calls that may wait: one, and this share of the limit's square root */
     int64_t check_ns;                            /* a limit in use has its base checked so often, give or take a quarter */
 };
 
@@ -95,10 +96,10 @@ static inline int64_t adaptive_field(int64_t window, int at, int bits) {
     return window >> at & (((int64_t)1 << bits) - 1);
 }
 
-/* Calls that may wait at this limit. */
+/* Calls that may wait at this limit: one, and what chance needs, which goes with the root of the load. */
 static inline double adaptive_queue_max(const struct adaptive_policy *p, double limit_milli) {
-    double share = limit_milli * (double)p->queue_percent / 100, calls = (double)(p->queue_calls * ADAPTIVE_ONE);
-    return share > calls ? share : calls;
+    double one = (double)ADAPTIVE_ONE;
+    return one * (1 + (double)p->slack_percent / 100 * sqrt(limit_milli / one));
 }
 
 /* How much of a shrink since the reference the latency has followed: 1 it was all queue, 0 none of it. */
@@ -136,7 +137,7 @@ static double adaptive_check_end(struct adaptive *a, const struct adaptive_polic
 /* The limit after a window full enough to be judged by its latency. */
 static double adaptive_by_latency(struct adaptive *a, const struct adaptive_policy *p, const struct adaptive_window *w,
                                   double milli) {
-    double latency = w->latency_ns, bound, queue, queue_max, elasticity = 1;
+    double latency = w->latency_ns, bound, expected, queue, queue_max, elasticity = 1;
     if (!a->ref_milli && a->base_ns) /* while it shrinks, latency changes for a reason */
         a->noise_ppm += ((int64_t)(fabs(log(latency / (double)a->judged_ns)) * 1e6) - a->noise_ppm) / 8;
     a->judged_ns = (int64_t)latency;
@@ -148,7 +149,8 @@ static double adaptive_by_latency(struct adaptive *a, const struct adaptive_poli
         a->checking = a->ref_milli = 0;
         return milli;
     }
-    queue = latency > (double)a->base_ns ? milli * (1 - (double)a->base_ns / latency) : 0;
+    expected = (double)a->base_ns * (1 + 1e-6 * (double)a->noise_ppm);
+    queue = latency > expected ? milli * (1 - expected / latency) : 0;
     queue_max = adaptive_queue_max(p, milli);
     if (a->ref_milli > milli) elasticity = adaptive_elasticity(a, milli, latency);
     if (a->checking) {
@@ -160,10 +162,12 @@ static double adaptive_by_latency(struct adaptive *a, const struct adaptive_poli
     }
     if (a->ref_milli && milli * 8 <= (double)a->ref_milli * 5) {
         if (elasticity < 0.25) { /* the latency stayed: it does not come from us */
-            double ref = (double)a->ref_milli, base = latency * ADAPTIVE_RISE;
+            double ref = (double)a->ref_milli, base = latency * (1 - adaptive_queue_max(p, ref) / ref);
+            if (latency > ADAPTIVE_JUMP * (double)a->base_ns && base < latency * ADAPTIVE_RISE) base = latency * ADAPTIVE_RISE;
             if (base > (double)a->base_ns) {
                 a->base_ns = (int64_t)base;
                 a->rises++;
+                a->check_ns = w->last_ns + p->check_ns / 8;
             }
             a->ref_milli = 0;
             return ref;
@@ -176,7 +180,7 @@ static double adaptive_by_latency(struct adaptive *a, const struct adaptive_poli
         return milli - (cut < milli / 2 ? cut : milli / 2);
     }
     if ((double)a->ref_milli <= milli) a->ref_milli = 0;
-    if (!a->ref_milli && w->last_ns >= a->check_ns && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
+    if (w->last_ns >= a->check_ns && milli > (double)(p->limit_min * ADAPTIVE_ONE)) {
         a->checking = (int64_t)milli;
         a->check_ns = w->last_ns + p->check_ns * 3 / 4 + adaptive_scatter(w->last_ns) % (p->check_ns / 2 + 1);
         adaptive_step_down(a, milli, latency);

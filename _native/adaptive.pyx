@@ -27,7 +27,7 @@ cdef extern from "adaptive.h":
     struct adaptive:
         int64_t base_ns, latency_ns, checking, windows, cuts, rises
     struct adaptive_policy:
-        int64_t limit_min, limit_max, limit_initial, window_ns, samples_min, queue_calls, queue_percent, check_ns
+        int64_t limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent, check_ns
     int64_t ADAPTIVE_LIMIT_MAX
     int64_t SUCCESS, STALLED
     void adaptive_begin(adaptive *a, const adaptive_policy *p, int64_t now_ns)
@@ -47,7 +47,7 @@ cdef int64_t MILLISECOND_NS = 1000000
 cdef int64_t HOUR_NS = 3600 * 1000 * MILLISECOND_NS
 
 
-cdef adaptive_policy policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, queue_calls, queue_percent,
+cdef adaptive_policy policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent,
                                check_ns) except *:
     cdef adaptive_policy p
     p.limit_max = integer(limit_max, "limit_max", 1, ADAPTIVE_LIMIT_MAX)
@@ -55,8 +55,7 @@ cdef adaptive_policy policy_of(limit_min, limit_max, limit_initial, window_ns, s
     p.limit_initial = integer(limit_initial, "limit_initial", p.limit_min, p.limit_max)
     p.window_ns = integer(window_ns, "window_ns", MILLISECOND_NS, HOUR_NS)
     p.samples_min = integer(samples_min, "samples_min", 8, 256)
-    p.queue_calls = integer(queue_calls, "queue_calls", 1, 1000)
-    p.queue_percent = integer(queue_percent, "queue_percent", 1, 75)
+    p.slack_percent = integer(slack_percent, "slack_percent", 10, 1000)
     p.check_ns = integer(check_ns, "check_ns", 10 * MILLISECOND_NS, 24 * HOUR_NS)
     return p
 
@@ -71,10 +70,10 @@ cdef class AdaptiveLimit:
     cdef bint mapped, shared
 
     def __cinit__(self, now_ns, *, limit_min=1, limit_max=1000, limit_initial=20, window_ns=100_000_000, samples_min=48,
-                  queue_calls=3, queue_percent=50, check_ns=10_000_000_000, memory=None):
+                  slack_percent=150, check_ns=10_000_000_000, memory=None):
         cdef int64_t *words
         cdef int64_t now = integer(now_ns, "now_ns", 0, CLOCK_MAX_NS)
-        self.policy = policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, queue_calls, queue_percent, check_ns)
+        self.policy = policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent, check_ns)
         self.state = &self.own
         if memory is None:
             adaptive_begin(self.state, &self.policy, now)
@@ -121,7 +120,7 @@ cdef class AdaptiveLimit:
             adaptive_learn_private(self.state, &self.policy, start, now, latency, kind, busy)
 
     def retune(self, *, limit_min=None, limit_max=None, limit_initial=None, window_ns=None, samples_min=None,
-               queue_calls=None, queue_percent=None, check_ns=None):
+               slack_percent=None, check_ns=None):
         cdef adaptive_policy p = self.policy
         self.policy = policy_of(
             p.limit_min if limit_min is None else limit_min,
@@ -129,8 +128,7 @@ cdef class AdaptiveLimit:
             p.limit_initial if limit_initial is None else limit_initial,
             p.window_ns if window_ns is None else window_ns,
             p.samples_min if samples_min is None else samples_min,
-            p.queue_calls if queue_calls is None else queue_calls,
-            p.queue_percent if queue_percent is None else queue_percent,
+            p.slack_percent if slack_percent is None else slack_percent,
             p.check_ns if check_ns is None else check_ns,
         )
         adaptive_retune(1, self.state, &self.policy)
