@@ -25,7 +25,7 @@ cdef extern from "adaptive.h":
     }
     """
     struct adaptive:
-        int64_t base_ns, latency_ns, checking, windows, cuts, rises
+        int64_t base_ns, latency_ns, noise_ppm, checking, windows, cuts, rises
     struct adaptive_policy:
         int64_t limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent, check_ns
     int64_t ADAPTIVE_LIMIT_MAX
@@ -63,6 +63,8 @@ cdef adaptive_policy policy_of(limit_min, limit_max, limit_initial, window_ns, s
 @cython.final
 @cython.no_gc
 cdef class AdaptiveLimit:
+    """How many calls a service can bear at a time, learned from how they end."""
+
     cdef adaptive *state
     cdef adaptive own
     cdef adaptive_policy policy
@@ -138,6 +140,7 @@ cdef class AdaptiveLimit:
             "limit": adaptive_limit(self.state),
             "base_ns": self.state.base_ns,
             "latency_ns": self.state.latency_ns,
+            "noise_ppm": self.state.noise_ppm,
             "checking": self.state.checking,
             "windows": self.state.windows,
             "cuts": self.state.cuts,
