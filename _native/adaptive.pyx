@@ -15,12 +15,12 @@ cdef extern from "clock.h":
 cdef extern from "adaptive.h":
     """
     /* `shared` is a constant where the code is inlined, so private memory pays for no lock prefix */
-    static void adaptive_learn_private(struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns, int64_t now_ns,
-                                       int64_t latency_ns, int64_t outcome, int64_t in_flight) {
+    static void adaptive_learn_private(struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns,
+                                       int64_t now_ns, int64_t latency_ns, int64_t outcome, int64_t in_flight) {
         adaptive_learn(THREADS, a, p, start_ns, now_ns, latency_ns, outcome, in_flight);
     }
-    static void adaptive_learn_shared(struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns, int64_t now_ns,
-                                      int64_t latency_ns, int64_t outcome, int64_t in_flight) {
+    static void adaptive_learn_shared(struct adaptive *a, const struct adaptive_policy *p, int64_t start_ns,
+                                      int64_t now_ns, int64_t latency_ns, int64_t outcome, int64_t in_flight) {
         adaptive_learn(1, a, p, start_ns, now_ns, latency_ns, outcome, in_flight);
     }
     """
@@ -71,11 +71,15 @@ cdef class AdaptiveLimit:
     cdef Py_buffer memory
     cdef bint mapped, shared
 
-    def __cinit__(self, now_ns, *, limit_min=1, limit_max=1000, limit_initial=20, window_ns=100_000_000, samples_min=48,
-                  slack_percent=150, check_ns=10_000_000_000, memory=None):
+    def __cinit__(
+        self, now_ns, *, limit_min=1, limit_max=1000, limit_initial=20, window_ns=100_000_000, samples_min=48,
+        slack_percent=150, check_ns=10_000_000_000, memory=None
+    ):
         cdef int64_t *words
         cdef int64_t now = integer(now_ns, "now_ns", 0, CLOCK_MAX_NS)
-        self.policy = policy_of(limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent, check_ns)
+        self.policy = policy_of(
+            limit_min, limit_max, limit_initial, window_ns, samples_min, slack_percent, check_ns
+        )
         self.state = &self.own
         if memory is None:
             adaptive_begin(self.state, &self.policy, now)

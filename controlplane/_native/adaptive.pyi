@@ -45,7 +45,7 @@ class AdaptiveLimit:
     def words() -> int:
         """How many int64 `memory` must hold; fresh memory is all zeros and begins at a multiple of 64 bytes."""
     def learn(self, start_ns: int, now_ns: int, latency_ns: int, outcome: int, in_flight: int, /) -> None:
-        """Take in how a call ended: 0 success, 1 error, 2 timeout, 3 overload, 4 stalled; `in_flight` includes the call."""
+        """Take in how a call ended: 0 success, 1 error, 2 timeout, 3 overload, 4 stalled; it is one of `in_flight`."""
     def retune(
         self,
         *,
@@ -59,4 +59,4 @@ class AdaptiveLimit:
     ) -> None:
         """Change what is named; what was learned stays, and the limit comes between the new bounds."""
     def describe(self) -> AdaptiveStatus:
-        """Limit, latency without a queue and of the last window, its noise; windows judged, cuts by calls in vain, rises."""
+        """Limit, latency without a queue and of the last window; windows judged, cuts by calls in vain, rises."""

@@ -1,4 +1,4 @@
-"""A service and its callers in virtual time: a queue before `servers` servers, Poisson arrivals, limits that may refuse.
+"""A service and its callers in virtual time: a queue before the servers, Poisson arrivals, limits that may refuse.
 
 Nothing here knows about the limit under test but its face (`limit`, `learn`), so rivals run in the same world.
 """
@@ -87,7 +87,13 @@ class World:
     """A service with a queue, its callers, and what is planned to happen to it."""
 
     def __init__(
-        self, servers: int, service: Callable[[random.Random], int], callers: list[Caller], *, seed: int = 1, queue_max: int = 1_000_000
+        self,
+        servers: int,
+        service: Callable[[random.Random], int],
+        callers: list[Caller],
+        *,
+        seed: int = 1,
+        queue_max: int = 1_000_000,
     ) -> None:
         self.servers, self.service, self.callers, self.queue_max = servers, service, callers, queue_max
         self.chance = random.Random(seed)

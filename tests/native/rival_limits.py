@@ -1,7 +1,7 @@
 """The published formulas, as dumb as they were published: each fails in the test that is named after the failure.
 
-Written from the descriptions in their documentation and issue threads; parameters are their defaults. They have `limit` and
-`learn` as ours has, and see the same calls in the same world.
+Written from the descriptions in their documentation and issue threads; parameters are their defaults. They have `limit`
+and `learn` as ours has, and see the same calls in the same world.
 """
 
 import math
@@ -92,8 +92,11 @@ class EnvoyGradient:
     `old_epoch` counts calls from before the measurement, as it did before envoyproxy/envoy#11579.
     """
 
-    def __init__(self, *, limit_min: int = 3, buffer: float = 0.25, probe: int = 50, every_s: int = 10, old_epoch: bool = False) -> None:
-        self.estimate, self.limit_min, self.buffer, self.probe, self.old_epoch = 20.0, limit_min, buffer, probe, old_epoch
+    def __init__(
+        self, *, limit_min: int = 3, buffer: float = 0.25, probe: int = 50, every_s: int = 10, old_epoch: bool = False
+    ) -> None:
+        self.estimate, self.limit_min, self.buffer = 20.0, limit_min, buffer
+        self.probe, self.old_epoch = probe, old_epoch
         self.every_ns = every_s * SECOND
         self.least_ns = 0.0
         self.measuring, self.since_ns, self.next_ns = True, 0, 0

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,9 @@ STALLED = 4
 OPENED_AT = 3  # word of a shared limit: since when its window is open
 
 
-def teach(limit: AdaptiveLimit, now_ns: int, calls: int, latency_ns: int, outcome: int = SUCCESS, in_flight: int = 0) -> int:
+def teach(
+    limit: AdaptiveLimit, now_ns: int, calls: int, latency_ns: int, outcome: int = SUCCESS, in_flight: int = 0
+) -> int:
     """Calls that end one after the other, a millisecond apart, as in a full house; returns the time."""
     for _ in range(calls):
         now_ns += MILLISECOND
@@ -70,7 +71,7 @@ def test_calls_from_before_a_shrink_teach_nothing() -> None:
     """The old queue's latencies come in after the cut, and are not counted."""
     limit = AdaptiveLimit(0)
     now_ns = teach(limit, SECOND, 200, 10 * MILLISECOND)
-    now_ns = teach(limit, now_ns + SECOND, 100, MILLISECOND, TIMEOUT)
+    now_ns = teach(limit, now_ns + SECOND, 300, MILLISECOND, TIMEOUT)
     before, windows = limit.limit, limit.describe()["windows"]
     assert limit.describe()["cuts"] >= 1
     for _ in range(500):
@@ -173,7 +174,7 @@ def test_two_objects_on_the_same_words_are_one_limit() -> None:
     now_ns = teach(one, SECOND, 500, 10 * MILLISECOND)
     other = AdaptiveLimit(now_ns, memory=words)
     assert other.limit == one.limit > 25
-    teach(other, now_ns + SECOND, 100, MILLISECOND, TIMEOUT)
+    teach(other, now_ns + SECOND, 300, MILLISECOND, TIMEOUT)
     assert one.limit == other.limit < 25
 
 
@@ -204,11 +205,11 @@ while True:
 
 
 @pytest.fixture
-def arena(tmp_path: Path) -> Iterator[Path]:
+def arena(tmp_path: Path) -> Path:
     """A file of one page of zeros."""
     path = tmp_path / "arena"
     path.write_bytes(bytes(mmap.PAGESIZE))
-    yield path
+    return path
 
 
 def test_workers_killed_while_they_learn_leave_a_limit_that_learns(arena: Path) -> None:
@@ -217,11 +218,14 @@ def test_workers_killed_while_they_learn_leave_a_limit_that_learns(arena: Path) 
         words = memoryview(mmap.mmap(file.fileno(), 0)).cast("q")
     limit = AdaptiveLimit(0, memory=words)
     for _ in range(3):
-        workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(arena)], stdout=subprocess.PIPE) for _ in range(2)]
+        workers = [
+            subprocess.Popen([sys.executable, "-c", WORKER, str(arena)], stdout=subprocess.PIPE) for _ in range(2)
+        ]
         try:
             windows = limit.describe()["windows"]
             for worker in workers:
-                assert worker.stdout and worker.stdout.readline() == b"ready\n"
+                assert worker.stdout
+                assert worker.stdout.readline() == b"ready\n"
             while limit.describe()["windows"] < windows + 50:
                 pass
         finally:

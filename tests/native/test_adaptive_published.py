@@ -17,7 +17,9 @@ def ours() -> AdaptiveLimit:
     return AdaptiveLimit(SECOND)
 
 
-def world(limit: Limit, servers: int, load: float, *, varies: bool = True, queue_max: int = 1_000_000) -> tuple[World, Caller]:
+def world(
+    limit: Limit, servers: int, load: float, *, varies: bool = True, queue_max: int = 1_000_000
+) -> tuple[World, Caller]:
     """A service of `servers` under `load` times its capacity."""
     caller = Caller(limit, load * servers * SECOND / SERVICE_NS)
     service = exponential(SERVICE_NS) if varies else steady(SERVICE_NS)
@@ -37,7 +39,7 @@ def drift(limit: Limit) -> tuple[float, float]:
 
 
 def test_netflix_134_mild_overload_does_not_make_it_climb() -> None:
-    """The long average follows the short one up, and the queue term climbs with it; our base falls with what is measured."""
+    """The long average follows the short one up, and the queue term climbs with it; our base rises by proof only."""
     first, last = drift(Gradient2())
     assert last > 2 * first
     first, last = drift(ours())
@@ -59,7 +61,7 @@ def test_netflix_137_stable_timeouts_do_not_look_like_a_stable_latency() -> None
 
 
 def test_netflix_165_the_latency_without_load_is_not_learned_under_load() -> None:
-    """Forgotten and taken anew in the middle of a queue, it grows with every turn; a check shrinks before it believes."""
+    """Forgotten and taken anew amid a queue, it grows with every turn; a check shrinks before it believes."""
     slow = {}
     for name, limit in (("theirs", Vegas(probe_calls=2000)), ("ours", ours())):
         where, caller = world(limit, 10, 1.5, varies=False)
@@ -110,7 +112,7 @@ def test_envoy_11579_calls_from_before_a_shrink_teach_nothing_about_it() -> None
 
 
 def test_envoy_46532_a_high_floor_of_the_measurement_is_no_floor_of_the_limit() -> None:
-    """50 in flight to measure with keeps 50 in flight at ten servers; our checks are relative, our floor stays at one."""
+    """50 in flight to measure with keeps 50 in flight at ten servers; our checks are relative, our floor is one."""
     slow = {}
     for name, limit in (("theirs", EnvoyGradient(limit_min=50)), ("ours", ours())):
         where, caller = world(limit, 10, 1.5)
@@ -121,7 +123,7 @@ def test_envoy_46532_a_high_floor_of_the_measurement_is_no_floor_of_the_limit() 
 
 
 def test_envoy_46532_a_low_floor_of_the_measurement_refuses_nearly_all_meanwhile() -> None:
-    """Three in flight at fifty servers leave a twentieth of the capacity; a check goes no further than it costs nothing."""
+    """Three in flight at fifty servers leave a twentieth of the capacity; a check stops where it begins to cost."""
     worst = {}
     for name, limit in (("theirs", EnvoyGradient()), ("ours", ours())):
         where, caller = world(limit, 50, 1.5)
