@@ -10,6 +10,7 @@
 
 #include "balance.h"
 #include "clock.h"
+#include "concurrency.h"
 #include "deadline.h"
 #include "gcra.h"
 #include "lapse.h"
@@ -65,7 +66,7 @@ ALWAYS_INLINE int admit_asked(
 ) {
     struct edge *g = s->g;
     const struct policy *p = &st->policy;
-    int64_t wait, word, flying;
+    int64_t wait, word, flying, most;
     if (__builtin_expect(st->state != EDGE_CLOSED, 0)) {
         if (st->state == EDGE_OPEN) return admit_say(why, OPEN, st->until_ns - now_ns);
         if (!probes_free(st, EDGE)) return admit_say(why, PROBING, 0);
@@ -87,10 +88,10 @@ ALWAYS_INLINE int admit_asked(
         if (p->reserve_percent && (flying + 1) * LIMIT_ONE > admit_share(p, limit_milli(g, st), ask->priority))
             return admit_say(why, SHED, 0);
     }
-    if (p->concurrency_max) {
+    if ((most = concurrency_most(g, p))) {
         flying = state_flying(g, EDGE);
-        if (flying >= admit_share(p, p->concurrency_max, ask->priority))
-            return admit_say(why, flying >= p->concurrency_max ? CONCURRENCY : SHED, 0);
+        if (flying >= admit_share(p, most, ask->priority))
+            return admit_say(why, flying >= most ? CONCURRENCY : SHED, 0);
     }
     return 1;
 }
@@ -149,7 +150,7 @@ ALWAYS_INLINE int admit_take(
     struct gcra rate = admit_rate(g, st, current);
     int64_t share = admit_share(p, p->rate_burst, ask->priority), wrote = 0;
     int rated = p->rate_interval_ns && !exempt, again = ask->kind == AGAIN && !exempt;
-    if (!admit_fly(shared, s, exempt ? 0 : admit_share(p, p->concurrency_max, ask->priority))) return 0;
+    if (!admit_fly(shared, s, exempt ? 0 : admit_share(p, concurrency_most(g, p), ask->priority))) return 0;
     if (rated && gcra_take(shared, &g->tat, now_ns, &rate, share, 1, &wrote)) goto land;
     if (again && !retry_take(g, p, now_ns)) goto unrate;
     if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {

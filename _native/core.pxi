@@ -47,7 +47,7 @@ cdef extern from "state.h":
         int64_t calls, failures, slow, cancelled, retries, shadowed
     struct edge:
         int64_t layout, words, endpoints, workers
-        int64_t counters_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words
+        int64_t counters_at, adaptive_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words
         hdr hdr
         int64_t current, retry, events_written, typical_ns
         int64_t *refused_by
@@ -106,6 +106,17 @@ cdef extern from "evidence.h":
     struct evidence:
         int64_t consecutive, mnat, slow_mnat
     evidence evidence_read(endpoint *e, int64_t clears)
+
+cdef extern from "concurrency.h":
+    int64_t ADAPTIVE_WORDS
+    struct adaptive:
+        pass
+    struct adaptive_policy:
+        pass
+    void adaptive_begin(adaptive *a, const adaptive_policy *p, int64_t now_ns)
+    adaptive *concurrency_adaptive(const edge *g)
+    adaptive_policy concurrency_policy(const policy *p)
+    int64_t concurrency_most(const edge *g, const policy *p)
 
 cdef extern from "limit.h":
     int64_t limit_milli(edge *g, const standing *st)

@@ -37,6 +37,7 @@ cdef dict edge_dict(seat *s):
         "window_slow": window.slow,
         "weight": st.weight,
         "limit": limit_milli(g, st) // 1000,
+        "concurrency": concurrency_most(g, &st.policy),
         "enforced": st.policy.enforced,
         "slow_ns": st.policy.slow_ns,
         "typical_ns": g.typical_ns,

@@ -18,7 +18,8 @@ cdef edge geometry(int64_t endpoints, int64_t workers) noexcept:
     g.hdr = hdr_shape(LATENCY_LOWEST_NS, LATENCY_HIGHEST_NS, LATENCY_DIGITS)
     g.endpoints, g.workers = endpoints, workers
     g.counters_at = line(sizeof(edge) // sizeof(int64_t))
-    g.in_flight_at = g.counters_at + workers * <int64_t>(sizeof(counters) // sizeof(int64_t))
+    g.adaptive_at = g.counters_at + workers * <int64_t>(sizeof(counters) // sizeof(int64_t))
+    g.in_flight_at = g.adaptive_at + line(ADAPTIVE_WORDS)
     g.endpoints_at = g.in_flight_at + line((1 + endpoints) * workers)
     g.counts_at = g.endpoints_at + line(endpoints * <int64_t>(sizeof(endpoint) // sizeof(int64_t)))
     g.events_at = g.counts_at + line(g.hdr.counters)
@@ -35,12 +36,15 @@ cdef void lay_out(edge *g, const edge *wanted, const policy *p) noexcept:
     """Put everything into its first state; the layout number, last, says that it is there."""
     cdef int64_t now = clock_now_ns(), i
     cdef standing *st
+    cdef adaptive_policy limits
     memset(g, 0, wanted.words * sizeof(int64_t))
     g[0] = wanted[0]
     g.layout = 0
     g.retry = retry_word(RETRY_MILLI * p.retry_floor_per_s, now)  # one second of the floor to start with
     st = state_standing(g, 0)
     st.policy = p[0]
+    limits = concurrency_policy(p)
+    adaptive_begin(concurrency_adaptive(g), &limits, now)
     st.due_ns = NEVER
     st.rate_ns = p.rate_interval_ns
     st.closed_since_ns = now

@@ -63,7 +63,7 @@ ALWAYS_INLINE int64_t pick_one(struct pick *p, int64_t avoid) {
     return first;
 }
 
-static void pick_turn(struct pick *p) {
+static inline void pick_turn(struct pick *p) {
     p->route = route_build(p->sites, p->endpoints, &p->policy, p->table, p->burden, p->scratch);
 }
 

@@ -9,6 +9,8 @@ POLICY = (
     ("rate_interval_ns", 0, 0, DURATION_MAX_NS),
     ("rate_burst", 1, 1, COUNT_MAX),
     ("concurrency_max", 0, 0, COUNT_MAX),
+    ("concurrency_min", 1, 1, COUNT_MAX),
+    ("concurrency_adapts", 0, 0, 1),
     ("breaker_consecutive", 0, 0, COUNT_MAX),
     ("window_ns", 10_000_000_000, 10, DURATION_MAX_NS),
     ("window_calls_min", 20, 1, COUNT_MAX),
@@ -46,7 +48,7 @@ cdef int policy_take(int64_t *fields, dict given) except -1:
         wanted[k] = fields[k]
         if name in given:
             value = given[name]
-            wanted[k] = switch(value, name) if name == "enforced" else integer(value, name, low, high)
+            wanted[k] = switch(value, name) if name in ("enforced", "concurrency_adapts") else integer(value, name, low, high)
     if p.rate_interval_ns and p.rate_burst > BURST_SPAN_MAX_NS // p.rate_interval_ns:
         raise ValueError(
             f"rate_burst must be between 1 and {BURST_SPAN_MAX_NS // p.rate_interval_ns} "

@@ -6,6 +6,7 @@
 #define CONTROLPLANE_RETUNE_H
 
 #include "admit.h"
+#include "concurrency.h"
 #include "lapse.h"
 #include "orders.h"
 
@@ -38,6 +39,7 @@ static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) 
         d.st->policy.enforced = enforced;
         d.st->routes++;
     } while (!draft_commit(&d));
+    concurrency_retune(s->g, policy);
 }
 
 static void retune_slow_ns(struct seat *s, int64_t slow_ns) {

@@ -8,6 +8,7 @@
 
 #include "balance.h"
 #include "clock.h"
+#include "concurrency.h"
 #include "deadline.h"
 #include "lapse.h"
 #include "limit.h"
@@ -58,6 +59,8 @@ ALWAYS_INLINE void settle_judge(
     slow = !failed && st->policy.slow_ns && latency_ns >= st->policy.slow_ns;
     settle_count(shared, s, t, now_ns, latency_ns, failed, slow);
     if (!state_still(shared, g, current)) st = lapse(s, now_ns, &current); /* judge by what is in force now */
+    if (__builtin_expect(st->policy.concurrency_adapts != 0, 0)) /* it has landed: one more was in flight */
+        concurrency_learn(g, &st->policy, t, now_ns, latency_ns, outcome, state_flying(g, EDGE) + (outcome != STALLED));
     if (__builtin_expect(st->limit != 0, 0)) limit_learn(g, st, t->start_ns, now_ns, outcome);
     if (t->endpoint >= 0) fresh = t->endpoint_generation == state_place(st, t->endpoint)->generation;
     if (__builtin_expect(t->flags & ENDPOINT_PROBE, 0)) {

@@ -48,7 +48,7 @@ struct tally {
 };
 
 struct policy {
-    int64_t rate_interval_ns, rate_burst, concurrency_max;
+    int64_t rate_interval_ns, rate_burst, concurrency_max, concurrency_min, concurrency_adapts;
     int64_t breaker_consecutive, window_ns, window_calls_min, failure_percent, slow_percent, slow_ns;
     int64_t open_ns, open_max_ns, probes_max, probe_successes, probe_timeout_ns;
     int64_t endpoint_consecutive, endpoint_evidence_mnat, eject_ns, eject_max_ns, ejected_percent_max;
@@ -105,7 +105,7 @@ struct counters { /* of one worker, in a cache line of its own */
 struct edge {
     int64_t layout; /* kind, version and geometry in one number; 0: fresh memory */
     int64_t words, endpoints, workers;
-    int64_t counters_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words;
+    int64_t counters_at, adaptive_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words;
     struct hdr hdr;
     int64_t current; /* tag << 8 | which of the standings is in force */
 

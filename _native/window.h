@@ -15,16 +15,16 @@
 
 #include "draft.h"
 
-#define TAG_BITS 20
-#define COUNT_BITS 22
-#define TAG_MASK (((int64_t)1 << TAG_BITS) - 1)
-#define COUNT_MASK (((int64_t)1 << COUNT_BITS) - 1)
+#define WINDOW_TAG_BITS 20
+#define WINDOW_COUNT_BITS 22
+#define WINDOW_TAG_MASK (((int64_t)1 << WINDOW_TAG_BITS) - 1)
+#define WINDOW_COUNT_MASK (((int64_t)1 << WINDOW_COUNT_BITS) - 1)
 #define LATER_MAX 64 /* buckets by which one process may read the clock before another and count after it */
 
-ALWAYS_INLINE int64_t window_high(int64_t word) { return (word >> COUNT_BITS) & COUNT_MASK; }
-ALWAYS_INLINE int64_t window_low(int64_t word) { return word & COUNT_MASK; }
+ALWAYS_INLINE int64_t window_high(int64_t word) { return (word >> WINDOW_COUNT_BITS) & WINDOW_COUNT_MASK; }
+ALWAYS_INLINE int64_t window_low(int64_t word) { return word & WINDOW_COUNT_MASK; }
 /* How many buckets before number `v` the word was counted; at or above WINDOW_BUCKETS: not in this window. */
-ALWAYS_INLINE int64_t window_age(int64_t word, int64_t v) { return (v - (word >> (2 * COUNT_BITS))) & TAG_MASK; }
+ALWAYS_INLINE int64_t window_age(int64_t word, int64_t v) { return (v - (word >> (2 * WINDOW_COUNT_BITS))) & WINDOW_TAG_MASK; }
 
 /* The number of the bucket of `now_ns`. The division happens once a bucket. */
 ALWAYS_INLINE int64_t window_number(struct seat *s, int64_t width_ns, int64_t shift, int64_t now_ns) {
@@ -41,11 +41,11 @@ ALWAYS_INLINE void window_count(int shared, int64_t *word, int64_t v, int64_t hi
     int64_t is = word_load(word), wanted;
     do {
         if (__builtin_expect(window_age(is, v) == 0, 1)) {
-            if (window_high(is) == COUNT_MASK || window_low(is) == COUNT_MASK) return;
-            wanted = is + (high << COUNT_BITS) + low;
+            if (window_high(is) == WINDOW_COUNT_MASK || window_low(is) == WINDOW_COUNT_MASK) return;
+            wanted = is + (high << WINDOW_COUNT_BITS) + low;
         } else {
-            if (is && (((is >> (2 * COUNT_BITS)) - v) & TAG_MASK) < LATER_MAX) return; /* another process is ahead */
-            wanted = (int64_t)((uint64_t)(v & TAG_MASK) << (2 * COUNT_BITS)) | high << COUNT_BITS | low;
+            if (is && (((is >> (2 * WINDOW_COUNT_BITS)) - v) & WINDOW_TAG_MASK) < LATER_MAX) return; /* another process is ahead */
+            wanted = (int64_t)((uint64_t)(v & WINDOW_TAG_MASK) << (2 * WINDOW_COUNT_BITS)) | high << WINDOW_COUNT_BITS | low;
         }
     } while (!word_swap(shared, word, &is, wanted));
 }

@@ -165,6 +165,8 @@ class Guard:
         rate_interval_ns: int = 0,
         rate_burst: int = 1,
         concurrency_max: int = 0,
+        concurrency_min: int = 1,
+        concurrency_adapts: int = 0,
         breaker_consecutive: int = 0,
         window_ns: int = 10_000_000_000,
         window_calls_min: int = 20,
@@ -264,7 +266,8 @@ class Guard:
     def describe(self) -> dict[str, int]:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
         window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although
-        a part would have refused them), typical_ns (median latency, about)."""
+        a part would have refused them), typical_ns (median latency, about), concurrency (calls that may be in flight by
+        policy, or as far as the service bears; 0: any number)."""
     def refusals(self) -> dict[str, int]:
         """How many calls each part has refused."""
     def shadow_refusals(self) -> dict[str, int]:

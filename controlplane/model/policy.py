@@ -26,6 +26,8 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rate_per_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0  # 0: no rate limit
     rate_burst: Positive = 1
     concurrency_max: Count = 0  # 0: no limit
+    concurrency_min: Positive = 1  # where it adapts: never below
+    concurrency_adapts: bool = False  # the limit is found from how calls end; concurrency_max then only bounds it
     breaker_consecutive: Count = 0  # 0: off; failures in a row that open the whole edge
     window_s: PositiveSeconds = 10.0
     window_calls_min: Positive = 20
@@ -62,6 +64,8 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "rate_interval_ns": round(1e9 / self.rate_per_s) if self.rate_per_s else 0,
             "rate_burst": self.rate_burst,
             "concurrency_max": self.concurrency_max,
+            "concurrency_min": self.concurrency_min,
+            "concurrency_adapts": int(self.concurrency_adapts),
             "breaker_consecutive": self.breaker_consecutive,
             "window_ns": to_nanos(self.window_s),
             "window_calls_min": self.window_calls_min,

@@ -36,7 +36,8 @@ static void lay_out(int64_t workers) {
     shape.endpoints = ENDPOINTS;
     shape.workers = workers;
     shape.counters_at = aligned(sizeof shape / 8);
-    shape.in_flight_at = shape.counters_at + workers * 8;
+    shape.adaptive_at = shape.counters_at + workers * 8;
+    shape.in_flight_at = shape.adaptive_at + aligned(ADAPTIVE_WORDS);
     shape.endpoints_at = shape.in_flight_at + aligned((1 + ENDPOINTS) * workers);
     shape.counts_at = shape.endpoints_at + aligned(ENDPOINTS * (int64_t)sizeof(struct endpoint) / 8);
     shape.events_at = shape.counts_at + aligned(shape.hdr.counters);
@@ -48,12 +49,14 @@ static void lay_out(int64_t workers) {
     *g = shape;
     st = state_standing(g, 0);
     st->policy = (struct policy){
-        .rate_interval_ns = 1, .rate_burst = 1000000000, .concurrency_max = LIMIT, .breaker_consecutive = 12,
+        .rate_interval_ns = 1, .rate_burst = 1000000000, .concurrency_max = LIMIT, .concurrency_min = 1, .concurrency_adapts = 1, .breaker_consecutive = 12,
         .window_ns = 100000, .window_calls_min = 20, .failure_percent = 60, .slow_percent = 90, .slow_ns = SECOND_NS,
         .open_ns = 2000, .open_max_ns = 20000, .probes_max = 2, .probe_successes = 2, .probe_timeout_ns = SECOND_NS,
         .endpoint_consecutive = 3, .endpoint_evidence_mnat = 9000, .eject_ns = 3000, .eject_max_ns = 9000,
         .ejected_percent_max = 50, .overprovision_percent = 140, .slow_start_ns = 5000, .retry_percent = 20, .retry_floor_per_s = 1000, .enforced = 1, .enforced_percent = 100,
     };
+    struct adaptive_policy limits = concurrency_policy(&st->policy);
+    adaptive_begin(concurrency_adaptive(g), &limits, clock_now_ns());
     st->due_ns = NEVER;
     st->window_width_ns = st->policy.window_ns / 10;
     st->weight = 100;
