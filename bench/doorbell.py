@@ -3,8 +3,8 @@
     python bench/doorbell.py [rings]
 
 The bell is that of `adapters.arena`: a named pipe, one byte a ring. What is timed is from just before `Arena.ring`
-until the line after `wait_rung` in the other process (CLOCK_MONOTONIC is one for all processes of a machine). The floor is a
-process that sleeps in `read` on a pipe and runs no loop at all: what waking any process costs.
+until the line after `wait_rung` in the other process (CLOCK_MONOTONIC is one for all processes of a machine). The
+floor is a process that sleeps in `read` on that pipe and runs no loop at all: what waking any process costs.
 """
 
 import json
