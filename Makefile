@@ -45,10 +45,11 @@ test: build  ## lint, types, layers, then every test; TEST_ARGS="-k guard" runs 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-bench: $(BUILT_BENCH)  ## measure against floors and rivals; JSON goes to bench/results/
+bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick --only 'limit.*'", results in bench/results/
 	@mkdir -p bench/results
+	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
-		--benchmark-json=bench/results/bench.json $(BENCH_ARGS)
+		--benchmark-json=bench/results/bench.json
 
 SANITIZED := build/sanitized
 sanitize: build  ## the native tests once more, under the address and undefined-behaviour sanitizers
@@ -60,5 +61,5 @@ sanitize: build  ## the native tests once more, under the address and undefined-
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist controlplane.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
-	rm -f controlplane/_native/*.so bench/results/*.json
+	rm -f controlplane/_native/*.so bench/results/bench.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

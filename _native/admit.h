@@ -11,9 +11,9 @@
 #include "balance.h"
 #include "clock.h"
 #include "deadline.h"
+#include "gcra.h"
 #include "lapse.h"
 #include "limit.h"
-#include "rate.h"
 #include "retry.h"
 
 struct refusal {
@@ -30,6 +30,14 @@ ALWAYS_INLINE int64_t admit_share(const struct policy *p, int64_t most, int64_t 
     int64_t kept = (priority - CRITICAL) * p->reserve_percent;
     if (__builtin_expect(!kept, 1)) return most;
     return kept >= 100 || most * (100 - kept) < 100 ? 1 : most * (100 - kept) / 100;
+}
+
+/* The rate, by the standing that is in force while `current` is. */
+ALWAYS_INLINE struct gcra admit_rate(const struct edge *g, const struct standing *st, int64_t current) {
+    struct gcra r = {
+        &g->current, current, st->policy.rate_interval_ns, st->policy.rate_burst, st->rate_from_ns, st->rate_side
+    };
+    return r;
 }
 
 static inline int admit_say(struct refusal *why, int64_t reason, int64_t retry_after_ns) {
@@ -52,11 +60,12 @@ static int admit_retry(
 
 /* The parts before the endpoint: 1 when all of them agree. Takes nothing. */
 ALWAYS_INLINE int admit_asked(
-    struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask, struct refusal *why
+    struct seat *s, const struct standing *st, int64_t current, int64_t now_ns, const struct ask *ask,
+    struct refusal *why
 ) {
     struct edge *g = s->g;
     const struct policy *p = &st->policy;
-    int64_t wait, tat_ns, flying;
+    int64_t wait, word, flying;
     if (__builtin_expect(st->state != EDGE_CLOSED, 0)) {
         if (st->state == EDGE_OPEN) return admit_say(why, OPEN, st->until_ns - now_ns);
         if (!probes_free(st, EDGE)) return admit_say(why, PROBING, 0);
@@ -66,10 +75,11 @@ ALWAYS_INLINE int admit_asked(
         return admit_say(why, WEIGHT, 0);
     if (ask->deadline_ns != NEVER && !deadline_allows(g, now_ns, ask->deadline_ns)) return admit_say(why, DEADLINE, 0);
     if (p->rate_interval_ns) {
-        tat_ns = word_load(&g->tat_ns);
-        wait = rate_wait_ns(tat_ns, now_ns, p->rate_interval_ns, admit_share(p, p->rate_burst, ask->priority));
+        struct gcra rate = admit_rate(g, st, current);
+        word = gcra_load(&g->tat, now_ns, &rate);
+        wait = gcra_wait_ns(word, now_ns, p->rate_interval_ns, admit_share(p, p->rate_burst, ask->priority), 1);
         if (wait)
-            return admit_say(why, rate_wait_ns(tat_ns, now_ns, p->rate_interval_ns, p->rate_burst) ? RATE : SHED, wait);
+            return admit_say(why, gcra_wait_ns(word, now_ns, p->rate_interval_ns, p->rate_burst, 1) ? RATE : SHED, wait);
     }
     if (__builtin_expect(st->limit != 0, 0)) {
         flying = state_flying(g, EDGE);
@@ -95,7 +105,6 @@ static void admit_effective(struct edge *g, const struct standing *st, int64_t r
 }
 
 static int admit_refuse(struct seat *s, const struct standing *st, const struct refusal *why) {
-    word_add(THREADS, &s->counters->refused, 1);
     word_add(s->g->workers > 1 || THREADS, &s->g->refused_by[why->reason], 1);
     if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
     return 0;
@@ -132,15 +141,16 @@ static int admit_probe(struct seat *s, struct ticket *t, int64_t now_ns, int64_t
 
 /* Takes what was asked; 0: another process was faster, and nothing is taken. `exempt`: no part applies to this call. */
 ALWAYS_INLINE int admit_take(
-    int shared, struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask, int exempt,
-    struct ticket *t
+    int shared, struct seat *s, const struct standing *st, int64_t current, int64_t now_ns, const struct ask *ask,
+    int exempt, struct ticket *t
 ) {
     struct edge *g = s->g;
     const struct policy *p = &st->policy;
+    struct gcra rate = admit_rate(g, st, current);
+    int64_t share = admit_share(p, p->rate_burst, ask->priority), wrote = 0;
     int rated = p->rate_interval_ns && !exempt, again = ask->kind == AGAIN && !exempt;
     if (!admit_fly(shared, s, exempt ? 0 : admit_share(p, p->concurrency_max, ask->priority))) return 0;
-    if (rated && rate_take(shared, &g->tat_ns, now_ns, p->rate_interval_ns, admit_share(p, p->rate_burst, ask->priority)))
-        goto land;
+    if (rated && gcra_take(shared, &g->tat, now_ns, &rate, share, 1, &wrote)) goto land;
     if (again && !retry_take(g, p, now_ns)) goto unrate;
     if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {
         if (!admit_probe(s, t, now_ns, EDGE)) goto unretry;
@@ -154,7 +164,7 @@ ALWAYS_INLINE int admit_take(
 unretry:
     if (again) retry_return(g, p, now_ns);
 unrate:
-    if (rated) rate_return(&g->tat_ns, p->rate_interval_ns);
+    if (rated) gcra_return(shared, &g->tat, &rate, 1, wrote);
 land:
     admit_land(s);
     return 0;
@@ -168,10 +178,10 @@ static int admit_exempts(struct seat *s, const struct policy *p) {
 
 /* What would have been refused goes, and is counted. */
 static __attribute__((noinline)) int admit_shadow(
-    struct seat *s, const struct standing *st, int64_t now_ns, const struct ask *ask
+    struct seat *s, const struct standing *st, int64_t current, int64_t now_ns, const struct ask *ask
 ) {
     struct refusal why;
-    if (admit_asked(s, st, now_ns, ask, &why)) return 0;
+    if (admit_asked(s, st, current, now_ns, ask, &why)) return 0;
     word_add(THREADS, &s->counters->shadowed, 1);
     word_add(1, &s->g->shadowed_by[why.reason], 1);
     return 1;
@@ -181,14 +191,19 @@ static __attribute__((noinline)) int admit_shadow(
 ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struct ticket *t, struct refusal *why) {
     int64_t now_ns = clock_now_ns(), current;
     const struct standing *st;
+    int again = 0;
     do {
         int exempt = 0;
         st = lapse(s, now_ns, &current);
         if (__builtin_expect(!st->policy.enforced || st->policy.enforced_percent < 100, 0)
             && admit_exempts(s, &st->policy)) {
-            exempt = admit_shadow(s, st, now_ns, ask);
-        } else if (!admit_asked(s, st, now_ns, ask, why)) {
+            exempt = admit_shadow(s, st, current, now_ns, ask);
+        } else if (!admit_asked(s, st, current, now_ns, ask, why)) {
             if (!state_still(shared, s->g, current)) continue;
+            if (shared && why->reason == RATE && !again++) { /* we were held up, and others have taken what came meanwhile: */
+                now_ns = clock_now_ns();                     /* what is there now? */
+                continue;
+            }
             return admit_refuse(s, st, why);
         }
         t->endpoint = -1;
@@ -204,7 +219,7 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
         t->era = s->era;
         t->generation = st->generation;
         t->endpoint_generation = t->endpoint < 0 ? 0 : state_place(st, t->endpoint)->generation;
-        if (state_still(shared, s->g, current) && admit_take(shared, s, st, now_ns, ask, exempt, t)) return 1;
+        if (state_still(shared, s->g, current) && admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
     } while (1);
 }
 

@@ -10,6 +10,12 @@
 
 #include <stdint.h>
 
+#ifdef Py_GIL_DISABLED
+#define THREADS 1 /* threads of one process run at once: its own words need atomic additions, too */
+#else
+#define THREADS 0
+#endif
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 ALWAYS_INLINE int64_t word_load(const int64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }

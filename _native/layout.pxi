@@ -1,6 +1,6 @@
 # The geometry of a guard's words, and their first state.
 
-cdef int64_t LAYOUT = 1  # of the words; raise it with every change of a struct in state.h
+cdef int64_t LAYOUT = 2  # of the words; raise it with every change of a struct in state.h
 cdef uint64_t MARK_PRIME = 0x100000001B3  # of FNV-1a
 
 
@@ -42,10 +42,12 @@ cdef void lay_out(edge *g, const edge *wanted, const policy *p) noexcept:
     st = state_standing(g, 0)
     st.policy = p[0]
     st.due_ns = NEVER
+    st.rate_ns = p.rate_interval_ns
     st.closed_since_ns = now
     st.window_width_ns = p.window_ns // 10
     st.weight = 100
+    st.routes = 1
     for i in range(g.endpoints):
-        state_place(st, i).weight = 100
+        state_place(st, i).weight = state_place(st, i).ramp = 100
         state_place(st, i).healthy_since_ns = now
     word_store(&g.layout, wanted.layout)

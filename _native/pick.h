@@ -52,6 +52,7 @@ ALWAYS_INLINE int64_t pick_one(struct pick *p, int64_t avoid) {
     uint64_t random = random_next(&p->random);
     int64_t first, second;
     if (__builtin_expect(!p->route.drawable, 0)) return -1;
+    if (p->endpoints == 1) return avoid ? 0 : -1;
     first = alias_draw(p->table, p->endpoints, random);
     if (avoid >= 0 && first == avoid && (first = pick_other(p, avoid)) < 0) return -1;
     if (random % COST_EXPLORE_ONE_IN == 0) return first;

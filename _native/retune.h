@@ -1,13 +1,30 @@
 /* Another policy, put in force at once for all processes and with calls in flight. What was counted stays counted: the
- * rate keeps what was taken, in time; the window is carried over to its new width; who is out stays out until the time
+ * rate keeps what was taken, in calls (gcra.h); the window is carried over to its new width; who is out stays out until the time
  * that the old policy set.
  */
 #ifndef CONTROLPLANE_RETUNE_H
 #define CONTROLPLANE_RETUNE_H
 
+#include "admit.h"
 #include "lapse.h"
 #include "orders.h"
-#include "rate.h"
+
+#define RATE_SPAN_MAX_NS ((int64_t)1 << 61) /* rate_burst * rate_interval_ns, as policy.pxi has it */
+
+/* Another interval: what was taken is carried over by whoever meets it. Before that it is brought into the present terms. */
+static void retune_rate(struct draft *d, int64_t interval_ns) {
+    struct standing *st = d->st;
+    if (!interval_ns || interval_ns == st->rate_ns) return;
+    if (st->rate_ns) {
+        int64_t most = RATE_SPAN_MAX_NS / st->rate_ns; /* a burst that was set while there was no rate was not held to it */
+        int64_t burst = st->policy.rate_burst < most ? st->policy.rate_burst : most;
+        struct gcra now = {&d->g->current, d->base, st->rate_ns, burst, st->rate_from_ns, st->rate_side};
+        gcra_load(&d->g->tat, clock_now_ns(), &now);
+        st->rate_from_ns = st->rate_ns;
+        st->rate_side ^= 1;
+    }
+    st->rate_ns = interval_ns;
+}
 
 static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) {
     DRAFT(d);
@@ -16,8 +33,10 @@ static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) 
         draft_begin(&d, s);
         enforced = d.st->policy.enforced; /* a matter of orders: orders.h */
         if (policy->window_ns != d.st->policy.window_ns) window_resize(&d, now_ns, policy->window_ns);
+        retune_rate(&d, policy->rate_interval_ns);
         d.st->policy = *policy;
         d.st->policy.enforced = enforced;
+        d.st->routes++;
     } while (!draft_commit(&d));
 }
 
