@@ -1,7 +1,7 @@
 # Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench clean
+.PHONY: help build demo test bench sanitize clean
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -45,12 +45,21 @@ test: build  ## lint, types, layers, then every test; TEST_ARGS="-k guard" runs 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
-bench: $(BUILT_BENCH)  ## measure against floors and rivals; JSON goes to bench/results/
+bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick --only 'limit.*'", results in bench/results/
 	@mkdir -p bench/results
+	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
-		--benchmark-json=bench/results/bench.json $(BENCH_ARGS)
+		--benchmark-json=bench/results/bench.json
+
+SANITIZED := build/sanitized
+sanitize: build  ## the native tests once more, under the address and undefined-behaviour sanitizers
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED) && cp -r controlplane $(SANITIZED)/ && rm -f $(SANITIZED)/controlplane/_native/*.so
+	CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+		$(BIN)/python -m pytest -o pythonpath="$(SANITIZED) ." tests/native $(TEST_ARGS)
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist controlplane.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
-	rm -f controlplane/_native/*.so bench/results/*.json
+	rm -f controlplane/_native/*.so bench/results/bench.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

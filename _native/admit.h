@@ -95,7 +95,6 @@ static void admit_effective(struct edge *g, const struct standing *st, int64_t r
 }
 
 static int admit_refuse(struct seat *s, const struct standing *st, const struct refusal *why) {
-    word_add(THREADS, &s->counters->refused, 1);
     word_add(s->g->workers > 1 || THREADS, &s->g->refused_by[why->reason], 1);
     if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
     return 0;
@@ -181,6 +180,7 @@ static __attribute__((noinline)) int admit_shadow(
 ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struct ticket *t, struct refusal *why) {
     int64_t now_ns = clock_now_ns(), current;
     const struct standing *st;
+    int again = 0;
     do {
         int exempt = 0;
         st = lapse(s, now_ns, &current);
@@ -189,6 +189,10 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
             exempt = admit_shadow(s, st, now_ns, ask);
         } else if (!admit_asked(s, st, now_ns, ask, why)) {
             if (!state_still(shared, s->g, current)) continue;
+            if (shared && why->reason == RATE && !again++) { /* we were held up, and others have taken what came meanwhile: */
+                now_ns = clock_now_ns();                     /* what is there now? */
+                continue;
+            }
             return admit_refuse(s, st, why);
         }
         t->endpoint = -1;

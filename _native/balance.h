@@ -1,8 +1,5 @@
-/* Which endpoint gets the call: the better of two random ones (P2C), by calls in flight times peak-EWMA latency.
- *
- * Latency is compared only where it differs by more than a factor of two: below that it is noise, and would starve a
- * replica that is as good. And one pick in sixteen takes the first of the two without comparing: a balancer that
- * quietly avoids a sick endpoint also hides it from the tests that would eject it.
+/* Which endpoint gets the call: the pick of pick.h, from a table that this process makes from the standing whenever `routes`
+ * has moved; before it, an endpoint on probation that may have this call as its probe.
  */
 #ifndef CONTROLPLANE_BALANCE_H
 #define CONTROLPLANE_BALANCE_H
@@ -10,81 +7,34 @@
 #include "clock.h"
 #include "endpoint.h"
 
-#define EWMA_NS SECOND_NS /* time in which an old latency loses half of its say */
-#define EXPLORE_ONE_IN 16
-
 /* first calls, retries, second lives (see try_redrive) */
 enum { FIRST = 0, AGAIN, REDRIVE };
 
-static inline void balance_learn(struct endpoint *e, int64_t now_ns, int64_t latency_ns) {
-    int64_t ewma_ns = word_load(&e->ewma_ns);
-    double age = (double)(now_ns - word_load(&e->ewma_at_ns));
-    if (latency_ns < 1) latency_ns = 1; /* 0 says: never measured */
-    if (latency_ns < ewma_ns && age >= 0) { /* peak: worse is believed at once */
-        double say = (double)EWMA_NS / ((double)EWMA_NS + age);
-        latency_ns += (int64_t)((double)(ewma_ns - latency_ns) * say);
+/* Makes the table anew. Threads of one process that run at once make it one after the other. */
+static __attribute__((noinline)) void balance_turn(struct seat *s, const struct standing *st) {
+    struct pick *p = &s->pick;
+    DRAFT(lock);
+    lock.s = s;
+    draft_lock(&lock, s);
+    s->trial = 0;
+    for (int64_t i = 0; i < p->endpoints; i++) {
+        const struct place *at = state_place(st, i);
+        p->sites[i].usable = at->state == HEALTHY;
+        p->sites[i].percent = (at->weight * at->ramp + 99) / 100;
+        if ((uint64_t)p->sites[i].percent > 100) p->sites[i].percent = 100; /* the words are shared, the sums are ours */
+        if (at->state == PROBATION) s->trials[s->trial++] = i;
     }
-    word_store(&e->ewma_ns, latency_ns); /* two words: another process may see one of them older, an error of one call */
-    word_store(&e->ewma_at_ns, now_ns);
-}
-
-/* The latency to expect; without news an old peak fades. */
-static inline double balance_latency(const struct endpoint *e, int64_t now_ns) {
-    double age = (double)(now_ns - e->ewma_at_ns);
-    return (double)e->ewma_ns * ((double)EWMA_NS / ((double)EWMA_NS + (age > 0 ? age : 0)));
-}
-
-static inline int64_t balance_better(struct seat *s, int64_t a, int64_t b, int64_t now_ns) {
-    const struct edge *g = s->g;
-    const struct endpoint *x = state_endpoint(g, a), *y = state_endpoint(g, b);
-    uint64_t coins = random_next(&s->random) >> 32;
-    double cost_x = (double)(state_flying(g, a) + 1), cost_y = (double)(state_flying(g, b) + 1);
-    if (coins % EXPLORE_ONE_IN == 0) return a;
-    if (x->ewma_ns && y->ewma_ns) {
-        double expect_x = balance_latency(x, now_ns), expect_y = balance_latency(y, now_ns);
-        if (expect_x > 2 * expect_y || expect_y > 2 * expect_x) {
-            cost_x *= expect_x;
-            cost_y *= expect_y;
-        }
-    }
-    if (cost_x == cost_y) return coins / EXPLORE_ONE_IN % 2 ? a : b;
-    return cost_x < cost_y ? a : b;
-}
-
-/* Two distinct endpoints out of all, when nothing is wrong with any. */
-static inline int64_t balance_two(struct seat *s, int64_t now_ns) {
-    int64_t n = s->g->endpoints, a, b;
-    if (n == 1) return 0;
-    a = random_below(&s->random, n);
-    b = random_below(&s->random, n - 1);
-    return balance_better(s, a, b + (b >= a), now_ns);
-}
-
-/* The better of two random ones among the healthy other than `avoid`, as far as weights let them take part; or -1. */
-static int64_t balance_usable(struct seat *s, const struct standing *st, int64_t now_ns, int64_t avoid, int weighed) {
-    int64_t seen = 0, a = -1, b = -1, at;
-    for (int64_t i = 0; i < s->g->endpoints; i++) {
-        const struct place *e = state_place(st, i);
-        if (i == avoid || e->state != HEALTHY) continue;
-        if (weighed && e->weight < 100 && random_below(&s->random, 100) >= e->weight) continue;
-        if (seen < 2) {
-            if (seen++) b = i; else a = i;
-            continue;
-        }
-        at = random_below(&s->random, ++seen); /* reservoir of two */
-        if (at == 0) a = i;
-        else if (at == 1) b = i;
-    }
-    if (seen < 2) return a;
-    /* the reservoir keeps the order of the table; exploration wants the first of the two at random */
-    return random_below(&s->random, 2) ? balance_better(s, a, b, now_ns) : balance_better(s, b, a, now_ns);
+    p->policy.overprovision_percent = st->policy.overprovision_percent;
+    p->policy.panic_percent = st->policy.panic_percent;
+    pick_turn(p);
+    s->routed = st->routes;
 }
 
 /* An endpoint on probation that can take this call as its probe, or -1. */
-static int64_t balance_probe(const struct edge *g, const struct standing *st, int64_t now_ns) {
-    for (int64_t i = 0; i < g->endpoints; i++) {
-        const struct place *at = state_place(st, i);
-        if (at->state == PROBATION && at->ready_ns <= now_ns && probes_free(st, i)) return i;
+static int64_t balance_probe(const struct seat *s, const struct standing *st, int64_t now_ns) {
+    for (int64_t k = 0; k < s->trial; k++) {
+        const struct place *at = state_place(st, s->trials[k]);
+        if (at->state == PROBATION && at->ready_ns <= now_ns && probes_free(st, s->trials[k])) return s->trials[k];
     }
     return -1;
 }
@@ -107,7 +57,7 @@ static int64_t balance_uniform(struct seat *s, int64_t avoid) {
     return i + (i >= avoid);
 }
 
-/* Where something is out, weighed or to be avoided. Retries and second lives are no probes: one gamble per call. */
+/* Where something is out, or to be avoided. Retries and second lives are no probes: one gamble per call. */
 static __attribute__((noinline)) int64_t balance_around(
     struct seat *s, const struct standing *st, int64_t now_ns, int64_t kind, int64_t avoid
 ) {
@@ -115,10 +65,9 @@ static __attribute__((noinline)) int64_t balance_around(
     int64_t picked = -1;
     if (kind == REDRIVE && g->endpoints - (avoid >= 0) < 1) return -1;
     if (!st->policy.enforced) return balance_uniform(s, avoid);
-    if (st->probation && kind == FIRST && st->state == EDGE_CLOSED) picked = balance_probe(g, st, now_ns);
-    if (picked < 0) picked = balance_usable(s, st, now_ns, avoid, 1);
-    if (picked < 0) picked = balance_usable(s, st, now_ns, avoid, 0);
-    if (picked < 0 && kind != REDRIVE) picked = balance_usable(s, st, now_ns, -1, 0);
+    if (st->probation && kind == FIRST && st->state == EDGE_CLOSED) picked = balance_probe(s, st, now_ns);
+    if (picked < 0) picked = pick_one(&s->pick, avoid);
+    if (picked < 0 && kind != REDRIVE) picked = pick_one(&s->pick, -1);
     if (word_load(&g->signals)) balance_effective(g, st, picked);
     return picked;
 }
@@ -127,8 +76,9 @@ static __attribute__((noinline)) int64_t balance_around(
 ALWAYS_INLINE int64_t balance_pick(
     struct seat *s, const struct standing *st, int64_t now_ns, int64_t kind, int64_t avoid
 ) {
-    if (__builtin_expect(st->policy.enforced && !(st->ejected + st->probation + st->weighted) && avoid < 0, 1))
-        return balance_two(s, now_ns);
+    if (__builtin_expect(st->routes != s->routed, 0)) balance_turn(s, st);
+    if (__builtin_expect(st->policy.enforced && !(st->ejected + st->probation) && avoid < 0, 1))
+        return pick_one(&s->pick, -1);
     return balance_around(s, st, now_ns, kind, avoid);
 }
 

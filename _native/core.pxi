@@ -37,14 +37,14 @@ cdef extern from "state.h":
     struct tally:
         int64_t calls, failures, slow
     struct place:
-        int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing
+        int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing, ramp
     struct standing:
         policy policy
-        int64_t due_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing
+        int64_t due_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
     struct endpoint:
-        int64_t calls, failures, slow, ewma_ns
+        int64_t calls, failures, slow, latency
     struct counters:
-        int64_t calls, failures, slow, refused, cancelled, retries, shadowed
+        int64_t calls, failures, slow, cancelled, retries, shadowed
     struct edge:
         int64_t layout, words, endpoints, workers
         int64_t counters_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words
@@ -52,14 +52,33 @@ cdef extern from "state.h":
         int64_t current, retry, events_written, typical_ns
         int64_t *refused_by
         int64_t *shadowed_by
+    struct site:
+        int64_t priority, locality, weight
+    struct route_policy:
+        int64_t levels, localities, local
+    struct pick:
+        int64_t endpoints, workers, latency_step, random
+        const int64_t *in_flight
+        const int64_t *latency
+        site *sites
+        int64_t *table
+        int64_t *burden
+        int64_t *scratch
+        route_policy policy
     struct seat:
         edge *g
         counters *counters
-        int64_t worker, random, era, events_read, events_told
+        pick pick
+        int64_t *trials
+        int64_t worker, random, routed, era, events_read, events_told
     struct ticket:
         int64_t endpoint, start_ns, answered_ns, flags
     endpoint *state_endpoint(edge *g, int64_t i)
     int64_t *state_counts(edge *g)
+    int64_t *state_in_flight(edge *g, int64_t i)
+    int64_t cost_ewma_ns(int64_t word)
+    int64_t route_scratch_words(int64_t n, int64_t levels, int64_t localities)
+    int64_t ROUTE_WEIGHT_MAX, ROUTE_LEVELS_MAX, ROUTE_LOCALITIES_MAX, ROUTE_OVERPROVISION_MAX
     counters *state_counters(edge *g, int64_t worker)
     int64_t state_flying(edge *g, int64_t i)
     standing *state_standing(edge *g, int64_t current)

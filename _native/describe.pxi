@@ -9,21 +9,23 @@ cdef dict edge_dict(seat *s):
         g, st, window_number(s, st.window_width_ns, st.window_shift, now), now
     )
     cdef counters sum, of
+    cdef int64_t refused = 0
     memset(&sum, 0, sizeof(counters))
     for i in range(g.workers):
         of = state_counters(g, i)[0]
         sum.calls += of.calls
         sum.failures += of.failures
         sum.slow += of.slow
-        sum.refused += of.refused
         sum.cancelled += of.cancelled
         sum.retries += of.retries
         sum.shadowed += of.shadowed
+    for i in range(REASONS_END):
+        refused += g.refused_by[i]
     return {
         "calls": sum.calls,
         "failures": sum.failures,
         "slow": sum.slow,
-        "refused": sum.refused,
+        "refused": refused,
         "cancelled": sum.cancelled,
         "retries": sum.retries,
         "shadowed": sum.shadowed,
@@ -47,6 +49,7 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
     return {
         "state": at.state,
         "weight": at.weight,
+        "ramp": at.ramp,
         "in_flight": state_flying(g, i),
         "calls": e.calls,
         "failures": e.failures,
@@ -56,5 +59,5 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
         "slow_evidence_mnat": seen.slow_mnat,
         "ejections": at.ejections,
         "until_ns": at.until_ns,
-        "ewma_ns": e.ewma_ns,
+        "ewma_ns": cost_ewma_ns(e.latency),
     }

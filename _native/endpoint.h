@@ -12,12 +12,13 @@
 #include "breaker.h"
 #include "evidence.h"
 #include "retry.h"
+#include "slow_start.h"
 
 #define PROBE_PAUSE_NS (20 * SECOND_NS / 1000) /* between the end of a probe and the next one */
 #define EJECTIONS_DECAY 10 /* times eject_ns in health, with calls, make the next penalty a step shorter */
 
 static inline void endpoint_weigh(struct standing *st, struct place *at, int64_t percent) {
-    st->weighted += (percent < 100) - (at->weight < 100);
+    st->routes += at->weight != percent;
     at->weight = percent;
 }
 
@@ -26,7 +27,10 @@ static void endpoint_move(struct draft *d, int64_t i, int64_t state, int64_t now
     struct place *at = state_place(st, i);
     st->ejected += (state == EJECTED) - (at->state == EJECTED);
     st->probation += (state == PROBATION) - (at->state == PROBATION);
+    st->routes++;
     at->state = state;
+    at->verified_ns = 0;
+    at->ramp = 100;
     at->generation++;
     at->clears++;
     at->until_ns = at->ordered = 0;
@@ -67,6 +71,11 @@ static void endpoint_probed(
         } else if (++at->passed >= d.st->policy.probe_successes) {
             draft_row(&d, ENDPOINT_PROBE_PASSED, i, now_ns, 0, 0, 0);
             endpoint_move(&d, i, HEALTHY, now_ns);
+            if (d.st->policy.slow_start_ns) {
+                at->verified_ns = now_ns;
+                at->ramp = SLOW_START_FIRST_PERCENT;
+                state_due(d.st, now_ns + slow_start_next_ns(0, d.st->policy.slow_start_ns));
+            }
         }
     } while (!draft_commit(&d));
 }

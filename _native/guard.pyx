@@ -37,6 +37,7 @@ cdef extern from "<stdlib.h>":
 cdef extern from "python.h":
     ctypedef int (*sender)(PyObject *, PyObject *, PyObject **) noexcept
     void give_send(PyTypeObject *type, sender send)
+    void drop_before_free(PyTypeObject *type, int (*settled)(PyObject *) noexcept, void (*drop)(PyObject *) noexcept)
 
 include "core.pxi"
 include "arguments.pxi"
@@ -49,6 +50,7 @@ include "policy.pxi"
 include "layout.pxi"
 include "permit.pxi"
 include "describe.pxi"
+include "draw.pxi"
 
 
 def now_ns():
@@ -70,13 +72,14 @@ cdef class Guard:
     cdef Py_ssize_t length
     cdef Py_buffer *mapped  # on the heap, out of the collector's sight: it would clear a view that is in use here
     cdef void *private
+    cdef void *own  # what this process draws endpoints from
     cdef readonly str name
     cdef public object ring
     cdef Refusal refused  # the last ones, used again where nobody else holds them
     cdef Given given
 
     def __cinit__(
-        self, *, endpoints=0, seed=1, memory=None, worker=0, workers=1, name="guarded call", **policy_fields
+        self, *, endpoints=0, sites=None, local=None, seed=1, memory=None, worker=0, workers=1, name="guarded call", **policy_fields
     ):
         cdef int64_t[64] fields
         cdef Py_ssize_t k
@@ -110,6 +113,7 @@ cdef class Guard:
         self.seat.counters = state_counters(self.seat.g, mine)
         self.seat.random = random_seeded(PyLong_AsUnsignedLongLongMask(PyNumber_Index(seed)) + mine)
         self.seat.events_read = self.seat.events_told = word_load(&self.seat.g.events_written)
+        self.own = draw_from(&self.seat, sites, local)
         if self.mapped != NULL:
             reclaim(&self.seat, mine, clock_now_ns())  # of whoever had this place before and died
 
@@ -152,6 +156,7 @@ cdef class Guard:
         self.seat.g = <edge *>copy
         self.seat.counters = state_counters(self.seat.g, self.seat.worker)
         self.seat.era += 1
+        draw_by(&self.seat)
         alone(&self.seat, clock_now_ns())
         PyBuffer_Release(self.mapped)
         free(self.mapped)
@@ -169,6 +174,7 @@ cdef class Guard:
 
     def __dealloc__(self):
         free(self.private)
+        free(self.own)
         if self.mapped != NULL:
             PyBuffer_Release(self.mapped)
             free(self.mapped)

@@ -3,11 +3,14 @@
  * Values below `sub_buckets << unit` share buckets of width 2^unit; every doubling after that halves the resolution
  * and adds `half` counters, so the relative error stays below 10^-digits. Bucket for bucket the layout of
  * HdrHistogram.
+ *
+ * Counts may change while they are read here: others record, and others take. Each counter is read whole; figures
+ * that must agree with each other are read from a snapshot.
  */
 #ifndef CONTROLPLANE_HDR_H
 #define CONTROLPLANE_HDR_H
 
-#include <stdint.h>
+#include "atomic.h"
 
 struct hdr {
     int64_t unit;      /* log2 of the width of the finest bucket */
@@ -53,24 +56,45 @@ static inline int64_t hdr_low(const struct hdr *h, int64_t index) {
     return sub_bucket << (bucket + h->unit);
 }
 
+/* log2 of the width of counter `index`. */
+static inline int64_t hdr_width_log2(const struct hdr *h, int64_t index) {
+    int64_t bucket = (index >> h->half_log2) - 1;
+    return h->unit + (bucket < 0 ? 0 : bucket);
+}
+
 /* The highest value that belongs to counter `index`. */
 static inline int64_t hdr_high(const struct hdr *h, int64_t index) {
-    int64_t bucket = (index >> h->half_log2) - 1;
-    return hdr_low(h, index) + (((int64_t)1 << (h->unit + (bucket < 0 ? 0 : bucket))) - 1);
+    return hdr_low(h, index) + (((int64_t)1 << hdr_width_log2(h, index)) - 1);
+}
+
+/* All recorded values whose counters are `first` to `last`. */
+static inline int64_t hdr_sum(const int64_t *counts, int64_t first, int64_t last) {
+    int64_t sum = 0;
+    for (int64_t i = first; i <= last; i++) sum += word_load(counts + i);
+    return sum;
+}
+
+/* The counter of the value that is number `rank`, from 1, in ascending order; the last that is not empty where values
+ * were taken away since they were counted; -1 where all are empty. */
+static inline int64_t hdr_ranked(const struct hdr *h, const int64_t *counts, int64_t rank) {
+    int64_t seen = 0, last = -1;
+    for (int64_t i = 0; i < h->counters; i++) {
+        int64_t count = word_load(counts + i);
+        if (!count) continue;
+        last = i;
+        seen += count;
+        if (seen >= rank) break;
+    }
+    return last;
 }
 
 /* The value that `permille` / 1000 of all recorded values stay at or under, to the resolution of its bucket. */
 static inline int64_t hdr_quantile(const struct hdr *h, const int64_t *counts, int64_t permille) {
-    int64_t total = 0, wanted, seen = 0;
-    for (int64_t i = 0; i < h->counters; i++) total += counts[i];
-    if (!total) return 0;
-    wanted = total / 1000 * permille + (total % 1000 * permille + 500) / 1000;
-    if (wanted < 1) wanted = 1;
-    for (int64_t i = 0; i < h->counters; i++) {
-        seen += counts[i];
-        if (seen >= wanted) return permille ? hdr_high(h, i) : hdr_low(h, i);
-    }
-    return 0;
+    int64_t total = hdr_sum(counts, 0, h->counters - 1), rank, index;
+    rank = total / 1000 * permille + (total % 1000 * permille + 500) / 1000;
+    index = hdr_ranked(h, counts, rank < 1 ? 1 : rank);
+    if (index < 0) return 0;
+    return permille ? hdr_high(h, index) : hdr_low(h, index);
 }
 
 #endif

@@ -30,6 +30,16 @@ static void lapse_edge(struct draft *d, int64_t now_ns) {
     if (st->limit) state_due(st, st->limit_until_ns);
 }
 
+/* One more step of slow start, when it is time. */
+static void lapse_ramp(struct draft *d, struct place *at, int64_t now_ns) {
+    int64_t window_ns = d->st->policy.slow_start_ns, age_ns = now_ns - at->verified_ns, percent;
+    percent = window_ns ? slow_start_percent(age_ns, window_ns) : 100;
+    if (percent != at->ramp) d->st->routes++;
+    at->ramp = percent;
+    if (percent == 100) at->verified_ns = 0;
+    else state_due(d->st, at->verified_ns + slow_start_next_ns(age_ns > 0 ? age_ns : 0, window_ns));
+}
+
 static void lapse_endpoint(struct draft *d, int64_t i, int64_t now_ns) {
     struct standing *st = d->st;
     struct place *at = state_place(st, i);
@@ -43,6 +53,7 @@ static void lapse_endpoint(struct draft *d, int64_t i, int64_t now_ns) {
         endpoint_weigh(st, at, 100);
         draft_row(d, LEASE_LAPSED, i, now_ns, 0, 0, 0);
     }
+    if (at->verified_ns) lapse_ramp(d, at, now_ns);
     if (at->state == EJECTED || at->ordered) state_due(st, at->until_ns);
     if (at->state == PROBATION) state_due(st, probes_due(st, i));
     if (at->weight < 100) state_due(st, at->weight_until_ns);

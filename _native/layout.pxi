@@ -45,7 +45,8 @@ cdef void lay_out(edge *g, const edge *wanted, const policy *p) noexcept:
     st.closed_since_ns = now
     st.window_width_ns = p.window_ns // 10
     st.weight = 100
+    st.routes = 1
     for i in range(g.endpoints):
-        state_place(st, i).weight = 100
+        state_place(st, i).weight = state_place(st, i).ramp = 100
         state_place(st, i).healthy_since_ns = now
     word_store(&g.layout, wanted.layout)

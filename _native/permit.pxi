@@ -79,10 +79,6 @@ cdef class Permit:
     cdef Guard guard
     cdef ticket ticket
 
-    def __dealloc__(self):
-        if self.guard is not None:
-            settle_cancel(&self.guard.seat, &self.ticket)
-
     @property
     def endpoint(self):
         return self.ticket.endpoint
@@ -156,3 +152,18 @@ cdef class Permit:
 
     def __repr__(self):
         return f"Permit(endpoint={self.ticket.endpoint}, start_ns={self.ticket.start_ns}, probe={self.probe})"
+
+
+cdef void permit_drop(PyObject *self) noexcept:
+    """What a permit that nobody holds any more does first: it is cancelled, unless it was settled. No reference to it may be
+    taken here: it is being freed."""
+    cdef Guard guard = (<Permit>self).guard
+    if guard is not None:
+        settle_cancel(&guard.seat, &(<Permit>self).ticket)
+
+
+cdef int permit_is_settled(PyObject *self) noexcept:
+    return (<Permit>self).ticket.flags & SETTLED != 0
+
+
+drop_before_free(<PyTypeObject *>Permit, permit_is_settled, permit_drop)

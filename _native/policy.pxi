@@ -27,6 +27,9 @@ POLICY = (
     ("ejected_percent_max", 10, 0, 100),
     ("retry_percent", 20, 0, 100),
     ("retry_floor_per_s", 3, 0, 1_000_000),  # ten seconds of it are kept in 36 bits of thousandths
+    ("overprovision_percent", 140, 100, ROUTE_OVERPROVISION_MAX),
+    ("panic_percent", 0, 0, 100),
+    ("slow_start_ns", 0, 0, DURATION_MAX_NS),
     ("reserve_percent", 0, 0, 50),
     ("enforced", 1, 0, 1),
     ("enforced_percent", 100, 1, 100),

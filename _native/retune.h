@@ -18,6 +18,7 @@ static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) 
         if (policy->window_ns != d.st->policy.window_ns) window_resize(&d, now_ns, policy->window_ns);
         d.st->policy = *policy;
         d.st->policy.enforced = enforced;
+        d.st->routes++;
     } while (!draft_commit(&d));
 }
 

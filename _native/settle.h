@@ -44,7 +44,7 @@ ALWAYS_INLINE void settle_count(
     word_add(shared, &e->calls, 1);
     if (__builtin_expect(failed, 0)) word_add(shared, &e->failures, 1);
     if (__builtin_expect(slow, 0)) word_add(shared, &e->slow, 1);
-    if (!failed) balance_learn(e, now_ns, latency_ns);
+    if (!failed) word_store(&e->latency, cost_learnt(word_load(&e->latency), now_ns, latency_ns));
 }
 
 ALWAYS_INLINE void settle_judge(

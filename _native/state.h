@@ -14,6 +14,7 @@
 
 #include "atomic.h"
 #include "hdr.h"
+#include "pick.h"
 
 #define NEVER INT64_MAX
 #define SECOND_NS ((int64_t)1000000000)
@@ -58,6 +59,7 @@ struct policy {
     int64_t open_ns, open_max_ns, probes_max, probe_successes, probe_timeout_ns;
     int64_t endpoint_consecutive, endpoint_evidence_mnat, eject_ns, eject_max_ns, ejected_percent_max;
     int64_t retry_percent, retry_floor_per_s;
+    int64_t overprovision_percent, panic_percent, slow_start_ns; /* route.h, slow_start.h */
     int64_t reserve_percent; /* of every limit, kept from each lower priority */
     int64_t enforced, enforced_percent;
 };
@@ -69,6 +71,7 @@ struct place { /* the standing of an endpoint */
     int64_t weight, weight_until_ns;
     int64_t ejections, healthy_since_ns; /* steps of doubling, and since when they may decay */
     int64_t clears;                      /* tag of its evidence: what carries another is no evidence any more */
+    int64_t verified_ns, ramp;           /* slow start: since then, 0: none; percent of its share by now */
     int64_t probing, passed, ready_ns;   /* probes that are out; passed in a row; no probe starts before */
 };
 
@@ -86,7 +89,8 @@ struct standing {
     int64_t carried_ns, carried_until_ns;           /* retune: when the window was carried over, until when that counts */
     struct tally carried[WINDOW_BUCKETS];           /* by age at that time, in new widths */
     int64_t weight, weight_until_ns, limit, limit_until_ns, limit_tag; /* orders; limit 0: none */
-    int64_t ejected, probation, weighted; /* numbers of endpoints: by state, weight < 100 */
+    int64_t ejected, probation; /* numbers of endpoints */
+    int64_t routes;             /* rises with every change of who may be drawn, and how often */
     int64_t busy;                         /* bit i: probes[i] is out */
     struct probe probes[PROBES_OUT_MAX];
     /* struct place places[endpoints] follow */
@@ -95,12 +99,12 @@ struct standing {
 struct endpoint { /* what its calls change */
     int64_t calls, failures, slow;
     int64_t evidence, slow_evidence, since, since_kinds; /* tagged words: evidence.h */
-    int64_t ewma_ns, ewma_at_ns;
+    int64_t latency;   /* cost.h */
     int64_t signal_ns; /* what decided an exclusion that no admission has met yet; 0: none */
 };
 
 struct counters { /* of one worker, in a cache line of its own */
-    int64_t calls, failures, slow, refused, cancelled, retries, shadowed, spare;
+    int64_t calls, failures, slow, cancelled, retries, shadowed, spare[2];
 };
 
 struct edge {
@@ -128,6 +132,9 @@ struct seat {
     struct counters *counters;
     int64_t worker, random, drafting;
     int64_t era; /* of this place: a permit of an earlier one belongs to a place that was left */
+    struct pick pick;       /* balance.h */
+    int64_t routed;         /* the standing's `routes` that it was made for */
+    int64_t *trials, trial; /* endpoints on probation, and how many */
     int64_t epoch_ns, epoch_width_ns, epoch; /* window.h: a division saved */
     int64_t events_read, events_lost, events_told, events_stuck_ns;
 };

@@ -98,7 +98,8 @@ static inline void window_forget(struct draft *d) {
     d->st->carried_until_ns = 0;
 }
 
-/* Another width: what the window holds is carried over by age, and counts until it is too old for the new one. */
+/* Another width: what the window holds is carried over by age, and counts until it is too old for the new one. A bucket is
+ * taken to be as old as the youngest that may be in it: rather a tenth of the old window too long than lost. */
 static void window_resize(struct draft *d, int64_t now_ns, int64_t window_ns) {
     struct standing *st = d->st;
     struct tally carried[WINDOW_BUCKETS];
@@ -107,7 +108,8 @@ static void window_resize(struct draft *d, int64_t now_ns, int64_t window_ns) {
     memset(carried, 0, sizeof carried);
     for (int64_t k = 0; k < WINDOW_BUCKETS; k++) {
         struct tally t = window_bucket(d->g, k, v);
-        int64_t age_ns = window_age(word_load(&d->g->window[k][0]), v) * was_ns + now_ns % was_ns;
+        int64_t age = window_age(word_load(&d->g->window[k][0]), v);
+        int64_t age_ns = age ? (age - 1) * was_ns + now_ns % was_ns : 0;
         if (t.calls && age_ns / width_ns < WINDOW_BUCKETS) window_sum_into(&carried[age_ns / width_ns], &t);
     }
     if (now_ns < st->carried_until_ns)

@@ -94,7 +94,7 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "check", "demo", "status", "incidents", "explain", "freeze", "resume", "observe", "enforce"],
+    ["", "serve", "check", "demo", "bench", "status", "incidents", "explain", "freeze", "resume", "observe", "enforce"],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every help page ends in commands that can be typed as they are."""
@@ -135,7 +135,9 @@ def test_a_free_port_is_told(listen: str, begins: str) -> None:
 HEAVY = ("numpy", "httpx", "anyio", "starlette", "uvicorn", "trio", "asyncio", "sqlite3")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"], ["bench", "--help"]]
+)
 def test_quick_commands_import_little_and_answer_at_once(good: Path, arguments: list[str]) -> None:
     """None of the heavy libraries is loaded; the whole process takes a fraction of a second."""
     arguments = [str(good) if argument == "FILE" else argument for argument in arguments]

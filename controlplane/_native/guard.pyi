@@ -1,6 +1,6 @@
 """One fused guard for the calls to one service: admission, endpoint choice, evidence, reflexes."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, final
 
@@ -141,6 +141,8 @@ class Guard:
              of 64 bytes, that begins with zeros or holds a guard of the same geometry; its policy then stays in force.
     worker   the place of this process among `workers`; no two processes may use one at a time. Two attach at once only
              under a lock of their own.
+    sites    (weight, priority, locality) of each endpoint; by default all are equal. local  the caller's own locality.
+             See docs/concepts/endpoint-choice.md.
     name     what refusals say was called. ring  called when a result that came by `with` changed a state.
     Raises   ValueError when a number is negative or out of its range, naming the argument and its bounds, or when the
              memory holds something else; TypeError for a field that no policy has.
@@ -153,6 +155,8 @@ class Guard:
         cls,
         *,
         endpoints: int = 0,
+        sites: Iterable[Sequence[int]] | None = None,
+        local: int | None = None,
         seed: int = 1,
         memory: Buffer | None = None,
         worker: int = 0,
@@ -179,6 +183,9 @@ class Guard:
         ejected_percent_max: int = 10,
         retry_percent: int = 20,
         retry_floor_per_s: int = 3,
+        overprovision_percent: int = 140,
+        panic_percent: int = 0,
+        slow_start_ns: int = 0,
         reserve_percent: int = 0,
         enforced: int = 1,
         enforced_percent: int = 100,
@@ -252,8 +259,8 @@ class Guard:
         """True when a call now would be refused by breaker or isolation."""
     def is_ejected(self, endpoint: int, /) -> bool: ...
     def endpoint(self, endpoint: int, /) -> dict[str, int]:
-        """state, weight (percent), in_flight, calls, failures, slow (totals), consecutive, evidence_mnat,
-        slow_evidence_mnat, ejections, until_ns, ewma_ns."""
+        """state, weight (percent), ramp (percent, slow start), in_flight, calls, failures, slow (totals), consecutive,
+        evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns."""
     def describe(self) -> dict[str, int]:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
         window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although

@@ -9,6 +9,7 @@ Run = Callable[[argparse.Namespace], int]
 EXAMPLES = """\
 examples:
   controlplane demo                              break a real mesh six ways and watch it being contained
+  controlplane bench guard                       what a guarded call costs on this machine, beside its rivals
   controlplane check controlplane.toml           say what is wrong with a configuration, all of it
   controlplane serve --config controlplane.toml  run the gateway and its admin API
   controlplane incidents                         what is going on, asked of a running process
@@ -39,6 +40,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_demo(commands, wanted)
+    _add_bench(commands, wanted)
     _add_asking(commands)
     return parser
 
@@ -124,6 +126,28 @@ def _add_demo(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> No
     )
     if wanted == "demo":
         from controlplane.demo.command import add_arguments
+
+        add_arguments(parser)
+
+
+def _add_bench(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.bench.command import run as run_bench
+
+        return run_bench(args)
+
+    epilog = """\
+examples:
+  controlplane bench guard
+  controlplane bench guard --only 'limit.*' --quick
+  controlplane bench guard --json results.json --check
+  controlplane bench peers
+
+Rivals that are not installed are left out: pip install 'controlplane[bench]'.
+"""
+    parser = _add(commands, "bench", run, "Measure a guarded call beside its floor and its rivals", epilog)
+    if wanted == "bench":
+        from controlplane.bench.command import add_arguments
 
         add_arguments(parser)
 

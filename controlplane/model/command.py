@@ -25,7 +25,7 @@ class Probe(_Intent, frozen=True, tag="probe"):
 
 
 class Weigh(_Intent, frozen=True, tag="weigh"):
-    """An endpoint gets `percent` of its normal share; a service is offered `percent` of its calls."""
+    """An endpoint gets `percent` of its share beside its siblings; a service is offered `percent` of its calls."""
 
     percent: int
 

@@ -11,9 +11,10 @@ Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class PlaneSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`name` is the service in whose process the plane runs, as others call it."""
+    """`name` is the service in whose process the plane runs, as others call it; `zone` is where it runs."""
 
     name: Name = "gateway"
+    zone: str = ""
     mode: Literal["observe", "enforce"] = "enforce"
 
 
@@ -79,9 +80,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         declared = next((service for service in self.services if service.name == entry), None)
         if declared is None:
             calls = routed or tuple(service.name for service in self.services)
-            return Topology(services=(Service(name=entry, calls=_unique(calls)), *self.services), entry=entry)
+            return Topology(
+                services=(Service(name=entry, calls=_unique(calls)), *self.services), entry=entry, zone=self.plane.zone
+            )
         own = msgspec.structs.replace(declared, calls=_unique((*declared.calls, *routed)))
-        return Topology(services=tuple(own if one is declared else one for one in self.services), entry=entry)
+        return Topology(
+            services=tuple(own if one is declared else one for one in self.services), entry=entry, zone=self.plane.zone
+        )
 
     def policy(self, service: Service) -> GuardPolicy:
         """The guard policy `service` names; "default" always exists."""

@@ -42,6 +42,9 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     eject_s: PositiveSeconds = 5.0
     eject_max_s: PositiveSeconds = 300.0
     ejected_percent_max: Percent = 10  # by reflex; one endpoint is always allowed if another one is healthy
+    panic_percent: Percent = 50  # of a pool's capacity: with less than that healthy, all of it is used
+    overprovision_percent: Annotated[int, msgspec.Meta(ge=100, le=1000)] = 140  # how far a priority level is stretched
+    slow_start_s: Seconds = 0.0  # 0: an endpoint that was verified by probes gets its whole share at once
     retry_percent: Percent = 20
     retry_floor_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 3
     reserve_percent: Annotated[int, msgspec.Meta(ge=0, le=50)] = 0  # of every limit, kept from each lower priority
@@ -75,6 +78,9 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "eject_ns": to_nanos(self.eject_s),
             "eject_max_ns": to_nanos(self.eject_max_s),
             "ejected_percent_max": self.ejected_percent_max,
+            "panic_percent": self.panic_percent,
+            "overprovision_percent": self.overprovision_percent,
+            "slow_start_ns": to_nanos(self.slow_start_s),
             "retry_percent": self.retry_percent,
             "retry_floor_per_s": self.retry_floor_per_s,
             "reserve_percent": self.reserve_percent,

@@ -1,15 +1,23 @@
 """What calls what: services, their endpoints and the edges between them, as declared in configuration."""
 
+from typing import Annotated
+
 import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One replica of a service. `url` is scheme://host:port; `zone` and `version` are shared-cause groups."""
+    """One replica of a service. `url` is scheme://host:port; `zone` and `version` are shared-cause groups.
+
+    `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
+    within a priority those of the caller's own zone, as far as they can bear it.
+    """
 
     name: str
     url: str
     zone: str = ""
     version: str = ""
+    weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
+    priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,10 +38,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """All services known to one plane. `entry` is the service in whose process the plane runs, as callers name it."""
+    """All services known to one plane. `entry` is the service in whose process the plane runs, as callers name it, and
+    `zone` where that process is (empty: nowhere in particular)."""
 
     services: tuple[Service, ...] = ()
     entry: str = ""
+    zone: str = ""
 
     def service(self, name: str) -> Service | None:
         """The service of that name, or None."""

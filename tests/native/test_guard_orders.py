@@ -78,7 +78,7 @@ def test_a_weight_is_a_share_of_the_normal_share(clock, percent: int) -> None:
         permit = admitted(guard.try_acquire())
         chosen += permit.endpoint == 0
         permit.cancel()
-    assert abs(chosen / 4_000 - percent / 200) < 0.03
+    assert abs(chosen / 4_000 - percent / (100 + percent)) < 0.03
     drain(guard)
     clock.advance(SECOND)
     assert guard.endpoint(0)["weight"] == 100

@@ -50,11 +50,18 @@ class Bell:
 
     def close(self, *, remove: bool) -> None:
         """Give everything back; `remove` the pipe itself unless another process still answers to it."""
+        if remove and self._is_ours():
+            remove_bell(self._path, self._slot)
         for fd in (self.fd, *self._others.values()):
             os.close(fd)
         self._others.clear()
-        if remove:
-            remove_bell(self._path, self._slot)
+
+    def _is_ours(self) -> bool:
+        """Whether the name is still our pipe's; beside a file that replaced ours, another process may have one."""
+        try:
+            return os.path.samestat(Path(_name(self._path, self._slot)).lstat(), os.fstat(self.fd))
+        except OSError:
+            return False
 
 
 def remove_bell(path: str, slot: int) -> None:

@@ -1,6 +1,6 @@
 """What an arena's file holds where, and how its first page says so.
 
-0      magic, 16 bytes, written last: a file without it was never finished
+0      magic, 16 bytes: BEGUN before anything else is there, MAGIC when everything is
 16     length and CRC-32 of the description, two little-endian 32-bit words
 24     the description: a JSON object {version, workers, boot, regions}
 ...    one record of SLOT_BYTES for each worker, at a multiple of 64
@@ -10,14 +10,17 @@
 import struct
 import zlib
 from collections.abc import Mapping
+from itertools import accumulate
 
 import msgspec
 
 from controlplane.model.errors import ArenaError
 
 MAGIC = b"controlplane 01\n"
+BEGUN = b"controlplane 00\n"
 VERSION = 1
 SLOT_BYTES = 64
+WORKERS_MAX = 64  # as in `_native/state.h`
 _HEAD = struct.Struct("<16sII")
 _DESCRIPTION_MAX = 4 << 20  # bytes: far more than 4,096 services need
 
@@ -32,8 +35,20 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of(cls, regions: Mapping[str, int], workers: int, boot: str) -> "Geometry":
-        """The geometry wanted here and now."""
-        return cls(VERSION, workers, boot, dict(regions))
+        """The geometry wanted here and now. Raises ValueError when no file can have it."""
+        wanted = cls(VERSION, workers, boot, dict(regions))
+        if wrong := wanted.fault():
+            raise ValueError(wrong)
+        return wanted
+
+    def fault(self) -> str:
+        """Why no file can have this geometry; empty: one can."""
+        if not 1 <= self.workers <= WORKERS_MAX:
+            return f"workers must be between 1 and {WORKERS_MAX}, not {self.workers}"
+        for name, words in self.regions.items():
+            if words < 1:
+                return f"region {name!r} must have at least 1 word, not {words}"
+        return "" if len(self.encode()) <= _DESCRIPTION_MAX else f"more than {_DESCRIPTION_MAX} bytes of names"
 
     @property
     def slots_at(self) -> int:
@@ -41,22 +56,19 @@ class Geometry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return line(_HEAD.size + len(self.encode()))
 
     @property
+    def regions_at(self) -> int:
+        """Byte at which the first region begins."""
+        return self.slots_at + self.workers * SLOT_BYTES
+
+    @property
     def length(self) -> int:
         """Bytes of the file."""
-        return self._end(len(self.regions))
+        return self.regions_at + sum(line(8 * words) for words in self.regions.values())
 
-    def offset(self, name: str) -> int:
-        """Byte at which the region of that name begins. Raises KeyError."""
-        return self._end(list(self.regions).index(name)) if name in self.regions else self._missing(name)
-
-    def _missing(self, name: str) -> int:
-        raise KeyError(f"no region {name!r}; there are: {', '.join(self.regions)}")
-
-    def _end(self, count: int) -> int:
-        at = self.slots_at + self.workers * SLOT_BYTES
-        for words in list(self.regions.values())[:count]:
-            at += line(8 * words)
-        return at
+    def offsets(self) -> dict[str, int]:
+        """Byte at which each region begins, by name."""
+        ends = accumulate((line(8 * words) for words in self.regions.values()), initial=self.regions_at)
+        return dict(zip(self.regions, ends, strict=False))  # the last end is the file's
 
     def encode(self) -> bytes:
         """The description."""
@@ -73,11 +85,6 @@ def line(count: int) -> int:
     return (count + 63) // 64 * 64
 
 
-def is_unfinished(head: bytes) -> bool:
-    """Whether a file that begins so was never laid out: it is empty, or whoever began it did not end it."""
-    return not head.strip(b"\0") or head[:16] == bytes(16)
-
-
 def decode(head: bytes, path: str) -> Geometry:
     """The geometry of a file that begins so. Raises ArenaError where it is no arena, or a damaged one."""
     if head[:16] != MAGIC:
@@ -89,9 +96,12 @@ def decode(head: bytes, path: str) -> Geometry:
     if length > _DESCRIPTION_MAX or len(text) != length or zlib.crc32(text) != crc:
         raise ArenaError(f"{path} is damaged: its checksum is wrong; stop all that use it and remove it")
     try:
-        return msgspec.json.decode(text, type=Geometry)
-    except msgspec.DecodeError as error:
+        found = msgspec.json.decode(text, type=Geometry)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ArenaError(f"{path} is damaged: {error}; stop all that use it and remove it") from error
+    if wrong := found.fault() or ("" if found.encode() == text else "its description is not in our own words"):
+        raise ArenaError(f"{path} is damaged: {wrong}; stop all that use it and remove it")
+    return found
 
 
 HEAD_MAX = _HEAD.size + _DESCRIPTION_MAX

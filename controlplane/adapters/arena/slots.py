@@ -11,13 +11,14 @@ import struct
 import time
 from typing import Final, NamedTuple
 
-from controlplane.adapters.arena.geometry import SLOT_BYTES
+from controlplane.adapters.arena.geometry import SLOT_BYTES, WORKERS_MAX
 from controlplane.model.errors import ArenaError
 
 _LOCKS_AT: Final = 1 << 62  # bytes: nothing is ever stored there
 _EXCLUSIVE: Final = _LOCKS_AT - 1
 _FLOCK: Final = struct.Struct("hhqqi0q")  # type, whence, start, length, pid
-_SLOT: Final = struct.Struct("<qq16s")  # pid (0: free), since (Unix ns), role
+_SLOT: Final = struct.Struct("<qq16s")  # pid (0: free), since (Unix ns), role (empty: a survivor clears up after it)
+ROLE_BYTES: Final = 16
 EXCLUSIVE_S: Final = 5.0  # laying out takes milliseconds; whoever holds on longer is stopped or hangs
 _RETRY_S: Final = 0.005
 
@@ -36,52 +37,76 @@ class Slots:
 
     def __init__(self, fd: int, words: memoryview, at: int, workers: int) -> None:
         self._fd, self._bytes, self._at, self._workers = fd, words, at, workers
-        self.held: set[int] = set()
+        self.own: int | None = None
+        self.claimed: set[int] = set()
 
     def record(self, slot: int) -> Member | None:
         """Who took the place, whether or not it still lives; None: it is free."""
-        pid, since, role = _SLOT.unpack_from(self._bytes, self._at + slot * SLOT_BYTES)
+        pid, since, role = self._read(slot)
         return Member(slot, pid, role.rstrip(b"\0").decode("ascii", "replace"), since / 1e9) if pid else None
 
-    def take(self, role: str) -> int | None:
-        """Hold a place, one that nobody left behind where there is one; None: all are held."""
+    def hold(self) -> int | None:
+        """Lock a place, one that nobody left behind where there is one; None: all are held."""
         order = sorted(range(self._workers), key=lambda slot: self.record(slot) is not None)
-        for slot in order:
-            if lock(self._fd, _LOCKS_AT + slot):
-                self.held.add(slot)
-                _SLOT.pack_into(
-                    self._bytes, self._at + slot * SLOT_BYTES, os.getpid(), time.time_ns(), role.encode("ascii")[:16]
-                )
-                return slot
-        return None
+        return next((slot for slot in order if lock(self._fd, _LOCKS_AT + slot)), None)
+
+    def release(self, slot: int) -> None:
+        """Unlock a place after all. Who was on record there still is."""
+        unlock(self._fd, _LOCKS_AT + slot)
+
+    def enter(self, slot: int, role: str) -> None:
+        """This process is on record as holding that place, for all to see."""
+        self.own = slot
+        self._write(slot, os.getpid(), time.time_ns(), role.encode("ascii"))
 
     def alive(self, slot: int) -> bool:
-        """Whether a living process holds the place, be it this one."""
-        return slot in self.held or is_locked(self._fd, _LOCKS_AT + slot)
+        """Whether a living process has the place, be it this one. One that is being cleared up is nobody's."""
+        record = self.record(slot)
+        return record is not None and bool(record.role) and (slot == self.own or is_locked(self._fd, _LOCKS_AT + slot))
 
     def claim_dead(self) -> list[int]:
         """Hold the places that their process left without a word. Whoever asks at the same time gets others."""
         found = []
         for slot in range(self._workers):
-            if slot in self.held or self.record(slot) is None or not lock(self._fd, _LOCKS_AT + slot):
+            if slot == self.own or slot in self.claimed or self.record(slot) is None:
                 continue
-            if self.record(slot) is None:  # somebody was faster, and has freed it
-                unlock(self._fd, _LOCKS_AT + slot)
+            if not lock(self._fd, _LOCKS_AT + slot):
                 continue
-            self.held.add(slot)
+            pid, since, _ = self._read(slot)
+            if not pid:  # somebody was faster, and has freed it
+                self.release(slot)
+                continue
+            self._write(slot, pid, since, b"")  # no longer a living one's, though it is locked again
+            self.claimed.add(slot)
             found.append(slot)
         return found
 
     def free(self, slot: int) -> None:
-        """Give a place up that this process holds."""
-        _SLOT.pack_into(self._bytes, self._at + slot * SLOT_BYTES, 0, 0, b"")
-        self.held.discard(slot)
-        unlock(self._fd, _LOCKS_AT + slot)
+        """Give a claimed place up. Raises ValueError for one that this process did not claim."""
+        if slot not in self.claimed:
+            raise ValueError(f"place {slot} is not this process's to vacate: `dead` did not name it")
+        self._write(slot, 0, 0, b"")
+        self.claimed.discard(slot)
+        self.release(slot)
 
     def members(self) -> list[Member]:
         """Those that live."""
         records = [self.record(slot) for slot in range(self._workers)]
         return [member for member in records if member is not None and self.alive(member.slot)]
+
+    def _read(self, slot: int) -> tuple[int, int, bytes]:
+        if not 0 <= slot < self._workers:
+            raise ValueError(f"worker must be between 0 and {self._workers - 1}, not {slot}")
+        pid, since, role = _SLOT.unpack_from(self._bytes, self._at + slot * SLOT_BYTES)
+        return pid, since, role
+
+    def _write(self, slot: int, pid: int, since: int, role: bytes) -> None:
+        _SLOT.pack_into(self._bytes, self._at + slot * SLOT_BYTES, pid, since, role)
+
+
+def is_in_use(fd: int) -> bool:
+    """Whether any place is held, whatever the file says."""
+    return is_locked(fd, _LOCKS_AT, WORKERS_MAX)
 
 
 def lock(fd: int, byte: int) -> bool:
@@ -94,9 +119,9 @@ def unlock(fd: int, byte: int) -> None:
     _set(fd, fcntl.F_UNLCK, byte)
 
 
-def is_locked(fd: int, byte: int) -> bool:
-    """Whether another open file description has the lock."""
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+def is_locked(fd: int, byte: int, count: int = 1) -> bool:
+    """Whether another open file description has a lock on one of `count` bytes."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, count, 0)
     kind: int = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0]
     return kind != fcntl.F_UNLCK
 

@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 import httpx
 
-from controlplane._native.guard import ERROR, TIMEOUT, Permit
+from controlplane._native.guard import CRITICAL, DEFAULT, ERROR, SHEDDABLE, TIMEOUT, Permit, now_ns
 from controlplane.adapters.gateway.address import Address
 from controlplane.adapters.gateway.context import blame, inbound
 from controlplane.adapters.gateway.guards import GuardSet
@@ -23,6 +23,9 @@ from controlplane.adapters.gateway.verdict import Relay, failure_kind, relay, re
 # what goes wrong on our side of the wire and says nothing about the callee: our own pool is full, the program made a
 # request that cannot be sent, a guard further in refused
 _OURS: Final = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.UnsupportedProtocol, RefusedError)
+
+
+IMPORTANCE: Final = {Priority.CRITICAL: CRITICAL, Priority.DEFAULT: DEFAULT, Priority.SHEDDABLE: SHEDDABLE}
 
 
 class _Ended:
@@ -72,12 +75,20 @@ class Exchange:
         if self._deadline <= self._now:
             blame(name)
             return RefusedError(name, DEADLINE, request=self._request)
-        answer = self._service.guard.try_acquire()
+        answer = self._service.guard.try_acquire_for(self._importance(), self._deadline_ns())
         if isinstance(answer, Permit):
             self._permit = answer
             return None
         blame(name)
         return RefusedError(name, answer.part, refusal_retry_after_s(answer), request=self._request)
+
+    def _importance(self) -> int:
+        """What the guard calls the priority of the request that is being served."""
+        return DEFAULT if self._inbound is None else IMPORTANCE[self._inbound.priority]
+
+    def _deadline_ns(self) -> int | None:
+        """When a user stops waiting, as the guard's time; None: nobody said. Our own bound on a call is not that."""
+        return now_ns() + round((self._deadline - self._now) * 1e9) if self._hurried else None
 
     async def run(self) -> httpx.Response:
         """The answer, or the transport error of the last attempt raised."""

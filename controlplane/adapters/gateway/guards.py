@@ -67,6 +67,7 @@ class GuardSet:
                 enforced=enforced,
                 changed=self._changed,
                 each_second=self._freshen,
+                zone=topology.zone,
                 place=ALONE if host is None else host.place(service.name),
             )
             for service in topology.services

@@ -43,13 +43,17 @@ class ServiceGuard:
         changed: "Told",
         each_second: "Told",
         place: Place = ALONE,
+        zone: str = "",
     ) -> None:
         self.service, self.policy = service, policy
         self.name = service.name
         self.endpoints = tuple(endpoint.name for endpoint in service.endpoints)
+        zones = sorted({one.zone for one in service.endpoints})
         # every edge draws its own numbers, and the same ones on every run with the same seed
         self.guard = Guard(
             endpoints=len(service.endpoints),
+            sites=[(one.weight, one.priority, zones.index(one.zone)) for one in service.endpoints],
+            local=zones.index(zone) if zone and zone in zones else None,
             seed=(seed ^ crc32(service.name.encode())) & 0x7FFF_FFFF or 1,
             enforced=enforced,
             name=service.name,

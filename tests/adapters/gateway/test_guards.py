@@ -266,9 +266,10 @@ async def test_an_endpoint_once_in_trouble_is_reported_when_healthy_again(guards
 
 def test_users_fallbacks_and_relays_are_counted_until_told(guards: GuardSet) -> None:
     """The middleware's counts, fallbacks and relayed failures come with the sample, once."""
-    guards.entry.requests += 3
-    guards.entry.failed += 1
-    guards.entry.shed += 2
+    for failed in (True, False, False):
+        guards.entry.ended(failed=failed, slow=False)
+    guards.entry.shed()
+    guards.entry.shed()
     guards.fell_back("db", 4)
     guards.fell_back("db")
     guards.relayed("orders", "db")
@@ -296,7 +297,8 @@ def test_counts_of_a_quiet_time_are_dropped(guards: GuardSet, monkeypatch: pytes
     """Nobody asked for minutes: the first sample of an incident does not carry them."""
     now = now_ns()
     settle(guards, "orders", 30)
-    guards.entry.requests += 30
+    for _ in range(30):
+        guards.entry.ended(failed=False, slow=False)
     guards.services["orders"].learn(now + 5 * SECOND)
     assert guards.sample() == []
 

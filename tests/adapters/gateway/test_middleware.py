@@ -83,7 +83,7 @@ async def test_5xx_and_exceptions_are_failures(guards: GuardSet) -> None:
         return PlainTextResponse("", status_code=500)
 
     for app in (guarded(fail, guards), added(fail, guards)):
-        before = guards.entry.requests
+        before = guards.entry.now()[0]
         async with caller(app) as client:
             assert (await client.get("/raise")).status_code == 500
             assert (await client.get("/answer")).status_code == 500

@@ -1,0 +1,61 @@
+"""`controlplane bench`: the arguments, and the runs from the first figure to the exit status."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from controlplane.model.errors import ControlPlaneError
+
+EXIT_MISSED = 1
+
+
+class UnknownFigure(ControlPlaneError):
+    """`--only` names nothing that is measured."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the suites and their flags. Imports nothing that is slow: every `--help` passes here."""
+    suites = parser.add_subparsers(title="suites", metavar="SUITE", required=True)
+    guard = suites.add_parser("guard", help="what every part of a guarded call costs, beside its rivals")
+    guard.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    guard.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a glance, not a measurement")
+    guard.add_argument("--only", metavar="PATTERN", default="*", help="figures whose name matches, as in 'limit.*'")
+    guard.add_argument("--no-peers", action="store_true", help="leave other libraries out")
+    guard.add_argument("--check", action="store_true", help="exit status 1 when a promised ratio is missed")
+    guard.set_defaults(suite=_guard)
+    peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
+    peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
+    peers.set_defaults(suite=_peers)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: measured. 1: `--check` found a broken promise, or our own guard failed a probe."""
+    status: int = args.suite(args)
+    return status
+
+
+def _guard(args: argparse.Namespace) -> int:
+    from controlplane.bench import report, result, suite
+    from controlplane.bench.measure import QUICK, Pace
+
+    if args.json:
+        result.read(args.json)  # a file that cannot be joined is better known before the minutes than after them
+    chosen = list(suite.figures(QUICK if args.quick else Pace(), peers=not args.no_peers, only=args.only))
+    if not chosen:
+        raise UnknownFigure(f"--only: {args.only!r} matches no figure; docs/benchmarks.md lists them")
+    rows = []
+    for number, (name, measure) in enumerate(chosen, 1):
+        print(f"[{number}/{len(chosen)}] {name}", file=sys.stderr, flush=True)
+        rows += measure()
+    print(report.table(rows))
+    if args.json:
+        result.join(args.json, [row.result() for row in rows if not row.why])
+    return EXIT_MISSED if args.check and any(row.missed for row in rows) else 0
+
+
+def _peers(args: argparse.Namespace) -> int:
+    from controlplane.bench.conformance import page
+
+    findings = page.probe_all(lambda library: print(library, file=sys.stderr, flush=True))
+    print(page.markdown(findings) if args.markdown else page.table(findings))
+    return 0 if page.ours_pass(findings) else EXIT_MISSED
