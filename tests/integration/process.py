@@ -82,11 +82,11 @@ class Served:
         self._reader.start()
         try:
             self.wait_line("ready")
+            self.admin_url = self._address("admin")
+            self.gateway_url = self._address("gateway")
         except BaseException:
             self.kill()
             raise
-        self.admin_url = self._address("admin")
-        self.gateway_url = self._address("gateway")
         token = (folder / "controlplane.token").read_text().strip()
         self.admin = httpx.Client(base_url=self.admin_url, headers={"authorization": f"Bearer {token}"}, timeout=10)
         self.gateway = httpx.Client(base_url=self.gateway_url, timeout=30)
@@ -129,7 +129,8 @@ class Served:
         self.gateway.close()
 
     def _address(self, name: str) -> str:
-        return next(line.split()[1] for line in self.lines if line.startswith(f"{name} "))
+        """Where it listens, as it printed it; empty: it does not."""
+        return next((line.split()[1] for line in self.lines if line.startswith(f"{name} ")), "")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
