@@ -38,6 +38,7 @@ extensions = [
         depends=[str(source), *shared],  # named here so that the sdist carries them
         include_dirs=["_native"],
         extra_compile_args=flags,
+        libraries=["m"],
     )
     for source in sources
 ]

@@ -23,7 +23,17 @@ FLAGS = {
 def test_a_hammered_guard_adds_up(tmp_path: Path, flags: str, seats: int, threads: int, calls: int) -> None:
     """Every admission ends once, nothing stays in flight, no probe slot is lost, the limit holds at every instant."""
     binary = tmp_path / "hammer"
-    command = [*CC, *FLAGS[flags], "-pthread", f"-I{NATIVE}", "-xc", str(HERE / "guard_hammer.h"), "-o", str(binary)]
+    command = [
+        *CC,
+        *FLAGS[flags],
+        "-pthread",
+        f"-I{NATIVE}",
+        "-xc",
+        str(HERE / "guard_hammer.h"),
+        "-o",
+        str(binary),
+        "-lm",
+    ]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if flags == "sanitized" and built.returncode and "asan" in built.stderr:
         pytest.skip("this compiler came without sanitizers")
