@@ -1,7 +1,7 @@
-"""A gateway of several uvicorn workers, each embedding the library: `uvicorn --workers 4 tests.integration.worker:app`.
+"""A gateway whose workers each embed the library: `uvicorn --workers 4 tests.integration.worker:app`.
 
-HOST_CONFIG names the configuration, HOST_FOLDER where each worker puts its own socket, `worker.<pid>`: whoever asks
-the shared port cannot choose who answers. A request there is a line of JSON, {"do": ..., ...}, and so is its answer.
+HOST_CONFIG names the configuration, HOST_FOLDER where each worker puts its own socket, `worker.<pid>`: whoever
+asks the shared port cannot choose who answers. A request there is a line of JSON, {"do": ...}, and so is its answer.
 """
 
 import os

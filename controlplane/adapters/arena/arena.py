@@ -137,10 +137,11 @@ class Arena:
     # bells
 
     def ring(self) -> None:
-        """Wake every other process that is attached. Never waits."""
-        for slot in range(self.workers if self.is_attached else 0):
-            if slot != self.worker and (member := self._slots.record(slot)) is not None:
-                self._bell.ring(slot, member.since)
+        """Wake every other process that is attached, first the one that steers: it has most to do. Never waits."""
+        records = [self._slots.record(slot) for slot in range(self.workers if self.is_attached else 0)]
+        for member in sorted(filter(None, records), key=lambda one: one.role != STEERS):
+            if member.slot != self.worker:
+                self._bell.ring(member.slot, member.since)
 
     def fileno(self) -> int:
         """Readable when rung."""
