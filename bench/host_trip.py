@@ -8,11 +8,13 @@ Every time is CLOCK_MONOTONIC, which all processes share; zero is the time in th
     refused    first refused call of the slowest other worker; it tries once a millisecond, so that is in the figure
     heard      `serve` was rung for it
     known      `serve` has drained the row: its loop was free for it, too
+    floor      a bare process that does nothing but wait at a pipe reads a byte: what the machine's scheduler costs
 """
 
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +35,7 @@ FAILURES = 3
 
 
 def main() -> int:
-    """Measure and print; 1 when p99 of a figure is above the bound."""
+    """Measure and print; 1 when `effective` or `known` is above the bound at p99."""
     parser = argparse.ArgumentParser(prog="python -m bench.host_trip", description=__doc__.split("\n\n")[0])
     parser.add_argument("--trips", type=int, default=120, help="services that are tripped, once each (%(default)s)")
     parser.add_argument("--clients", type=int, default=4, help="of the load, 100 calls/s each at most (%(default)s)")
@@ -47,7 +49,7 @@ def main() -> int:
         print(f"{name:10} " + "  ".join(f"{key} {value:8.1f}" for key, value in one.items()))
     if asked.json:
         asked.json.write_text(json.dumps(shown, indent=1) + "\n")
-    return int(any(one["p99"] > BOUND_US for one in shown.values()))
+    return int(max(shown["effective"]["p99"], shown["known"]["p99"]) > BOUND_US)
 
 
 def measure(stack: ExitStack, trips: int, clients: int, pause_s: float) -> dict[str, list[float]]:
@@ -64,6 +66,9 @@ def measure(stack: ExitStack, trips: int, clients: int, pause_s: float) -> dict[
     opened: dict[str, int] = {}
     heard: dict[str, int] = {}
     told: dict[str, int] = {}
+    floor = Floor()
+    stack.callback(floor.close)
+    woken: list[float] = []
     tries: list[tuple[str, list[Any]]] = []
     with load(host.gateway.url, clients=clients):
         for number in range(trips):
@@ -71,7 +76,9 @@ def measure(stack: ExitStack, trips: int, clients: int, pause_s: float) -> dict[
             one, *others = [*host.workers[number % 4 :], *host.workers[: number % 4]]
             for worker in others:
                 worker.begin("watch", service=name, for_s=WATCH_S)
-            statuses = one.ask("get", service=name, count=FAILURES)["statuses"]
+            one.begin("get", service=name, count=FAILURES)
+            woken.append(floor.once())
+            statuses = one.end()["statuses"]
             assert statuses == [500] * FAILURES, statuses
             tries.append((name, [worker.end() for worker in others]))
             time.sleep(pause_s)
@@ -85,7 +92,33 @@ def measure(stack: ExitStack, trips: int, clients: int, pause_s: float) -> dict[
         "refused": [max(one["refused_ns"] - opened[name] for one in seen) / 1e3 for name, seen in tries],
         "heard": [max(0, heard[name] - opened[name]) / 1e3 for name, _ in tries],
         "known": [(told[name] - opened[name]) / 1e3 for name, _ in tries],
+        "floor": woken,
     }
+
+
+class Floor:
+    """A process that is woken by a byte and says when that was."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "import os,time\nwhile os.read(0,1): os.write(1,b'%d\\n' % time.monotonic_ns())"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        self.once()  # until it is there
+
+    def once(self) -> float:
+        """Wake it: how many microseconds that took."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        began = now_ns()
+        self._process.stdin.write(b"1")
+        return (int(self._process.stdout.readline()) - began) / 1e3
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 def services(trips: int, sick: Backend, good: Backend) -> str:
