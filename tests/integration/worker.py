@@ -83,7 +83,7 @@ class Asked:
                     return {"admitted_ns": last, "refused_ns": began, "part": answer.part}
                 answer.cancel()
                 last = began
-                await anyio.sleep(TRY_EVERY_S)
+                await anyio.sleep(TRY_EVERY_S)  # real time: how often a caller tries
         return {"admitted_ns": last, "refused_ns": 0, "part": ""}
 
     async def answer(self, stream: SocketStream) -> None:

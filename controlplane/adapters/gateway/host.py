@@ -13,6 +13,7 @@ import anyio
 
 from controlplane._native.guard import Guard
 from controlplane.adapters.arena import Arena
+from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.service import Place
 from controlplane.adapters.gateway.tally import ENTRY_WORDS, EntryCounts, Notes
 from controlplane.model.signal import FellBack, Relayed, Signal
@@ -104,7 +105,7 @@ class Host:
 
     async def attend(self, heard: Callable[[], None], reclaim: Callable[[int], None]) -> None:
         """Call `heard` whenever another process rings, and `reclaim` for each one that died, until cancelled."""
-        tend_at = anyio.current_time()
+        tend_at, gone = anyio.current_time(), list[int]()
         while True:
             with anyio.move_on_after(max(0.0, tend_at - anyio.current_time())):
                 await self.arena.wait_rung()
@@ -112,9 +113,18 @@ class Host:
                 heard()
             if anyio.current_time() >= tend_at:
                 tend_at = anyio.current_time() + TEND_EVERY_S
-                for slot in self.arena.dead():
-                    reclaim(slot)
-                    self.arena.vacate(slot)
+                gone += self.arena.dead()
+                gone = [slot for slot in gone if not self._given_back(slot, reclaim)]
+
+    def _given_back(self, slot: int, reclaim: Callable[[int], None]) -> bool:
+        """Give back what the dead process of that place held; nobody else is told of it, so it is tried again."""
+        try:
+            reclaim(slot)
+            self.arena.vacate(slot)
+        except Exception:
+            report_once("giving back what a dead process held")
+            return False
+        return True
 
     def members(self) -> list[Mapping[str, object]]:
         """Who is attached: slot, pid, role and since when."""
