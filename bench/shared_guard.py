@@ -1,6 +1,6 @@
 """Processes hammer one shared guard, and some of them are killed: `python -m bench.shared_guard --help`.
 
-admitted   calls let through by all in `--seconds`, at a rate limit of `--rate`: seconds x rate, and at most a burst more
+admitted   calls let through by all in `--seconds`, at a rate limit of `--rate`: at most their product and a burst
 whole      how many calls of a limit of `--limit` may begin at once after `--killed` of the processes were killed
            with SIGKILL at arbitrary points of their calls and what they held was given back
 """

@@ -83,7 +83,7 @@ class Asked:
                     return {"admitted_ns": last, "refused_ns": began, "part": answer.part}
                 answer.cancel()
                 last = began
-                await anyio.sleep(TRY_EVERY_S)
+                await anyio.sleep(TRY_EVERY_S)  # real time: calls of a worker that is not alone on its machine
         return {"admitted_ns": last, "refused_ns": 0, "part": ""}
 
     async def answer(self, stream: SocketStream) -> None:
