@@ -1,6 +1,6 @@
 """A gateway whose workers each embed the library: `uvicorn --workers 4 tests.integration.worker:app`.
 
-HOST_CONFIG names the configuration, HOST_FOLDER where each worker puts its own socket, `worker.<pid>`: whoever
+HOST_CONFIG names the configuration, HOST_FOLDER where each worker puts a socket of its own, `worker.<pid>`: whoever
 asks the shared port cannot choose who answers. A request there is a line of JSON, {"do": ...}, and so is its answer.
 """
 
@@ -83,7 +83,7 @@ class Asked:
                     return {"admitted_ns": last, "refused_ns": began, "part": answer.part}
                 answer.cancel()
                 last = began
-                await anyio.sleep(TRY_EVERY_S)  # real time: how often a caller tries
+                await anyio.sleep(TRY_EVERY_S)  # real time: calls of a worker that is not alone on its machine
         return {"admitted_ns": last, "refused_ns": 0, "part": ""}
 
     async def answer(self, stream: SocketStream) -> None:
