@@ -1,20 +1,8 @@
 """A concurrency limit that adapts to what the service bears."""
 
-from typing import Self, TypedDict, final
+from typing import Self, final
 
 from typing_extensions import Buffer
-
-class AdaptiveStatus(TypedDict):
-    """What `AdaptiveLimit.describe` tells."""
-
-    limit: int
-    base_ns: int
-    latency_ns: int
-    noise_ppm: int
-    checking: int
-    windows: int
-    cuts: int
-    rises: int
 
 @final
 class AdaptiveLimit:
@@ -58,5 +46,5 @@ class AdaptiveLimit:
         check_ns: int | None = None,
     ) -> None:
         """Change what is named; what was learned stays, and the limit comes between the new bounds."""
-    def describe(self) -> AdaptiveStatus:
+    def describe(self) -> dict[str, int]:
         """Limit, latency without a queue and of the last window; windows judged, cuts by calls in vain, rises."""
