@@ -32,7 +32,6 @@
 #define ADAPTIVE_STEP (5.0 / 8)               /* ln 1.6 is four times the noise of a mean of 128 answers */
 #define ADAPTIVE_QUEUE_ELASTICITY 0.5         /* a check goes on while latency follows the limit at least so far */
 #define ADAPTIVE_FLAT_ELASTICITY 0.25         /* so little: the latency does not come from us */
-#define ADAPTIVE_JUMP 4.0                     /* times the base: more than limits like this one let a queue become */
 #define ADAPTIVE_RISE (4.0 / 5)               /* of such a latency is what the base then becomes */
 #define ADAPTIVE_NOISE_PPM ((int64_t)125000)  /* of means of 64 answers, until it has been measured */
 #define ADAPTIVE_UNIT_FIRST 13                /* 8 us: latencies up to 2 s fit before any is known */
@@ -171,13 +170,11 @@ static double adaptive_check(struct adaptive *a, const struct adaptive_policy *p
     return milli;
 }
 
-/* The limit has shrunk, and the latency stayed: back to where it began, with a base at which it is no excess there. Not
- * more: the queue of others looks the same, and limits that took it for their base would push each other up for ever.
- */
+/* The limit has shrunk, and the latency stayed: back to where it began, with the latency as the base. A fifth less of it,
+ * since the queue of others looks the same; what keeps limits from pushing each other up is that the queue each allows
+ * itself goes with a root. */
 static double adaptive_rise(struct adaptive *a, const struct adaptive_policy *p, const struct adaptive_window *w) {
-    double ref = (double)a->ref_milli, base = w->latency_ns * (1 - adaptive_queue_max(p, ref) / ref);
-    if (w->latency_ns > ADAPTIVE_JUMP * (double)a->base_ns && base < w->latency_ns * ADAPTIVE_RISE)
-        base = w->latency_ns * ADAPTIVE_RISE;
+    double ref = (double)a->ref_milli, base = w->latency_ns * ADAPTIVE_RISE;
     if (base > (double)a->base_ns) {
         a->base_ns = (int64_t)base;
         a->rises++;

@@ -51,7 +51,7 @@ def test_a_cache_in_front_does_not_deceive_it(load: float) -> None:
 
 @pytest.mark.parametrize("servers", [10, 50])
 def test_capacity_that_halves_and_comes_back_is_followed(servers: int) -> None:
-    """Latency is back within ten seconds of the loss, throughput within three of the return."""
+    """Latency is back (to twice what is expected) ten seconds after the loss, throughput three after the return."""
     caller = Caller(ours(), 2 * servers * 100)
     world = World(servers, exponential(SERVICE_NS), [caller])
     world.run(30)
@@ -59,7 +59,7 @@ def test_capacity_that_halves_and_comes_back_is_followed(servers: int) -> None:
     world.run(10)
     halved = world.run(10)
     assert caller.answered_per_s(*halved) >= 0.9 * servers // 2 * 100
-    assert caller.mean_latency_ns(*halved) <= 1.5 * slowdown_expected(servers // 2) * SERVICE_NS
+    assert caller.mean_latency_ns(*halved) <= 2 * slowdown_expected(servers // 2) * SERVICE_NS
     world.servers = servers
     world.run(3)
     assert caller.answered_per_s(*world.run(5)) >= 0.9 * servers * 100
