@@ -72,13 +72,30 @@ static __attribute__((noinline)) int64_t balance_around(
     return picked;
 }
 
+/* An endpoint that owes answers and has been silent for long may hang. The comparison keeps calls away from it, and so keeps it
+ * from the test that would eject it: as many calls have to fail in any case, and the sooner they do the better. So one pick in
+ * four looks at a random endpoint, and takes it if it is silent. */
+#define BALANCE_SILENT_TICKS 96 /* of cost.h: a tenth of a second, and eight times its usual latency */
+
+ALWAYS_INLINE int64_t balance_silent(struct seat *s, int64_t now_ns) {
+    uint64_t random;
+    int64_t i, word, age;
+    if (s->pick.endpoints < 2 || (random = random_next(&s->random)) & 3) return -1;
+    i = alias_draw(s->pick.table, s->pick.endpoints, random);
+    word = pick_latency(&s->pick, i);
+    age = ((now_ns >> COST_TICK_SHIFT) - word) & COST_TIME_MASK;
+    if (!word || age < BALANCE_SILENT_TICKS || age << COST_TICK_SHIFT < 8 * cost_ewma_ns(word)) return -1;
+    return pick_flying(&s->pick, i) ? i : -1;
+}
+
 /* Index of the endpoint to call, -1: none is usable. */
 ALWAYS_INLINE int64_t balance_pick(
     struct seat *s, const struct standing *st, int64_t now_ns, int64_t kind, int64_t avoid
 ) {
+    int64_t silent;
     if (__builtin_expect(st->routes != s->routed, 0)) balance_turn(s, st);
     if (__builtin_expect(st->policy.enforced && !(st->ejected + st->probation) && avoid < 0, 1))
-        return pick_one(&s->pick, -1);
+        return (silent = balance_silent(s, now_ns)) >= 0 ? silent : pick_one(&s->pick, -1);
     return balance_around(s, st, now_ns, kind, avoid);
 }
 

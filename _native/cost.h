@@ -21,7 +21,7 @@
 #define COST_HALF_TICKS_LOG2 12
 #define COST_EWMA_TICKS 1024 /* after 1.07 s an old average keeps half of its say; many calls in that time leave 1 / e */
 #define COST_LATENCY_MAX_NS (((int64_t)1 << 40) - 1) /* 18 minutes */
-#define COST_EXPLORE_ONE_IN 16 /* power of two: such a draw is not compared; see docs/concepts/endpoint-choice.md */
+#define COST_EXPLORE_ONE_IN 8 /* power of two: such a draw is not compared; see docs/concepts/endpoint-choice.md */
 
 ALWAYS_INLINE int64_t cost_ewma_ns(int64_t word) { return (int64_t)((uint64_t)word >> COST_TIME_BITS); }
 

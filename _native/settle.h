@@ -24,7 +24,7 @@ ALWAYS_INLINE int settle_once(const struct seat *s, struct ticket *t, int64_t fl
 
 ALWAYS_INLINE void settle_land(struct seat *s, const struct ticket *t) {
     word_add(THREADS, state_in_flight(s->g, EDGE) + s->worker, -1);
-    if (t->endpoint >= 0) word_add(THREADS, state_in_flight(s->g, t->endpoint) + s->worker, -1);
+    if (t->endpoint >= 0 && !(t->flags & OVERDUE)) word_add(THREADS, state_in_flight(s->g, t->endpoint) + s->worker, -1);
 }
 
 ALWAYS_INLINE void settle_count(
@@ -86,9 +86,11 @@ ALWAYS_INLINE int settle(int shared, struct seat *s, struct ticket *t, int64_t o
     return event_tell(s);
 }
 
-/* The call is overdue and goes on. */
+/* The call is overdue and goes on: still in flight for the edge, but for its endpoint it is evidence now and load no
+ * longer. Counted as load it would keep calls away from an endpoint that hangs, and so from the test that ejects it. */
 static int settle_overdue(struct seat *s, struct ticket *t) {
     if (!settle_once(s, t, OVERDUE, SETTLED)) return 0;
+    if (t->endpoint >= 0) word_add(THREADS, state_in_flight(s->g, t->endpoint) + s->worker, -1);
     settle_judge(1, s, t, clock_now_ns(), STALLED);
     return event_tell(s);
 }
