@@ -75,17 +75,21 @@ static __attribute__((noinline)) int64_t balance_around(
 /* An endpoint that owes answers and has been silent for long may hang. The comparison keeps calls away from it, and so keeps it
  * from the test that would eject it: as many calls have to fail in any case, and the sooner they do the better. So one pick in
  * four looks at a random endpoint, and takes it if it is silent. */
-#define BALANCE_SILENT_TICKS 96 /* of cost.h: a tenth of a second, and eight times its usual latency */
+#define BALANCE_SILENT_NS (SECOND_NS / 10)      /* and eight times its usual latency, ... */
+#define BALANCE_SILENT_MAX_NS (3 * SECOND_NS / 10) /* ... but not more than this: to be asked does a slow one no harm */
 
 ALWAYS_INLINE int64_t balance_silent(struct seat *s, int64_t now_ns) {
     uint64_t random;
-    int64_t i, word, age;
+    int64_t i, word, silent_ns, usual_ns;
     if (s->pick.endpoints < 2 || (random = random_next(&s->random)) & 3) return -1;
     i = alias_draw(s->pick.table, s->pick.endpoints, random);
     word = pick_latency(&s->pick, i);
-    age = ((now_ns >> COST_TICK_SHIFT) - word) & COST_TIME_MASK;
-    if (!word || age < BALANCE_SILENT_TICKS || age << COST_TICK_SHIFT < 8 * cost_ewma_ns(word)) return -1;
-    return pick_flying(&s->pick, i) ? i : -1;
+    silent_ns = (((now_ns >> COST_TICK_SHIFT) - word) & COST_TIME_MASK) << COST_TICK_SHIFT;
+    usual_ns = 8 * cost_ewma_ns(word);
+    if (usual_ns > BALANCE_SILENT_MAX_NS) usual_ns = BALANCE_SILENT_MAX_NS;
+    if (!word || silent_ns < BALANCE_SILENT_NS || silent_ns < usual_ns) return -1;
+    /* in flight, or overdue and not in flight here any more */
+    return pick_flying(&s->pick, i) || word_load(&state_endpoint(s->g, i)->since_kinds) & BITS(16) ? i : -1;
 }
 
 /* Index of the endpoint to call, -1: none is usable. */
