@@ -42,6 +42,7 @@ cdef extern from "python.h":
 include "core.pxi"
 include "arguments.pxi"
 include "words.pxi"
+include "memory.pxi"
 include "names.pxi"
 
 cdef int64_t ENDPOINTS_MAX = 4096
@@ -119,22 +120,8 @@ cdef class Guard:
 
     cdef int map(self, object memory) except -1:
         """Use the words of `memory`, as long as this guard lives."""
-        cdef Py_buffer *view = <Py_buffer *>calloc(1, sizeof(Py_buffer))
-        if view == NULL:
-            raise MemoryError
-        try:
-            PyObject_GetBuffer(memory, view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except:
-            free(view)
-            raise
-        self.mapped = view
-        if view.itemsize != sizeof(int64_t) or view.format == NULL or view.format[0] not in b"ql":
-            raise TypeError("memory must hold int64")
-        if view.len < self.length * <Py_ssize_t>sizeof(int64_t):
-            raise ValueError(f"memory must hold {self.length} words, not {view.len // sizeof(int64_t)}")
-        if <uint64_t>view.buf % 64:
-            raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
-        self.seat.g = <edge *>view.buf
+        self.mapped = map_words(memory, self.length)
+        self.seat.g = <edge *>self.mapped.buf
         return 0
 
     def leave(self):
@@ -158,8 +145,7 @@ cdef class Guard:
         self.seat.era += 1
         draw_by(&self.seat)
         alone(&self.seat, clock_now_ns())
-        PyBuffer_Release(self.mapped)
-        free(self.mapped)
+        unmap_words(self.mapped)
         self.mapped = NULL
 
     @property
@@ -175,9 +161,7 @@ cdef class Guard:
     def __dealloc__(self):
         free(self.private)
         free(self.own)
-        if self.mapped != NULL:
-            PyBuffer_Release(self.mapped)
-            free(self.mapped)
+        unmap_words(self.mapped)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         show_words(view, self, <int64_t *>self.seat.g, &self.length, flags)

@@ -63,6 +63,7 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
 
 include "arguments.pxi"
+include "memory.pxi"
 
 cdef int64_t INTERVAL_MAX_NS = 1_000_000_000_000_000  # eleven days, as for a guard
 cdef int64_t BURST_MAX = 1_000_000_000_000
@@ -91,37 +92,20 @@ cdef struct words:  # of one limiter: of this process alone, or of a buffer that
 
 
 cdef int words_take(words *w, object memory, int64_t length) except -1:
-    cdef Py_buffer *view
     if memory is None:
         if posix_memalign(&w.private, 64, length * sizeof(int64_t)):
             raise MemoryError
         w.at = <int64_t *>w.private
         w.at[0] = 0
         return 0
-    view = <Py_buffer *>calloc(1, sizeof(Py_buffer))
-    if view == NULL:
-        raise MemoryError
-    try:
-        PyObject_GetBuffer(memory, view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    except:
-        free(view)
-        raise
-    w.mapped = view
-    if view.itemsize != sizeof(int64_t) or view.format == NULL or view.format[0] not in b"ql":
-        raise TypeError("memory must hold int64")
-    if view.len < length * <Py_ssize_t>sizeof(int64_t):
-        raise ValueError(f"memory must hold {length} words, not {view.len // sizeof(int64_t)}")
-    if <uint64_t>view.buf % 64:
-        raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
-    w.at = <int64_t *>view.buf
+    w.mapped = map_words(memory, length)
+    w.at = <int64_t *>w.mapped.buf
     return 0
 
 
 cdef void words_drop(words *w) noexcept:
     free(w.private)
-    if w.mapped != NULL:
-        PyBuffer_Release(w.mapped)
-        free(w.mapped)
+    unmap_words(w.mapped)
 
 
 @cython.final
