@@ -1,0 +1,334 @@
+"""The live dependency graph: who calls whom, how often, how well and how long, learned from traffic or told.
+
+`observe` is all that runs often, and costs a few microseconds; everything else is asked for while something is wrong.
+It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controlplane.decide.alias import relays
+from controlplane.decide.bucket import (
+    ATTEMPTS,
+    CALLS,
+    CLIENT_NS,
+    COUNTED,
+    FAILURES,
+    HEARD_NS,
+    SERVED,
+    SERVER_NS,
+    TIMED,
+    WORDS,
+    Bucket,
+    Buckets,
+)
+from controlplane.decide.coverage import Coverage, cover
+from controlplane.decide.frame import Csr, Excess, Frame, csr_of, excess_of, frame_of, window_of
+from controlplane.decide.register import NEVER, Register
+from controlplane.decide.window import Window
+from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
+from controlplane.model.policy import GraphPolicy
+from controlplane.model.signal import EdgeSampled
+from controlplane.model.topology import Topology
+from controlplane.model.unit import Nanos, to_nanos
+
+_RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
+SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
+
+
+class DependencyGraph:
+    """Services and edges, declared in `topology` or heard of. Times are arguments; the same samples give the same."""
+
+    def __init__(self, topology: Topology, policy: GraphPolicy | None = None) -> None:
+        self.topology = topology
+        self.policy = policy if policy is not None else GraphPolicy()
+        self._alias = {other: service.name for service in topology.services for other in service.aliases}
+        self._declared = {service.name: service for service in topology.services}
+        self._buckets = Buckets(to_nanos(self.policy.bucket_s), self.policy.buckets)
+        self._fade_ns = to_nanos(self.policy.fade_s)
+        self._source: list[str] = []
+        self._in_flight: list[tuple[Nanos, int] | None] = []
+        self._register = Register(
+            topology, services_max=self.policy.services_max, edges_max=self.policy.edges_max, gone=self._forget
+        )
+        self._late = 0
+        self._numbers = self._register.edges  # read for every sample
+        self._spread()
+
+    # what is told
+
+    def observe(self, signal: EdgeSampled) -> None:
+        """Count one sample. What finds no place is dropped, and counted."""
+        at = signal.at
+        buckets = self._buckets.all
+        bucket = buckets[-1] if buckets else None
+        if bucket is None or not bucket.start <= at < bucket.end:
+            bucket = self._turn(at)
+            if bucket is None:
+                return
+        edge = self._numbers.get((signal.caller, signal.callee))
+        if edge is None and (edge := self._newcomer(signal.caller, signal.callee)) is None:
+            return
+        first = edge * WORDS
+        if first >= len(bucket.view):
+            bucket.make_room(edge)
+        words, register, source = bucket.view, self._register, signal.source
+        calls, attempts, timed = signal.calls, signal.attempts, signal.timed
+        if timed is None:
+            timed = calls if attempts is None else attempts
+        if (served_ns := signal.server_latency_ns) is not None:  # from whoever knows it: callers cannot
+            words[first + SERVED] += timed
+            words[first + SERVER_NS] += served_ns
+        if source != self._source[edge] and not self._believe(edge, source, at, bucket):
+            return
+        words[first + CALLS] += calls
+        if signal.failures:
+            words[first + FAILURES] += signal.failures
+        if attempts is not None:
+            words[first + ATTEMPTS] += attempts
+            words[first + COUNTED] += calls
+        if (client_ns := signal.client_latency_ns) is not None:
+            words[first + TIMED] += timed
+            words[first + CLIENT_NS] += client_ns
+        words[first + HEARD_NS] += signal.window_ns or 1
+        if at - signal.window_ns < bucket.start:
+            self._heard_before(edge, at - signal.window_ns)
+        register.weight[edge] += 1.0
+        if at > register.heard_at[edge]:
+            register.heard_at[edge] = at
+        if signal.in_flight is not None:
+            known = self._in_flight[edge]
+            if known is None or (at, signal.in_flight) >= known:
+                self._in_flight[edge] = (at, signal.in_flight)
+
+    def import_edges(self, edges: Iterable[tuple[str, str]]) -> int:
+        """Take in edges that somebody else knows of, for good; how many found no place."""
+        left = 0
+        for caller, callee in edges:
+            names = self._alias.get(caller, caller), self._alias.get(callee, callee)
+            if names[0] != names[1]:
+                left += not self._register.pin(*names, "imported")
+        self._spread()
+        return left
+
+    def fade(self, now: Nanos) -> None:
+        """Forget learned edges that nobody has spoken of for `fade_s`."""
+        self._register.fade(Nanos(now - self._fade_ns))
+
+    def hold(self, service: str, since: Nanos) -> None:
+        """An incident of `service` runs since then: what is seen from then on teaches nobody what is normal."""
+        self._buckets.hold(service, since)
+
+    def release(self, service: str, at: Nanos) -> None:
+        """It is over."""
+        self._buckets.release(service, at)
+
+    def follow(self, running: dict[str, Nanos], now: Nanos) -> None:
+        """Hold the services that are in `running`, since the times there, and release all others."""
+        held = self._buckets.held()
+        if held.keys() == running.keys():
+            return
+        for service in held.keys() - running.keys():
+            self._buckets.release(service, now)
+        for service, since in running.items():
+            if service not in held:
+                self._buckets.hold(service, since)
+
+    # what is asked
+
+    def window(self, now: Nanos, *, incident_at: Nanos | None = None) -> Window:
+        """What was heard, as an analysis reads it.
+
+        The incident begins at `incident_at`, else when the oldest one that runs did, else with the newest bucket.
+        Edges stand in the order of `to_csr`; a service that merely relays to another is part of that one.
+        """
+        return window_of(self._frame(now, incident_at))
+
+    def to_csr(self, now: Nanos) -> Csr:
+        """Callers as rows and callees as columns, in scipy's layout, with names."""
+        return csr_of(self._frame(now, None))
+
+    def excess(self, now: Nanos, *, incident_at: Nanos | None = None) -> Excess:
+        """How far each edge exceeds what is normal for it since the incident began, in the order of `to_csr`."""
+        return excess_of(self._frame(now, incident_at))
+
+    def coverage(self, now: Nanos | None = None) -> float | None:
+        """Share of calls that known edges account for; None: no call was seen. See `covered`."""
+        return self.covered(now).share
+
+    def covered(self, now: Nanos | None = None) -> Coverage:
+        """The same, service by service."""
+        return cover(self._register, self._sums(now), self._declared, self.topology.entry)
+
+    def aliases(self) -> list[Alias]:
+        """Names that mean another service: declared ones, and services that merely relay to another."""
+        declared = [Alias(name, of, "declared") for name, of in self._alias.items()]
+        return [*declared, *self._relays()]
+
+    def nodes(self) -> list[Node]:
+        """All services, declared ones first, then by name."""
+        register = self._register
+        active = {register.caller[edge] for edge in register.edges.values()}
+        served = self._sums(None)[:, SERVED]
+        active |= {register.callee[edge] for edge in register.edges.values() if served[edge]}
+        return [
+            Node(
+                name=name,
+                declared=name in self._declared,
+                external=name in self._declared and self._declared[name].external,
+                virtual=name not in self._declared and register.number[name] not in active,
+            )
+            for name in self._names()
+        ]
+
+    def edges(self, now: Nanos | None = None) -> list[Edge]:
+        """All edges, by caller and callee."""
+        sums = self._sums(now)
+        return [self._edge(edge, sums[edge].tolist()) for _, edge in sorted(self._register.edges.items())]
+
+    def statistics(self) -> GraphStatistics:
+        """Counts since the start."""
+        register = self._register
+        return GraphStatistics(
+            services=register.services,
+            edges=len(register.edges),
+            buckets=len(self._buckets.all),
+            evicted=register.evicted,
+            faded=register.faded,
+            refused=register.refused,
+            late=self._late,
+        )
+
+    # inside
+
+    def _turn(self, at: Nanos) -> Bucket | None:
+        """The bucket of a sample that the newest one does not hold; as time goes on, weights and edges fade."""
+        before = self._buckets.all[-1].end if self._buckets.all else None
+        bucket = self._buckets.open(at)
+        if bucket is None:
+            self._late += 1
+        elif before is not None and bucket.end > before:
+            self._register.age((bucket.end - before) / self._buckets.width_ns)
+            self.fade(at)
+        return bucket
+
+    def _newcomer(self, caller: str, callee: str) -> int | None:
+        """The number of an edge by names that stand in no table; None: an alias calls itself, or there is no place."""
+        names = self._alias.get(caller, caller), self._alias.get(callee, callee)
+        edge = self._register.edges.get(names)
+        if edge is None and names[0] != names[1]:
+            edge = self._register.admit(*names)
+            self._spread()
+        return edge
+
+    def _believe(self, edge: int, source: str, at: Nanos, bucket: Bucket) -> bool:
+        """Whether `source` may speak of `edge`: two who count the same calls are never added up."""
+        known, heard_at = self._source[edge], self._register.heard_at[edge]
+        better = not known or _RANK[source] < _RANK[known]
+        if not better and at - heard_at < SILENT_BUCKETS * self._buckets.width_ns:
+            return False
+        if known and better:  # what the other one counted in this bucket is counted again
+            for word in (CALLS, FAILURES, ATTEMPTS, COUNTED, TIMED, CLIENT_NS, HEARD_NS):
+                bucket.words[edge, word] = 0
+        self._source[edge] = source
+        return True
+
+    def _heard_before(self, edge: int, since: int) -> None:
+        """A sample reaches back beyond its bucket: it says of those before, too, that nothing else happened there."""
+        for bucket in reversed(self._buckets.all[:-1]):
+            if bucket.end <= since:
+                return
+            if edge >= len(bucket.words):
+                bucket.make_room(edge)
+            bucket.words[edge, HEARD_NS] = max(1, bucket.words[edge, HEARD_NS])
+
+    def _spread(self) -> None:
+        missing = len(self._register.origin) - len(self._source)
+        self._source += [""] * missing
+        self._in_flight += [None] * missing
+
+    def _forget(self, edge: int) -> None:
+        for bucket in self._buckets.all:
+            bucket.forget(edge)
+        self._source[edge], self._in_flight[edge] = "", None
+
+    def _is_soft(self, caller: str, callee: str) -> bool:
+        """As `Topology.is_soft`, without searching."""
+        one, other = self._declared.get(caller), self._declared.get(callee)
+        return (one is not None and callee in one.soft) or (other is not None and other.fallback)
+
+    def _names(self) -> list[str]:
+        learned = sorted(name for name in self._register.number if name and name not in self._declared)
+        return [*self._declared, *learned]
+
+    def _kept(self, now: Nanos | None) -> list[Bucket]:
+        """Buckets that are not too old to say anything."""
+        oldest = -1 if now is None else now - self._fade_ns
+        return [bucket for bucket in self._buckets.all if bucket.end > oldest]
+
+    def _sums(self, now: Nanos | None, newest: int = 0) -> NDArray[np.int64]:
+        sums = np.zeros((len(self._register.origin), WORDS), dtype=np.int64)
+        for bucket in self._kept(now)[-newest:]:
+            known = min(len(sums), len(bucket.words))
+            sums[:known] += bucket.words[:known]
+        return sums
+
+    def _relays(self, now: Nanos | None = None) -> list[Alias]:
+        return relays(self._register, self._sums(now), self._sums(now, 2), set(self._declared))
+
+    def _frame(self, now: Nanos, incident_at: Nanos | None) -> Frame:
+        register = self._register
+        means = {alias.name: alias.service for alias in self._relays(now)}
+        names = [name for name in self._names() if name not in means]
+        index = {name: position for position, name in enumerate(names)}
+        index[""] = -1
+
+        def position(number: int) -> int:
+            name = register.names[number]
+            for _ in range(len(means)):  # a balancer before a balancer
+                name = means.get(name, name)
+            return index.get(name, -1)
+
+        ends = [
+            (edge, position(register.caller[edge]), position(register.callee[edge])) for edge in register.edges.values()
+        ]
+        begins = incident_at if incident_at is not None else self._buckets.incident_at
+        kept = self._kept(now)
+        if begins is None:
+            begins = Nanos(kept[-1].start) if kept else now
+        rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins]
+        soft = {(one, other) for _, one, other in ends if one >= 0 and self.topology.is_soft(names[one], names[other])}
+        return frame_of(
+            rows,
+            names=names,
+            ends=[(edge, caller, callee) for edge, caller, callee in ends if callee >= 0 and caller != callee],
+            soft=soft,
+            entry=index.get(self.topology.entry),
+            bucket_ns=self._buckets.width_ns,
+            incident_row=sum(bucket.end <= begins for bucket in rows),
+            now=now,
+        )
+
+    def _edge(self, edge: int, words: list[int]) -> Edge:
+        register = self._register
+        caller, callee = register.names[register.caller[edge]], register.names[register.callee[edge]]
+        heard_at = register.heard_at[edge]
+        heard, in_flight = heard_at != NEVER, self._in_flight[edge]
+        return Edge(
+            caller=caller,
+            callee=callee,
+            origin=register.origin[edge] or "learned",
+            soft=self._is_soft(caller, callee),
+            heard_at=Nanos(heard_at) if heard else None,
+            calls=words[CALLS] if words[HEARD_NS] else None,
+            attempts=words[ATTEMPTS] if words[COUNTED] and words[COUNTED] == words[CALLS] else None,
+            failures=words[FAILURES] if words[HEARD_NS] else None,
+            timed=words[TIMED] or None,
+            client_latency_ns=words[CLIENT_NS] if words[TIMED] else None,
+            served=words[SERVED] or None,
+            server_latency_ns=words[SERVER_NS] if words[SERVED] else None,
+            in_flight=None if in_flight is None else in_flight[1],
+            source=self._source[edge] or None,
+        )
