@@ -91,22 +91,18 @@ def frame_of(
     those with the same ends are one edge."""
     pairs = sorted({(caller, callee) for _, caller, callee in ends if caller >= 0})
     column = {pair: index for index, pair in enumerate(pairs)}
-    edge = np.zeros((len(buckets), len(pairs), WORDS))
-    service = np.zeros((len(buckets), len(names), WORDS))
     numbers = np.array([number for number, _, _ in ends], dtype=np.int64)
-    callees = np.array([callee for _, _, callee in ends], dtype=np.int64)
-    named = np.array([caller >= 0 for _, caller, _ in ends], dtype=bool)
-    columns = np.array([column.get((caller, callee), 0) for _, caller, callee in ends], dtype=np.int64)
-    for row, bucket in enumerate(buckets):
-        held = numbers < len(bucket.words)
-        words = bucket.words[numbers[held]]
-        np.add.at(service[row], callees[held], words)
-        np.add.at(edge[row], columns[held & named], words[named[held]])
+    counts = np.zeros((len(buckets), len(ends), WORDS), dtype=np.int64)
+    for row, bucket in zip(counts, buckets, strict=True):
+        there = numbers < len(bucket.words)
+        row[there] = bucket.words[numbers[there]]
+    into = np.array([callee for _, _, callee in ends], dtype=np.int64)
+    merged = np.array([column.get((caller, callee), -1) for _, caller, callee in ends], dtype=np.int64)
     return Frame(
         names=tuple(names),
         edges=np.array(pairs, dtype=np.int64).reshape(-1, 2),
-        edge=edge,
-        service=service,
+        edge=_grouped(counts, merged, len(pairs)),
+        service=_grouped(counts, into, len(names)),
         start_ns=np.array([bucket.start for bucket in buckets], dtype=np.int64),
         width_ns=np.array([max(SECOND, min(bucket.end, now) - bucket.start) for bucket in buckets], dtype=np.int64),
         bucket_ns=bucket_ns,
@@ -159,6 +155,17 @@ def excess_of(frame: Frame) -> Excess:
         client_latency_s=_late(normal, since, CLIENT_NS, TIMED),
         server_latency_s=_late(normal, since, SERVER_NS, SERVED),
     )
+
+
+def _grouped(counts: Ints, group: Ints, groups: int) -> Floats:
+    """Sums of `counts` over the columns of each group; those of group -1 are nobody's."""
+    sums = np.zeros((len(counts), groups, WORDS))
+    order = np.argsort(group, kind="stable")
+    order = order[group[order] >= 0]
+    if len(order):
+        found, first = np.unique(group[order], return_index=True)
+        sums[:, found] = np.add.reduceat(counts[:, order], first, axis=1)
+    return sums
 
 
 def _late(normal: Floats, since: Floats, total: int, count: int) -> Floats:

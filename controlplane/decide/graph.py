@@ -4,7 +4,7 @@
 It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,12 @@ from controlplane.decide.bucket import (
 )
 from controlplane.decide.coverage import Coverage, cover
 from controlplane.decide.frame import Csr, Excess, Frame, csr_of, excess_of, frame_of, window_of
+from controlplane.decide.group import Finding, Group, groups, shared_causes
 from controlplane.decide.register import NEVER, Register
 from controlplane.decide.window import Window
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
-from controlplane.model.signal import EdgeSampled
+from controlplane.model.signal import EdgeSampled, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Nanos, to_nanos
 
@@ -148,7 +149,7 @@ class DependencyGraph:
 
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
-        return csr_of(self._frame(now, None))
+        return csr_of(self._frame(now, None, counted=False))
 
     def excess(self, now: Nanos, *, incident_at: Nanos | None = None) -> Excess:
         """How far each edge exceeds what is normal for it since the incident began, in the order of `to_csr`."""
@@ -161,6 +162,14 @@ class DependencyGraph:
     def covered(self, now: Nanos | None = None) -> Coverage:
         """The same, service by service."""
         return cover(self._register, self._sums(now), self._declared, self.topology.entry)
+
+    def shared_causes(self, bad: Collection[Target], among: Collection[Target]) -> list[Finding]:
+        """What the `bad` ones of `among` have in common beyond chance: host, zone, version, third party."""
+        return shared_causes(self.groups(), bad, among)
+
+    def groups(self) -> list[Group]:
+        """Targets with a cause they may share."""
+        return groups(self.topology, self._register.edges)
 
     def aliases(self) -> list[Alias]:
         """Names that mean another service: declared ones, and services that merely relay to another."""
@@ -255,7 +264,7 @@ class DependencyGraph:
         self._source[edge], self._in_flight[edge] = "", None
 
     def _is_soft(self, caller: str, callee: str) -> bool:
-        """As `Topology.is_soft`, without searching."""
+        """Whether `caller` can answer without `callee`, as declared on either side."""
         one, other = self._declared.get(caller), self._declared.get(callee)
         return (one is not None and callee in one.soft) or (other is not None and other.fallback)
 
@@ -278,7 +287,7 @@ class DependencyGraph:
     def _relays(self, now: Nanos | None = None) -> list[Alias]:
         return relays(self._register, self._sums(now), self._sums(now, 2), set(self._declared))
 
-    def _frame(self, now: Nanos, incident_at: Nanos | None) -> Frame:
+    def _frame(self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True) -> Frame:
         register = self._register
         means = {alias.name: alias.service for alias in self._relays(now)}
         names = [name for name in self._names() if name not in means]
@@ -298,8 +307,8 @@ class DependencyGraph:
         kept = self._kept(now)
         if begins is None:
             begins = Nanos(kept[-1].start) if kept else now
-        rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins]
-        soft = {(one, other) for _, one, other in ends if one >= 0 and self.topology.is_soft(names[one], names[other])}
+        rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins] if counted else []
+        soft = {(one, other) for _, one, other in ends if one >= 0 and self._is_soft(names[one], names[other])}
         return frame_of(
             rows,
             names=names,

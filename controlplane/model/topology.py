@@ -56,8 +56,3 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Declared (caller, callee) pairs in file order."""
         return tuple((service.name, callee) for service in self.services for callee in service.calls)
-
-    def is_soft(self, caller: str, callee: str) -> bool:
-        """Whether `caller` can answer without `callee`, as declared on either side."""
-        one, other = self.service(caller), self.service(callee)
-        return (one is not None and callee in one.soft) or (other is not None and other.fallback)
