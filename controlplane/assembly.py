@@ -115,11 +115,12 @@ class Plane:
         try:
             if self.steers:
                 await tasks.start(self._run_loop)
+                tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
                 self._running = True
             await tasks.start(self._guards.watch)
             if self._host is not None:
-                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim)
+                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
             if self._probing is not None and self.steers:
                 tasks.start_soon(self._probing.run)
         except BaseException:
