@@ -4,7 +4,7 @@
 It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,10 @@ from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
 from controlplane.model.signal import EdgeSampled, Target
 from controlplane.model.topology import Topology
-from controlplane.model.unit import Nanos, to_nanos
+from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
+RECENT_BUCKETS = 4  # of which `edges` speaks
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -137,6 +138,10 @@ class DependencyGraph:
             if service not in held:
                 self._buckets.hold(service, since)
 
+    def held(self) -> dict[str, Nanos]:
+        """Services with an incident that runs, and since when."""
+        return self._buckets.held()
+
     # what is asked
 
     def window(self, now: Nanos, *, incident_at: Nanos | None = None) -> Window:
@@ -161,7 +166,7 @@ class DependencyGraph:
 
     def covered(self, now: Nanos | None = None) -> Coverage:
         """The same, service by service."""
-        return cover(self._register, self._sums(now), self._declared, self.topology.entry)
+        return cover(self._register, self._total(self._kept(now)), self._declared, self.topology.entry)
 
     def shared_causes(self, bad: Collection[Target], among: Collection[Target]) -> list[Finding]:
         """What the `bad` ones of `among` have in common beyond chance: host, zone, version, third party."""
@@ -180,7 +185,7 @@ class DependencyGraph:
         """All services, declared ones first, then by name."""
         register = self._register
         active = {register.caller[edge] for edge in register.edges.values()}
-        served = self._sums(None)[:, SERVED]
+        served = self._total(self._buckets.all)[:, SERVED]
         active |= {register.callee[edge] for edge in register.edges.values() if served[edge]}
         return [
             Node(
@@ -192,10 +197,13 @@ class DependencyGraph:
             for name in self._names()
         ]
 
-    def edges(self, now: Nanos | None = None) -> list[Edge]:
-        """All edges, by caller and callee."""
-        sums = self._sums(now)
-        return [self._edge(edge, sums[edge].tolist()) for _, edge in sorted(self._register.edges.items())]
+    def edges(self, now: Nanos) -> list[Edge]:
+        """All edges and what they did lately, by caller and callee."""
+        width_ns = self._buckets.width_ns
+        recent = [bucket for bucket in self._buckets.all if bucket.end > now - (RECENT_BUCKETS - 1) * width_ns]
+        over_ns = max(SECOND, now - recent[0].start) if recent else 0
+        sums = self._total(recent)
+        return [self._edge(edge, over_ns, sums[edge].tolist()) for _, edge in sorted(self._register.edges.items())]
 
     def statistics(self) -> GraphStatistics:
         """Counts since the start."""
@@ -277,15 +285,16 @@ class DependencyGraph:
         oldest = -1 if now is None else now - self._fade_ns
         return [bucket for bucket in self._buckets.all if bucket.end > oldest]
 
-    def _sums(self, now: Nanos | None, newest: int = 0) -> NDArray[np.int64]:
+    def _total(self, buckets: Sequence[Bucket]) -> NDArray[np.int64]:
         sums = np.zeros((len(self._register.origin), WORDS), dtype=np.int64)
-        for bucket in self._kept(now)[-newest:]:
+        for bucket in buckets:
             known = min(len(sums), len(bucket.words))
             sums[:known] += bucket.words[:known]
         return sums
 
     def _relays(self, now: Nanos | None = None) -> list[Alias]:
-        return relays(self._register, self._sums(now), self._sums(now, 2), set(self._declared))
+        kept = self._kept(now)
+        return relays(self._register, self._total(kept), self._total(kept[-2:]), set(self._declared))
 
     def _frame(self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True) -> Frame:
         register = self._register
@@ -320,7 +329,7 @@ class DependencyGraph:
             now=now,
         )
 
-    def _edge(self, edge: int, words: list[int]) -> Edge:
+    def _edge(self, edge: int, over_ns: int, words: list[int]) -> Edge:
         register = self._register
         caller, callee = register.names[register.caller[edge]], register.names[register.callee[edge]]
         heard_at = register.heard_at[edge]
@@ -331,6 +340,7 @@ class DependencyGraph:
             origin=register.origin[edge] or "learned",
             soft=self._is_soft(caller, callee),
             heard_at=Nanos(heard_at) if heard else None,
+            over_ns=over_ns,
             calls=words[CALLS] if words[HEARD_NS] else None,
             attempts=words[ATTEMPTS] if words[COUNTED] and words[COUNTED] == words[CALLS] else None,
             failures=words[FAILURES] if words[HEARD_NS] else None,

@@ -18,13 +18,14 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about one edge: sums over the buckets that are kept; None: nothing is known."""
+    """What is known about one edge: sums over the newest buckets, which last `over_ns`; None: nothing is known."""
 
     caller: str
     callee: str
     origin: Origin
     soft: bool
     heard_at: Nanos | None
+    over_ns: int
     calls: int | None
     attempts: int | None
     failures: int | None
