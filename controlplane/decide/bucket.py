@@ -53,19 +53,24 @@ class Buckets:
         self.width_ns, self._buckets_max = width_ns, buckets_max
         self.all: list[Bucket] = []
         self._held: dict[str, Nanos] = {}
+        self._whole = True  # none has gone yet: the first one begins where what is known begins
 
-    @property
-    def incident_at(self) -> Nanos | None:
-        """When the oldest incident that runs began; None without."""
-        return min(self._held.values(), default=None)
+    def incident_at(self, now: int) -> Nanos | None:
+        """When the oldest incident began that runs `now`, and has not become what is usual; None without."""
+        return min((since for since in self._held.values() if now - since < HOLD_NS_MAX), default=None)
 
-    def open(self, at: int) -> Bucket | None:
-        """The bucket of a sample that ended `at`; None: it is older than all that are kept."""
+    def open(self, at: int, since: int) -> Bucket | None:
+        """The bucket of a sample from `since` to `at`; None: it is older than all that are kept."""
         if not self.all or at >= self.all[-1].end:
-            start = at - at % self.width_ns
-            start = max(start, self.all[-1].end) if self.all else start
-            return self._append(start, at - at % self.width_ns + self.width_ns, at)
+            grid = at - at % self.width_ns
+            begins = self.all[-1].end if self.all else min(since, at)  # before the first sample nothing is known
+            return self._append(max(grid, begins), grid + self.width_ns, at)
         return next((bucket for bucket in reversed(self.all) if bucket.start <= at < bucket.end), None)
+
+    def reach(self, since: int) -> None:
+        """Something is known since then: before the very first bucket, that one begins earlier, as far as it may."""
+        if self._whole and self.all and since < (first := self.all[0]).start:
+            first.start = max(since, first.start - first.start % self.width_ns)
 
     def hold(self, service: str, since: Nanos) -> None:
         """From `since` on an incident of `service` runs. Again for the same one: the earlier time counts."""
@@ -86,21 +91,19 @@ class Buckets:
         """Services with an incident that runs, and since when."""
         return dict(self._held)
 
-    def _running(self, at: int) -> bool:
-        return any(at - since < HOLD_NS_MAX for since in self._held.values())
-
     def _append(self, start: int, end: int, at: int) -> Bucket:
         edges = 0
         if self.all:
             edges = len(self.all[-1].words)
             if len(self.all) >= self._buckets_max:
-                self.all.remove(self._surplus())
-        bucket = Bucket(start, end, edges, held=self._running(at))
+                self.all.remove(self._surplus(at))
+                self._whole = False
+        bucket = Bucket(start, end, edges, held=self.incident_at(at) is not None)
         self.all.append(bucket)
         return bucket
 
-    def _surplus(self) -> Bucket:
-        since = self.incident_at
+    def _surplus(self, now: int) -> Bucket:
+        since = self.incident_at(now)
         past = (bucket for bucket in self.all if bucket.held and (since is None or bucket.end <= since))
         if (one := next(past, None)) is not None:
             return one

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.bucket import CALLS, CLIENT_NS, SERVED, SERVER_NS
+from controlplane.decide.bucket import CALLS, CLIENT_NS, SERVER_NS, TIMED
 from controlplane.decide.register import OUTSIDE, Register
 
 
@@ -35,7 +35,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 def cover(register: Register, sums: NDArray[np.int64], declared: Container[str], entry: str) -> Coverage:
     """The coverage of what `register` knows, by the sums over all buckets, (edges, WORDS)."""
-    calls, named, spent, served, waited = (dict.fromkeys(register.number.values(), 0) for _ in range(5))
+    calls, named, spent, waited, timed = (dict.fromkeys(register.number.values(), 0) for _ in range(5))
     callers = set()
     for edge in register.edges.values():
         caller, callee = register.caller[edge], register.callee[edge]
@@ -45,14 +45,14 @@ def cover(register: Register, sums: NDArray[np.int64], declared: Container[str],
         if caller != OUTSIDE or register.names[callee] == entry:
             named[callee] += int(known[CALLS])
         spent[callee] += int(known[SERVER_NS])
-        served[callee] += int(known[SERVED])
         waited[caller] += int(known[CLIENT_NS])
+        timed[caller] += int(known[TIMED])
     services = {
         name: ServiceCoverage(
             calls=calls[number],
             named=named[number],
             onward=name in declared or number in callers,
-            latency_share=min(1.0, waited[number] / spent[number]) if served[number] and spent[number] else None,
+            latency_share=min(1.0, waited[number] / spent[number]) if spent[number] and timed[number] else None,
         )
         for name, number in sorted(register.number.items())
         if number != OUTSIDE

@@ -67,7 +67,7 @@ class DependencyGraph:
         buckets = self._buckets.all
         bucket = buckets[-1] if buckets else None
         if bucket is None or not bucket.start <= at < bucket.end:
-            bucket = self._turn(at)
+            bucket = self._turn(at, at - signal.window_ns)
             if bucket is None:
                 return
         edge = self._numbers.get((signal.caller, signal.callee))
@@ -220,10 +220,10 @@ class DependencyGraph:
 
     # inside
 
-    def _turn(self, at: Nanos) -> Bucket | None:
+    def _turn(self, at: Nanos, since: int) -> Bucket | None:
         """The bucket of a sample that the newest one does not hold; as time goes on, weights and edges fade."""
         before = self._buckets.all[-1].end if self._buckets.all else None
-        bucket = self._buckets.open(at)
+        bucket = self._buckets.open(at, since)
         if bucket is None:
             self._late += 1
         elif before is not None and bucket.end > before:
@@ -254,6 +254,7 @@ class DependencyGraph:
 
     def _heard_before(self, edge: int, since: int) -> None:
         """A sample reaches back beyond its bucket: it says of those before, too, that nothing else happened there."""
+        self._buckets.reach(since)
         for bucket in reversed(self._buckets.all[:-1]):
             if bucket.end <= since:
                 return
@@ -282,7 +283,9 @@ class DependencyGraph:
 
     def _kept(self, now: Nanos | None) -> list[Bucket]:
         """Buckets that are not too old to say anything."""
-        oldest = -1 if now is None else now - self._fade_ns
+        if now is None:
+            return self._buckets.all
+        oldest = (self._buckets.incident_at(now) or now) - self._fade_ns
         return [bucket for bucket in self._buckets.all if bucket.end > oldest]
 
     def _total(self, buckets: Sequence[Bucket]) -> NDArray[np.int64]:
@@ -312,7 +315,7 @@ class DependencyGraph:
         ends = [
             (edge, position(register.caller[edge]), position(register.callee[edge])) for edge in register.edges.values()
         ]
-        begins = incident_at if incident_at is not None else self._buckets.incident_at
+        begins = incident_at if incident_at is not None else self._buckets.incident_at(now)
         kept = self._kept(now)
         if begins is None:
             begins = Nanos(kept[-1].start) if kept else now
