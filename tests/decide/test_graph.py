@@ -117,7 +117,7 @@ def test_a_sample_that_comes_late_is_counted_where_it_belongs_or_not_at_all() ->
 
 
 def test_what_an_incident_does_never_becomes_normal() -> None:
-    """After an hour's worth of buckets under an incident the excess is still beside what was before it."""
+    """It lasts for more buckets than are kept at all, and its excess is still beside what was before it."""
     graph = a_graph(*SHOP, buckets=16)
     steady(graph, "shop", "orders", range(1, 225))
     graph.hold("orders", at(225))
