@@ -18,7 +18,7 @@ from controlplane.model.unit import SECOND, Nanos
 CALLS, FAILURES, ATTEMPTS, COUNTED, TIMED, CLIENT_NS, SERVED, SERVER_NS, HEARD_NS = range(9)
 WORDS = 9  # COUNTED: calls whose attempts are known; SERVED: attempts in SERVER_NS; HEARD_NS: time covered by samples
 
-EDGES_MIN = 64  # room a bucket is made with; it doubles
+EDGES_MIN = 16  # room that the smallest bucket is made with; it doubles
 HOLD_NS_MAX = Nanos(3_600 * SECOND)  # what has lasted an hour is what the graph is like now
 
 
@@ -52,6 +52,7 @@ class Buckets:
     def __init__(self, width_ns: int, buckets_max: int) -> None:
         self.width_ns, self._buckets_max = width_ns, buckets_max
         self.all: list[Bucket] = []
+        self.edges = 0  # so many are known: a new bucket has room for them, and an eighth more
         self._held: dict[str, Nanos] = {}
         self._whole = True  # none has gone yet: the first one begins where what is known begins
 
@@ -92,13 +93,10 @@ class Buckets:
         return dict(self._held)
 
     def _append(self, start: int, end: int, at: int) -> Bucket:
-        edges = 0
-        if self.all:
-            edges = len(self.all[-1].words)
-            if len(self.all) >= self._buckets_max:
-                self.all.remove(self._surplus(at))
-                self._whole = False
-        bucket = Bucket(start, end, edges, held=self.incident_at(at) is not None)
+        if len(self.all) >= self._buckets_max:
+            self.all.remove(self._surplus(at))
+            self._whole = False
+        bucket = Bucket(start, end, self.edges + self.edges // 8, held=self.incident_at(at) is not None)
         self.all.append(bucket)
         return bucket
 

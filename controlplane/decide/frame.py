@@ -164,15 +164,20 @@ def _grouped(counts: Ints, group: Ints, groups: int) -> Floats:
     order = order[group[order] >= 0]
     if len(order):
         found, first = np.unique(group[order], return_index=True)
+        if len(found) == len(order):  # every edge by itself, as they mostly are
+            sums[:, group[order]] = counts[:, order]
+            return sums
         sums[:, found] = np.add.reduceat(counts[:, order], first, axis=1)
     return sums
 
 
 def _late(normal: Floats, since: Floats, total: int, count: int) -> Floats:
     usual = _seconds(normal, total, count)
+    if not np.isfinite(usual).any():  # not measured, or nothing is normal yet
+        return np.full(usual.shape[1], np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # edges without a latency are NaN, and meant to be
-        floor = LATENCY_FLOOR * np.nanmedian(usual, axis=0) if len(usual) else np.full(usual.shape[1], np.nan)
+        floor = LATENCY_FLOOR * np.nanmedian(usual, axis=0)
     _, bound = robust(usual, floor=floor)
     late: Floats = _sends(since)[0] * np.maximum(0.0, _seconds(since, total, count)[0] - bound)
     return late

@@ -263,7 +263,8 @@ class DependencyGraph:
             bucket.words[edge, HEARD_NS] = max(1, bucket.words[edge, HEARD_NS])
 
     def _spread(self) -> None:
-        missing = len(self._register.origin) - len(self._source)
+        self._buckets.edges = len(self._register.origin)
+        missing = self._buckets.edges - len(self._source)
         self._source += [""] * missing
         self._in_flight += [None] * missing
 
