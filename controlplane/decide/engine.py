@@ -80,6 +80,7 @@ class Engine:
             case on.Sampled():
                 self._evidence.sampled(signal)
             case on.Relayed():
+                self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)
             case on.EntrySampled():
                 self._entry(draft, signal)

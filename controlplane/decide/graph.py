@@ -105,6 +105,15 @@ class DependencyGraph:
             if known is None or (at, signal.in_flight) >= known:
                 self._in_flight[edge] = (at, signal.in_flight)
 
+    def hear(self, caller: str, callee: str, at: Nanos) -> None:
+        """Somebody has named an edge, and counted nothing: a relayed failure shows a path that nobody declared."""
+        edge = self._numbers.get((caller, callee))
+        if edge is None and (edge := self._newcomer(caller, callee)) is None:
+            return
+        register = self._register
+        register.weight[edge] += 1.0
+        register.heard_at[edge] = max(at, register.heard_at[edge])
+
     def import_edges(self, edges: Iterable[tuple[str, str]]) -> int:
         """Take in edges that somebody else knows of, for good; how many found no place."""
         left = 0
@@ -180,6 +189,13 @@ class DependencyGraph:
         """Names that mean another service: declared ones, and services that merely relay to another."""
         declared = [Alias(name, of, "declared") for name, of in self._alias.items()]
         return [*declared, *self._relays()]
+
+    def means(self, name: str) -> str:
+        """The service that `name` means: itself, or what it is an alias of."""
+        known = {alias.name: alias.service for alias in self.aliases()}
+        for _ in known:
+            name = known.get(name, name)
+        return name
 
     def nodes(self) -> list[Node]:
         """All services, declared ones first, then by name."""

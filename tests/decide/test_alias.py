@@ -66,3 +66,6 @@ def test_balancers_in_a_row_mean_the_last_service() -> None:
         for caller, callee in (("shop", "edge"), ("edge", "lb"), ("lb", "orders")):
             graph.observe(edge(caller, callee, 20, second))
     assert graph.window(at(30)).edges.tolist() == [[0, 1]]
+    assert [graph.means(name) for name in ("edge", "lb", "orders-vip", "orders", "shop", "who")] == [
+        "orders", "orders", "orders", "orders", "shop", "who",
+    ]  # fmt: skip

@@ -3,7 +3,7 @@
 from controlplane.decide.engine import Engine
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import Record
-from controlplane.model.signal import Cause, Probed, Sampled, Signal, Target, Tripped
+from controlplane.model.signal import Cause, Probed, Relayed, Sampled, Signal, Target, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import SECOND, Nanos
 from tests.decide.samples import at, edge
@@ -67,3 +67,11 @@ def test_a_restart_learns_anew_and_what_is_declared_is_there_at_once() -> None:
     assert [(one.caller, one.callee, one.calls) for one in again.graph.edges(at(50))] == [("web", "orders", None)]
     assert again.graph.coverage(at(50)) is None
     assert again.graph.held() == {"orders": at(40)}
+
+
+def test_a_relayed_failure_shows_an_edge_that_nobody_declared() -> None:
+    """It is known from then on, and nothing is known of its calls."""
+    engine, _ = begun()
+    engine.step(Relayed(at=at(1), caller="orders", callee="db", count=1), at(1))
+    one = next(one for one in engine.graph.edges(at(2)) if one.callee == "db")
+    assert (one.caller, one.origin, one.heard_at, one.calls) == ("orders", "learned", at(1), None)

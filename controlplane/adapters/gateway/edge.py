@@ -6,10 +6,12 @@ counted here that the guards do not count already.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import anyio
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane._native.guard import Guard
 from controlplane.adapters.gateway.learn import upper_bounds
@@ -31,8 +33,7 @@ class LatencySums:
         self._guard = guard
         counts, lowest_ns, _, digits = guard.latency_counts()
         self._seen = np.array(counts, dtype=np.int64)
-        highest = upper_bounds(len(self._seen), lowest_ns, digits)
-        self._middles = (highest + np.concatenate([[0], highest[:-1] + 1])) / 2
+        self._middles = _middles(len(self._seen), lowest_ns, digits)
 
     def take(self) -> tuple[int, int]:
         """(calls, nanoseconds); the next look begins here."""
@@ -43,6 +44,14 @@ class LatencySums:
             since = now
         filled = np.flatnonzero(since)
         return int(since.sum()), round(float(since[filled] @ self._middles[filled]))
+
+
+@cache
+def _middles(length: int, lowest_ns: int, digits: int) -> NDArray[np.float64]:
+    """The middle of each bucket; every guard has the same."""
+    highest = upper_bounds(length, lowest_ns, digits)
+    middles: NDArray[np.float64] = (highest + np.concatenate([[0], highest[:-1] + 1])) / 2
+    return middles
 
 
 class EdgeTally:
