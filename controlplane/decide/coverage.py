@@ -35,18 +35,21 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 def cover(register: Register, sums: NDArray[np.int64], declared: Container[str], entry: str) -> Coverage:
     """The coverage of what `register` knows, by the sums over all buckets, (edges, WORDS)."""
-    calls, named, spent, waited, timed = (dict.fromkeys(register.number.values(), 0) for _ in range(5))
-    callers = set()
-    for edge in register.edges.values():
-        caller, callee = register.caller[edge], register.callee[edge]
-        callers.add(caller)
-        known = sums[edge]
-        calls[callee] += int(known[CALLS])
-        if caller != OUTSIDE or register.names[callee] == entry:
-            named[callee] += int(known[CALLS])
-        spent[callee] += int(known[SERVER_NS])
-        waited[caller] += int(known[CLIENT_NS])
-        timed[caller] += int(known[TIMED])
+    edges = np.fromiter(register.edges.values(), dtype=np.int64, count=len(register.edges))
+    caller, callee = np.array(register.caller, dtype=np.int64)[edges], np.array(register.callee, dtype=np.int64)[edges]
+    known = sums[edges]
+    nameless = (caller == OUTSIDE) & (callee != register.number.get(entry, OUTSIDE))
+
+    def added(ends: NDArray[np.int64], counts: NDArray[np.int64]) -> list[int]:
+        out = np.zeros(len(register.names), dtype=np.int64)
+        np.add.at(out, ends, counts)
+        sums_by_service: list[int] = out.tolist()
+        return sums_by_service
+
+    calls, named = added(callee, known[:, CALLS]), added(callee[~nameless], known[~nameless, CALLS])
+    spent = added(callee, known[:, SERVER_NS])
+    waited, timed = added(caller, known[:, CLIENT_NS]), added(caller, known[:, TIMED])
+    callers = set(caller.tolist())
     services = {
         name: ServiceCoverage(
             calls=calls[number],

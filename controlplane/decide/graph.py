@@ -27,7 +27,8 @@ from controlplane.decide.bucket import (
 from controlplane.decide.coverage import Coverage, cover
 from controlplane.decide.frame import Csr, Excess, Frame, csr_of, excess_of, frame_of, window_of
 from controlplane.decide.group import Finding, Group, groups, shared_causes
-from controlplane.decide.register import NEVER, Register
+from controlplane.decide.portrait import edges_of, is_soft, nodes_of
+from controlplane.decide.register import Register
 from controlplane.decide.window import Window
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
@@ -199,19 +200,7 @@ class DependencyGraph:
 
     def nodes(self) -> list[Node]:
         """All services, declared ones first, then by name."""
-        register = self._register
-        active = {register.caller[edge] for edge in register.edges.values()}
-        served = self._total(self._buckets.all)[:, SERVED]
-        active |= {register.callee[edge] for edge in register.edges.values() if served[edge]}
-        return [
-            Node(
-                name=name,
-                declared=name in self._declared,
-                external=name in self._declared and self._declared[name].external,
-                virtual=name not in self._declared and register.number[name] not in active,
-            )
-            for name in self._names()
-        ]
+        return nodes_of(self._register, self._declared, self._names(), self._total(self._buckets.all))
 
     def edges(self, now: Nanos) -> list[Edge]:
         """All edges and what they did lately, by caller and callee."""
@@ -219,7 +208,7 @@ class DependencyGraph:
         recent = [bucket for bucket in self._buckets.all if bucket.end > now - (RECENT_BUCKETS - 1) * width_ns]
         over_ns = max(SECOND, now - recent[0].start) if recent else 0
         sums = self._total(recent)
-        return [self._edge(edge, over_ns, sums[edge].tolist()) for _, edge in sorted(self._register.edges.items())]
+        return edges_of(self._register, self._declared, sums, over_ns, self._in_flight, self._source)
 
     def statistics(self) -> GraphStatistics:
         """Counts since the start."""
@@ -289,11 +278,6 @@ class DependencyGraph:
             bucket.forget(edge)
         self._source[edge], self._in_flight[edge] = "", None
 
-    def _is_soft(self, caller: str, callee: str) -> bool:
-        """Whether `caller` can answer without `callee`, as declared on either side."""
-        one, other = self._declared.get(caller), self._declared.get(callee)
-        return (one is not None and callee in one.soft) or (other is not None and other.fallback)
-
     def _names(self) -> list[str]:
         learned = sorted(name for name in self._register.number if name and name not in self._declared)
         return [*self._declared, *learned]
@@ -322,22 +306,18 @@ class DependencyGraph:
         names = [name for name in self._names() if name not in means]
         index = {name: position for position, name in enumerate(names)}
         index[""] = -1
-
-        def position(number: int) -> int:
-            name = register.names[number]
-            for _ in range(len(means)):  # a balancer before a balancer
-                name = means.get(name, name)
-            return index.get(name, -1)
-
-        ends = [
-            (edge, position(register.caller[edge]), position(register.callee[edge])) for edge in register.edges.values()
-        ]
+        for _ in range(len(means).bit_length()):  # a balancer before a balancer; each round looks twice as far
+            means = {name: means.get(service, service) for name, service in means.items()}
+        place = [index.get(means.get(name, name), -1) for name in register.names]
+        ends = [(edge, place[register.caller[edge]], place[register.callee[edge]]) for edge in register.edges.values()]
         begins = incident_at if incident_at is not None else self._buckets.incident_at(now)
         kept = self._kept(now)
         if begins is None:
             begins = Nanos(kept[-1].start) if kept else now
         rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins] if counted else []
-        soft = {(one, other) for _, one, other in ends if one >= 0 and self._is_soft(names[one], names[other])}
+        soft = {
+            (one, other) for _, one, other in ends if one >= 0 and is_soft(self._declared, names[one], names[other])
+        }
         return frame_of(
             rows,
             names=names,
@@ -347,27 +327,4 @@ class DependencyGraph:
             bucket_ns=self._buckets.width_ns,
             incident_row=sum(bucket.end <= begins for bucket in rows),
             now=now,
-        )
-
-    def _edge(self, edge: int, over_ns: int, words: list[int]) -> Edge:
-        register = self._register
-        caller, callee = register.names[register.caller[edge]], register.names[register.callee[edge]]
-        heard_at = register.heard_at[edge]
-        heard, in_flight = heard_at != NEVER, self._in_flight[edge]
-        return Edge(
-            caller=caller,
-            callee=callee,
-            origin=register.origin[edge] or "learned",
-            soft=self._is_soft(caller, callee),
-            heard_at=Nanos(heard_at) if heard else None,
-            over_ns=over_ns,
-            calls=words[CALLS] if words[HEARD_NS] else None,
-            attempts=words[ATTEMPTS] if words[COUNTED] and words[COUNTED] == words[CALLS] else None,
-            failures=words[FAILURES] if words[HEARD_NS] else None,
-            timed=words[TIMED] or None,
-            client_latency_ns=words[CLIENT_NS] if words[TIMED] else None,
-            served=words[SERVED] or None,
-            server_latency_ns=words[SERVER_NS] if words[SERVED] else None,
-            in_flight=None if in_flight is None else in_flight[1],
-            source=self._source[edge] or None,
         )
