@@ -204,3 +204,21 @@ def test_a_virtual_node_is_one_that_never_spoke() -> None:
     assert {node.name: node.virtual for node in graph.nodes() if not node.declared} == {
         "db": True, "cache": False, "batch": False,
     }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_empty_graph_and_one_without_a_normal_bucket_can_be_asked() -> None:
+    """Shapes are right, and what cannot be known is unknown; nothing raises or warns."""
+    empty = a_graph()
+    assert empty.window(at(0)).edges.shape == (0, 2)
+    assert empty.to_csr(at(0)).indptr.tolist() == [0]
+    assert empty.excess(at(0)).failures.shape == (0,)
+    assert (empty.coverage(), empty.nodes(), empty.edges(at(0)), empty.aliases()) == (None, [], [], [])
+    silent = a_graph(*SHOP)
+    assert silent.window(at(0)).service["requests"].shape == (0, 3)
+    assert np.isnan(silent.excess(at(0)).failures).all()
+    silent.hold("orders", at(0))
+    silent.observe(edge("shop", "orders", 10, 1, 10, client_latency_ns=10))
+    assert silent.window(at(2)).incident_at == 0
+    assert np.isnan(silent.excess(at(2)).failures).all()
+    assert np.isnan(silent.excess(at(2)).client_latency_s).all()
