@@ -16,6 +16,7 @@ from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
+from controlplane.decide.graph import DependencyGraph
 from controlplane.decide.state import State
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
@@ -67,7 +68,7 @@ class Plane:
         self.clock: Clock = clock or SystemClock()
         self.trouble = ""
         seed = seed if seed is not None else int.from_bytes(os.urandom(4))
-        self._engine = Engine(self.topology, config.response_policy())
+        self._engine = Engine(self.topology, config.response_policy(), config.graph)
         self._host = _host_of(config, self.topology, steers=self.steers)
         with self._host.exclusive() if self._host is not None else nullcontext():
             self._guards = GuardSet(
@@ -114,11 +115,12 @@ class Plane:
         try:
             if self.steers:
                 await tasks.start(self._run_loop)
+                tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
                 self._running = True
             await tasks.start(self._guards.watch)
             if self._host is not None:
-                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim)
+                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
             if self._probing is not None and self.steers:
                 tasks.start_soon(self._probing.run)
         except BaseException:
@@ -175,6 +177,11 @@ class Plane:
     def state(self) -> State:
         """What the engine knows. Read it, never write it."""
         return self._engine.state
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """Who calls whom, as declared and as heard. Read it, never write it."""
+        return self._engine.graph
 
     # the request path
 

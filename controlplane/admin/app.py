@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from controlplane.admin import intake, shape, view
+from controlplane.admin import graph, intake, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
@@ -118,6 +118,9 @@ class _Endpoints:
 
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)
+
+    async def graph(self, _: Request) -> shape.GraphView:
+        return graph.graph(self._plane)
 
     async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)

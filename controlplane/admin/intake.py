@@ -1,5 +1,6 @@
 """Signals from others: strict, bounded, and stamped with this host's clock."""
 
+import re
 from typing import Any
 
 import anyio
@@ -7,13 +8,17 @@ import msgspec
 
 from controlplane.admin.problem import Problem
 from controlplane.assembly import Plane
-from controlplane.model.signal import CallsFinished, FellBack, ProbeFinished, Target
+from controlplane.model.signal import CallsFinished, EdgeSampled, FellBack, ProbeFinished, Target
 
 SIGNALS_MAX = 1000  # per request
 COUNT_MAX = 1_000_000_000  # calls summed over a short time; more is a mistake in units
+WINDOW_MAX_NS = 3_600_000_000_000  # of one sample of an edge; a longer one says nothing about now
+LATENCY_MAX_NS = 1 << 60  # a sum; what counts beyond it has lost its unit
 AGE_MAX_NS = 60_000_000_000  # evidence older than a minute says nothing about now
 
-Reported = CallsFinished | ProbeFinished | FellBack
+SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # as in configuration
+
+Reported = CallsFinished | EdgeSampled | ProbeFinished | FellBack
 """What others may report. Everything else is for the guards and the engine to say."""
 
 
@@ -73,6 +78,35 @@ def _wrong(plane: Plane, signal: Reported, now: int) -> str:
             if signal.caller and plane.topology.service(signal.caller) is None:
                 return f".caller: {signal.caller!r} is not a declared service"
             return _wrong_target(plane, signal.target)
+        case EdgeSampled():
+            return _wrong_edge(signal)
+    return ""
+
+
+def _wrong_edge(signal: EdgeSampled) -> str:
+    """What is wrong with a sample of an edge. Its ends need not be declared: the graph is there to learn them."""
+    for key in ("caller", "callee"):
+        name = getattr(signal, key)
+        if not SERVICE_NAME.fullmatch(name) and not (key == "caller" and not name):
+            right = "letters, digits, dots, dashes and underscores, 128 at most"
+            return f".{key}: {name[:40]!r} is not a service's name, which has {right}"
+    if signal.caller == signal.callee:
+        return f".callee: {signal.callee!r} is the caller, too"
+    sends = signal.calls if signal.attempts is None else signal.attempts
+    latency = (0, LATENCY_MAX_NS, "")
+    for key, (low, high, name) in {
+        "window_ns": (1, WINDOW_MAX_NS, ""),
+        "calls": (0, COUNT_MAX, ""),
+        "attempts": (0, COUNT_MAX, ""),
+        "failures": (0, sends, "calls" if signal.attempts is None else "attempts"),
+        "timed": (0, sends, "calls" if signal.attempts is None else "attempts"),
+        "client_latency_ns": latency,
+        "server_latency_ns": latency,
+        "in_flight": (0, COUNT_MAX, ""),
+    }.items():
+        value = getattr(signal, key)
+        if value is not None and not low <= value <= high:
+            return f".{key}: {value} is not from {low} up to {name and name + ', '}{high}"
     return ""
 
 

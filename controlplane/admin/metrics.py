@@ -46,7 +46,7 @@ _EDGE_COUNTERS = (
 async def render(plane: Plane, *, followers: int = 0) -> bytes:
     """The exposition of `plane`. Between families the loop runs on: a large topology must not delay a reflex."""
     parts = []
-    for part in (_plane(plane, followers), _loop(plane), _edges(plane), _endpoints(plane)):
+    for part in (_plane(plane, followers), _loop(plane), _edges(plane), _endpoints(plane), _graph(plane)):
         for family in part:
             parts.append(family)
             await anyio.lowlevel.checkpoint()
@@ -139,6 +139,23 @@ def _endpoints(plane: Plane) -> Iterator[str]:
         yield _family(name, kind, text, [("", labels, endpoint[key]) for labels, endpoint in seen])
     states = [("", labels, float(view.ENDPOINT_STATES[endpoint["state"]] == "ejected")) for labels, endpoint in seen]
     yield _family("endpoint_ejected", "gauge", "1 while the endpoint gets no new calls.", states)
+
+
+def _graph(plane: Plane) -> Iterator[str]:
+    known = plane.graph.statistics()
+    share = plane.graph.coverage(plane.clock.now())
+    # unknown is never zero: without calls there is no share
+    coverage = [] if share is None else [("", "", share)]
+    yield _family("graph_coverage_ratio", "gauge", "Share of calls that known edges account for.", coverage)
+    yield _family("graph_services", "gauge", "Services in the dependency graph.", [("", "", known.services)])
+    yield _family("graph_edges", "gauge", "Edges in the dependency graph.", [("", "", known.edges)])
+    for name, text in (
+        ("evicted", "Edges that made place for others."),
+        ("faded", "Edges that were not heard of any more."),
+        ("refused", "Samples of edges for which there was no place."),
+        ("late", "Samples of edges that came too late to be counted."),
+    ):
+        yield _family(f"graph_{name}_total", "counter", text, [("", "", getattr(known, name))])
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:

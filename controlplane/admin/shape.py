@@ -160,3 +160,65 @@ class ServiceView(_View, frozen=True):
 class TopologyView(_View, frozen=True):
     entry: str
     services: list[ServiceView]
+
+
+class GraphEdgeView(_View, frozen=True):
+    """One edge, over about the last minute; null: not known. `age_s`: since it was heard of last."""
+
+    caller: str
+    callee: str
+    origin: str
+    soft: bool
+    age_s: float | None
+    calls_per_s: float | None
+    attempts_per_call: float | None
+    error_ratio: float | None
+    client_latency_s: float | None
+    server_latency_s: float | None
+    in_flight: int | None
+    source: str | None
+
+
+class GraphServiceView(_View, frozen=True):
+    """`virtual`: only ever called, and nobody has said what it is. `onward`: what it calls in turn is known. `named`:
+    share of the calls to it whose caller is known. `latency_share`: of its time, spent waiting for known callees."""
+
+    name: str
+    declared: bool
+    external: bool
+    virtual: bool
+    onward: bool
+    named: float | None
+    latency_share: float | None
+
+
+class GroupView(_View, frozen=True):
+    """Targets with a cause they may share: a host, a zone, a version, a third party."""
+
+    kind: str
+    name: str
+    members: list[str]
+
+
+class AliasView(_View, frozen=True):
+    """A name that means another service: declared, or inferred because it merely relays."""
+
+    name: str
+    service: str
+    by: str
+
+
+class GraphView(_View, frozen=True):
+    """The dependency graph as it is now. `coverage`: share of calls that known edges account for."""
+
+    entry: str
+    coverage: float | None
+    services: list[GraphServiceView]
+    edges: list[GraphEdgeView]
+    groups: list[GroupView]
+    aliases: list[AliasView]
+    held: list[str]
+    evicted: int
+    faded: int
+    refused: int
+    late: int

@@ -69,6 +69,7 @@ TABLE: tuple[Operation, ...] = (
         shape.IncidentView, parameters=(_ID,), refusals=(404,),
     ),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
+    _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
     _post("/v1/freeze", "freeze", "Stop automation. Answers once it is on record.", Freeze, shape.Status),
     _post("/v1/resume", "resume", "Let automation act again.", Resume, shape.Status),

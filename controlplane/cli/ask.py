@@ -55,6 +55,41 @@ def explain(args: argparse.Namespace) -> int:
     return 0
 
 
+def graph(args: argparse.Namespace) -> int:
+    """Who calls whom, as declared and as heard."""
+    answer = AdminClient.of(args).get("/v1/graph")
+
+    def table() -> None:
+        rows = [
+            (
+                one["caller"] or "(users)",
+                one["callee"] + (" (soft)" if one["soft"] else ""),
+                one["origin"],
+                _known(one["calls_per_s"], "{:.1f}/s"),
+                _known(one["error_ratio"], "{:.2%}"),
+                _known(one["attempts_per_call"], "{:.2f}"),
+                _known(one["client_latency_s"], "{:.4f} s"),
+                _known(one["server_latency_s"], "{:.4f} s"),
+                _known(one["age_s"], "{:.0f} s ago"),
+            )
+            for one in answer["edges"]
+        ]
+        head = ("CALLER", "CALLEE", "KNOWN", "CALLS", "ERRORS", "SENDS", "LATENCY", "AT CALLEE", "HEARD")
+        _table(head, rows, empty="no edges")
+        print(f"coverage {_known(answer['coverage'], '{:.1%}')} of calls")
+        for one in answer["aliases"]:
+            print(printable(f"{one['name']} means {one['service']} ({one['by']})"))
+        if unknown := [one["name"] for one in answer["services"] if one["virtual"]]:
+            print(printable(f"only ever called, and by themselves silent: {', '.join(unknown)}"))
+
+    _show(args, answer, table)
+    return 0
+
+
+def _known(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
 def freeze(args: argparse.Namespace) -> int:
     """Stop automation."""
     return _order(args, "/v1/freeze")

@@ -47,6 +47,8 @@ def _summary(config: Config) -> dict[str, object]:
         "services": len(config.services),
         "endpoints": sum(len(service.endpoints) for service in config.services),
         "edges": len(topology.edges()),
+        "graph": f"{config.graph.services_max} services and {config.graph.edges_max} edges at most, "
+        f"{config.graph.buckets} buckets of {config.graph.bucket_s:g} s, forgotten after {config.graph.fade_s:g} s",
         "policies": len({"default", *config.policies}),
         "journal": config.journal.path or "in memory: a restart forgets",
         "admin": config.admin.listen,

@@ -183,6 +183,7 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "explain", "Explain one incident: what was seen, done, refused, and why", "  controlplane explain i1\n"
     )
     parser.add_argument("id", metavar="ID", help="as listed by: controlplane incidents")
+    add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),

@@ -25,6 +25,8 @@ def cross_check(config: Config, problems: Problems) -> None:
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
         _check_service(service, names, policies, problems)
+    _check_aliases(config, problems)
+    _check_graph(config, problems)
     _check_admin(config, problems)
     if config.gateway is not None and config.gateway.listen == config.admin.listen != "127.0.0.1:0":
         problems.add("gateway.listen", f"{config.gateway.listen!r} is admin.listen, too; two listeners need two ports")
@@ -58,6 +60,15 @@ def _check_service(service: Service, names: Collection[str], policies: list[str]
             problems.add(f"{key}.calls", f"{callee!r} calls itself; name its callees only")
     for callee in _repeated(service.calls):
         problems.add(f"{key}.calls", f"{callee!r} is named twice")
+    for callee in service.soft:
+        if callee not in service.calls:
+            known = f"calls: {', '.join(service.calls)}" if service.calls else "it declares no calls"
+            problems.add(
+                f"{key}.soft",
+                f"{callee!r} is not among the services it calls{did_you_mean(callee, service.calls)}; {known}",
+            )
+    for callee in _repeated(service.soft):
+        problems.add(f"{key}.soft", f"{callee!r} is named twice")
     if service.policy not in policies:
         hint = did_you_mean(service.policy, policies)
         problems.add(
@@ -78,6 +89,36 @@ def _check_service(service: Service, names: Collection[str], policies: list[str]
         problems.add(
             f"{key}.endpoints", f"{url!r} is the url of two endpoints; one would be judged by the other's answers"
         )
+
+
+def _check_aliases(config: Config, problems: Problems) -> None:
+    """Another name for a service must be nobody's own, or the graph would lay one's calls to the other."""
+    owners: dict[str, str] = {service.name.lower(): service.name for service in config.services}
+    owners.setdefault(config.plane.name.lower(), config.plane.name)
+    for service in config.services:
+        key = f"services.{service.name}.aliases"
+        for alias in service.aliases:
+            owner = owners.setdefault(alias.lower(), "")
+            if not _NAME.fullmatch(alias):
+                problems.add(key, f"{alias!r} is no name; letters, digits, dots, dashes and underscores, 128 at most")
+            elif owner == service.name:
+                problems.add(key, f"{alias!r} is its own name; name only others")
+            elif owner:
+                problems.add(key, f"{alias!r} is the name of {owner}, too; an alias means one service")
+            else:
+                owners[alias.lower()] = f"{service.name}, as an alias"
+
+
+def _check_graph(config: Config, problems: Problems) -> None:
+    """Declared services and edges always fit, so bounds below their number would be no bounds."""
+    topology = config.topology()
+    for key, bound, declared in (
+        ("services_max", config.graph.services_max, len(topology.services)),
+        ("edges_max", config.graph.edges_max, len(topology.edges())),
+    ):
+        if bound < declared:
+            what = key.removesuffix("_max")
+            problems.add(f"graph.{key}", f"{bound} is fewer than the {declared} {what} that this file declares")
 
 
 def _wrong_url(url: str) -> str:

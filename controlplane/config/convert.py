@@ -12,7 +12,7 @@ from controlplane.model.errors import ConfigError
 T = TypeVar("T", bound=msgspec.Struct)
 
 PREFIX = "CONTROLPLANE_"
-SECTIONS = ("plane", "journal", "admin", "gateway", "response")
+SECTIONS = ("plane", "journal", "admin", "gateway", "response", "graph")
 
 # Kubernetes puts CONTROLPLANE_ADMIN_SERVICE_HOST, ..._PORT_9911_TCP_ADDR and their like into every pod beside a service
 # named "controlplane-admin". They are not ours: refusing them would stop a gateway for the name of a service.

@@ -7,10 +7,11 @@ import msgspec
 from controlplane.decide import reconcile, respond, tend
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.graph import DependencyGraph
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.outcome import Outcome
-from controlplane.model.policy import ResponsePolicy
+from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import (
     BecameEffective,
     EpochStarted,
@@ -30,10 +31,11 @@ PROBES_TO_PASS = 3  # active probes in a row that count like passed real request
 class Engine:
     """Deterministic: the same signals with the same times give the same outcomes, byte for byte."""
 
-    def __init__(self, topology: Topology, policy: ResponsePolicy) -> None:
+    def __init__(self, topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None) -> None:
         self.topology, self.policy = topology, policy
         self.state = State(mode=policy.mode)
-        self._evidence = Evidence()
+        self.graph = DependencyGraph(topology, graph)
+        self._evidence = Evidence(self.graph)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -78,6 +80,7 @@ class Engine:
             case on.Sampled():
                 self._evidence.sampled(signal)
             case on.Relayed():
+                self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)
             case on.EntrySampled():
                 self._entry(draft, signal)
@@ -85,6 +88,8 @@ class Engine:
                 self._fell_back(draft, signal)
             case on.CallsFinished():
                 self._reported(draft, signal)
+            case on.EdgeSampled():
+                self.graph.observe(signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -109,7 +114,11 @@ class Engine:
         if soonest is not None and self._wake_at is not None:
             soonest = min(soonest, self._wake_at)
         self._wake_at = soonest
-        return draft.outcome(soonest)
+        outcome = draft.outcome(soonest)
+        if outcome.records:  # what is seen while an incident runs must not become normal
+            running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
+            self.graph.follow(running, draft.now)
+        return outcome
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)

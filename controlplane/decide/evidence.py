@@ -2,6 +2,7 @@
 
 from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detect import Detector
+from controlplane.decide.graph import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.recovery import Traffic
 from controlplane.model.incident import Incident
@@ -15,7 +16,8 @@ RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane doe
 class Evidence:
     """The engine's short memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: DependencyGraph) -> None:
+        self.graph = graph
         self.detector = Detector()
         self.relayed = RelayedCounts()
         self.entry = Entry()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from controlplane.model.policy import Count, GuardPolicy, PositiveSeconds, ResponsePolicy
+from controlplane.model.policy import Count, GraphPolicy, GuardPolicy, PositiveSeconds, ResponsePolicy
 from controlplane.model.topology import Service, Topology
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -66,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gateway: GatewaySection | None = None
     arena: ArenaSection | None = None
     response: ResponsePolicy = ResponsePolicy()
+    graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}
     services: tuple[Service, ...] = ()
 

@@ -110,3 +110,13 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     overload_concurrency: Positive = 1  # what `Limit` clamps an overloaded edge to, per caller
     probe_interval_s: PositiveSeconds = 1.0  # active probes (standalone process)
     probe_timeout_s: PositiveSeconds = 1.0
+
+
+class GraphPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much the dependency graph remembers, and for how long. What is declared always fits and never fades."""
+
+    services_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    edges_max: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
+    bucket_s: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 15.0  # 40 x 15 s: ten minutes of steady traffic
+    buckets: Annotated[int, msgspec.Meta(ge=8, le=256)] = 40
+    fade_s: Annotated[float, msgspec.Meta(ge=10, le=604_800)] = 3_600.0  # an edge unheard for so long is forgotten

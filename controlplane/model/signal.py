@@ -105,6 +105,29 @@ class CallsFinished(_Signal, frozen=True, tag="calls_finished"):
     caller: str = ""
 
 
+class EdgeSampled(_Signal, frozen=True, tag="edge_sampled"):
+    """What `caller` asked of `callee` in the `window_ns` that end `at`, as `source` counted it.
+
+    `calls` are logical calls: what was wanted once, however often it was sent. `attempts` are sends, retries included;
+    `failures` and the latencies are of attempts. `client_latency_ns` (on the caller's side, network and waiting
+    included) and `server_latency_ns` (inside the callee) are sums over `timed` attempts; `timed` None: over all.
+    `in_flight` is how many wait for their answer `at` that time. An empty `caller`: users, or nobody knows who.
+    None: not known, which is never zero.
+    """
+
+    caller: str
+    callee: str
+    window_ns: int
+    calls: int
+    failures: int
+    attempts: int | None = None
+    timed: int | None = None
+    client_latency_ns: int | None = None
+    server_latency_ns: int | None = None
+    in_flight: int | None = None
+    source: Literal["gateway", "spans", "metrics"] = "metrics"
+
+
 class ProbeFinished(_Signal, frozen=True, tag="probe_finished"):
     """One active probe (not user traffic) of an endpoint came back."""
 
@@ -152,6 +175,7 @@ Signal = (
     | FellBack
     | Relayed
     | CallsFinished
+    | EdgeSampled
     | ProbeFinished
     | Effective
     | Acted

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One replica of a service. `url` is scheme://host:port; `zone` and `version` are shared-cause groups.
+    """One replica of a service. `url` is scheme://host:port; `host`, `zone` and `version` are shared-cause groups.
 
     `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
     within a priority those of the caller's own zone, as far as they can bear it.
@@ -14,6 +14,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: str
     url: str
+    host: str = ""
     zone: str = ""
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
@@ -23,14 +24,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A service and its replicas.
 
-    `calls` names its callees. `external` marks a third party: its headers are not believed. `fallback` says that its
-    callers can answer without it (a soft dependency), so its failure may be masked. `probe_path` is what the standalone
-    process asks each endpoint for; empty: no active probes.
+    `calls` names its callees, `soft` those of them that it can answer without. `external` marks a third party: its
+    headers are not believed. `fallback` says that all its callers can answer without it (a soft dependency), so its
+    failure may be masked. `aliases` are other names for it, as of a load balancer in front of it. `probe_path` is what
+    the standalone process asks each endpoint for; empty: no active probes.
     """
 
     name: str
     endpoints: tuple[Endpoint, ...] = ()
     calls: tuple[str, ...] = ()
+    soft: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     external: bool = False
     fallback: bool = False
     policy: str = "default"

@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 from controlplane._native.guard import Guard, now_ns
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
 from controlplane.adapters.gateway.context import absolve
+from controlplane.adapters.gateway.edge import EdgeTallies
 from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.service import ALONE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
@@ -76,6 +77,7 @@ class GuardSet:
         now = now_ns()
         self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
         self._entry = EntryTally(self.entry, now)
+        self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
         self._notes = Notes() if host is None else host.notes
         self._rows = RingReader()
         self._asked_until = 0
@@ -121,7 +123,8 @@ class GuardSet:
                     self._observe(name, service.index(signal.target.endpoint), signal.at)
                 signals.append(signal)
         signals.sort(key=lambda signal: signal.at)
-        return [*signals, *self._notes.take(Nanos(now_ns()))]
+        at = Nanos(now_ns())
+        return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     def sample(self) -> list[Signal]:
         """Counts since the last sample, or of the last seconds when that is long ago."""
@@ -131,7 +134,18 @@ class GuardSet:
             signals += tally.sample(at)
         for service in self.services.values():
             service.learn(at)
-        return [*signals, *self._notes.take(at)]
+        return [*signals, *self._notes.take(at), *self._edges.sample(at)]
+
+    async def beat(self, ring: Callable[[], None]) -> None:
+        """`ring` once a second while calls are made, so that what edges did is told, until cancelled."""
+        try:
+            await self._edges.beat(ring)
+        except Exception:  # edges are still told of whenever the loop wakes for another reason
+            report_once("telling what edges did")
+
+    def look(self) -> None:
+        """Notice calls that other processes of this host have made."""
+        self._edges.look()
 
     # ports.DataPlane
 
@@ -204,7 +218,8 @@ class GuardSet:
             self._tallies[service].observe(endpoint, now)
 
     def _freshen(self, service: ServiceGuard, now: int) -> None:
-        """Drop counts of a quiet time: see `tally`."""
+        """Drop counts of a quiet time: see `tally`; there is traffic."""
+        self._edges.traffic()
         if now >= self._asked_until:
             self._tallies[service.name].freshen(now)
             self._entry.freshen(now)

@@ -103,8 +103,11 @@ class Host:
         """Wake the other processes: something has changed that they should look at."""
         self.arena.ring()
 
-    async def attend(self, heard: Callable[[], None], reclaim: Callable[[int], None]) -> None:
-        """Call `heard` whenever another process rings, and `reclaim` for each one that died, until cancelled."""
+    async def attend(
+        self, heard: Callable[[], None], reclaim: Callable[[int], None], look: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `heard` whenever another process rings, and `reclaim` for each one that died, until cancelled; `look`
+        each time the dead are looked for."""
         tend_at, gone = anyio.current_time(), list[int]()
         while True:
             with anyio.move_on_after(max(0.0, tend_at - anyio.current_time())):
@@ -113,6 +116,7 @@ class Host:
                 heard()
             if anyio.current_time() >= tend_at:
                 tend_at = anyio.current_time() + TEND_EVERY_S
+                look()
                 gone += self.arena.dead()
                 gone = [slot for slot in gone if not self._given_back(slot, reclaim)]
 

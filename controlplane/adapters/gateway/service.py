@@ -113,6 +113,9 @@ class ServiceGuard:
         """The call failed, as `kind` says."""
         if permit.failure(kind):
             self._changed(self, permit.endpoint)
+        now = now_ns()
+        if now >= self._learn_at:  # nothing is learned from a failure, but there is traffic
+            self.learn(now)
 
     def cancel(self, permit: Permit) -> None:
         """The call says nothing about the callee."""

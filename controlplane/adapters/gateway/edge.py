@@ -1,0 +1,164 @@
+"""What each edge did since it was told last, for the dependency graph: about once a second, and only under traffic.
+
+The first call after a quiet second starts a timer, which wakes the loop once a second until a second passes without a
+call; an idle process sleeps on. What is due is told whenever the loop is awake for another reason, too. Nothing is
+counted here that the guards do not count already.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Final
+
+import anyio
+import numpy as np
+from numpy.typing import NDArray
+
+from controlplane._native.guard import Guard
+from controlplane.adapters.gateway.learn import upper_bounds
+from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.adapters.gateway.tally import EntryCounts
+from controlplane.model.signal import EdgeSampled
+from controlplane.model.unit import MILLISECOND, Nanos
+
+BEAT_S: Final = 1.0
+DUE_NS: Final = 900 * MILLISECOND  # since the last sample: a beat that comes a little early finds something to tell
+
+
+class LatencySums:
+    """Number and sum of the latencies a guard has recorded since the last look: middles of buckets, right to 1 %."""
+
+    __slots__ = ("_guard", "_middles", "_seen")
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        counts, lowest_ns, _, digits = guard.latency_counts()
+        self._seen = np.array(counts, dtype=np.int64)
+        self._middles = _middles(len(self._seen), lowest_ns, digits)
+
+    def take(self) -> tuple[int, int]:
+        """(calls, nanoseconds); the next look begins here."""
+        now = np.array(self._guard.latency_counts()[0], dtype=np.int64)
+        since = now - self._seen
+        self._seen = now
+        if since.min() < 0:  # somebody reset the histogram: what it holds now is what is new
+            since = now
+        filled = np.flatnonzero(since)
+        return int(since.sum()), round(float(since[filled] @ self._middles[filled]))
+
+
+@cache
+def _middles(length: int, lowest_ns: int, digits: int) -> NDArray[np.float64]:
+    """The middle of each bucket; every guard has the same."""
+    highest = upper_bounds(length, lowest_ns, digits)
+    middles: NDArray[np.float64] = (highest + np.concatenate([[0], highest[:-1] + 1])) / 2
+    return middles
+
+
+class EdgeTally:
+    """The calls of this process, or of all of its host, to one service.
+
+    The guard counts attempts; a logical call is one that is no retry. Latencies are those of successful attempts.
+    """
+
+    def __init__(self, caller: str, service: ServiceGuard, now: int) -> None:
+        self._caller, self._callee, self._guard = caller, service.name, service.guard
+        self._latency = LatencySums(self._guard)
+        self._base, self._since = self._guard.describe(), now
+
+    def moved(self) -> bool:
+        """Whether anything has been counted since."""
+        return self._guard.describe()["calls"] != self._base["calls"]
+
+    def sample(self, at: Nanos) -> EdgeSampled | None:
+        """What happened since the last sample; None: nothing."""
+        now, base = self._guard.describe(), self._base
+        attempts = now["calls"] - base["calls"]
+        if attempts <= 0:
+            return None
+        timed, latency_ns = self._latency.take()
+        window_ns, self._base, self._since = at - self._since, now, at
+        return EdgeSampled(
+            at=at,
+            caller=self._caller,
+            callee=self._callee,
+            window_ns=max(1, window_ns),
+            calls=max(0, attempts - (now["retries"] - base["retries"])),
+            attempts=attempts,
+            failures=min(attempts, max(0, now["failures"] - base["failures"])),
+            timed=timed,
+            client_latency_ns=latency_ns if timed else None,
+            in_flight=now["in_flight"],
+            source="gateway",
+        )
+
+
+class ArrivalTally:
+    """What users asked of this process: calls to the entry by nobody who is named."""
+
+    def __init__(self, entry: str, counts: EntryCounts, now: int) -> None:
+        self._entry, self._counts = entry, counts
+        self._base, self._since = counts.now(), now
+
+    def sample(self, at: Nanos) -> EdgeSampled | None:
+        """What happened since the last sample; None: nothing."""
+        now, base = self._counts.now(), self._base
+        requests, failed = now[0] - base[0], now[1] - base[1]
+        if requests <= 0 or not self._entry:
+            return None
+        window_ns, self._base, self._since = at - self._since, now, at
+        return EdgeSampled(
+            at=at,
+            caller="",
+            callee=self._entry,
+            window_ns=max(1, window_ns),
+            calls=requests,
+            failures=min(requests, max(0, failed)),
+            source="gateway",
+        )
+
+
+class EdgeTallies:
+    """Those of all edges, told together."""
+
+    def __init__(self, entry: str, services: list[ServiceGuard], counts: EntryCounts, now: int) -> None:
+        self._edges = [EdgeTally(entry, service, now) for service in services] if entry else []
+        self._arrivals = ArrivalTally(entry, counts, now)
+        self._due = now + DUE_NS
+        self._resting: anyio.Event | None = None
+
+    def traffic(self) -> None:
+        """Calls are made: start beating, unless it beats already."""
+        if self._resting is not None:
+            self._resting.set()
+
+    def look(self) -> None:
+        """`traffic`, if calls were made that nobody settled here: those of other processes of this host."""
+        if self._resting is not None and not self._resting.is_set() and self.moved():
+            self._resting.set()
+
+    def moved(self) -> bool:
+        """Whether there is something to tell."""
+        return any(edge.moved() for edge in self._edges)
+
+    def sample(self, at: Nanos) -> list[EdgeSampled]:
+        """What happened on each edge since the last time, where it is time and anything did."""
+        if at < self._due:
+            return []
+        told = [*(edge.sample(at) for edge in self._edges), self._arrivals.sample(at)]
+        found = [sample for sample in told if sample is not None]
+        if found:
+            self._due = at + DUE_NS
+        return found
+
+    async def beat(self, ring: Callable[[], None]) -> None:
+        """`ring` once a second while calls are made, until cancelled. Rests without a timer in between."""
+        try:
+            while True:
+                self._resting = anyio.Event()
+                await self._resting.wait()
+                await anyio.sleep(BEAT_S)  # the calls of the first second are told together
+                while self.moved():
+                    ring()
+                    await anyio.sleep(BEAT_S)
+        finally:
+            self._resting = None
