@@ -28,6 +28,7 @@ from controlplane.decide.coverage import Coverage, cover
 from controlplane.decide.frame import Csr, Excess, Frame, csr_of, excess_of, frame_of, window_of
 from controlplane.decide.group import Finding, Group, groups, shared_causes
 from controlplane.decide.portrait import edges_of, is_soft, nodes_of
+from controlplane.decide.reach import callees_of, near
 from controlplane.decide.register import Register
 from controlplane.decide.window import Window
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
@@ -154,13 +155,22 @@ class DependencyGraph:
 
     # what is asked
 
-    def window(self, now: Nanos, *, incident_at: Nanos | None = None) -> Window:
+    def window(self, now: Nanos, *, incident_at: Nanos | None = None, only: Collection[str] | None = None) -> Window:
         """What was heard, as an analysis reads it.
 
         The incident begins at `incident_at`, else when the oldest one that runs did, else with the newest bucket.
-        Edges stand in the order of `to_csr`; a service that merely relays to another is part of that one.
+        Edges stand in the order of `to_csr`; a service that merely relays to another is part of that one. `only` these
+        services and the edges between them: the cost follows their number.
         """
-        return window_of(self._frame(now, incident_at))
+        return window_of(self._frame(now, incident_at, only=only))
+
+    def near(self, service: str, services_max: int) -> list[str]:
+        """`service`, whom it calls and who calls it, over however many hops, the nearest first."""
+        return near(self._register.edges, service, services_max=services_max)
+
+    def callees(self) -> dict[str, list[str]]:
+        """Whom each service calls."""
+        return callees_of(self._register.edges)
 
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
@@ -300,10 +310,13 @@ class DependencyGraph:
         kept = self._kept(now)
         return relays(self._register, self._total(kept), self._total(kept[-2:]), set(self._declared))
 
-    def _frame(self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True) -> Frame:
+    def _frame(
+        self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True, only: Collection[str] | None = None
+    ) -> Frame:
         register = self._register
         means = {alias.name: alias.service for alias in self._relays(now)}
-        names = [name for name in self._names() if name not in means]
+        wanted = None if only is None else {*only}
+        names = [name for name in self._names() if name not in means and (wanted is None or name in wanted)]
         index = {name: position for position, name in enumerate(names)}
         index[""] = -1
         for _ in range(len(means).bit_length()):  # a balancer before a balancer; each round looks twice as far

@@ -222,3 +222,17 @@ def test_an_empty_graph_and_one_without_a_normal_bucket_can_be_asked() -> None:
     assert silent.window(at(2)).incident_at == 0
     assert np.isnan(silent.excess(at(2)).failures).all()
     assert np.isnan(silent.excess(at(2)).client_latency_s).all()
+
+
+def test_a_window_of_some_services_has_their_edges_and_all_of_their_requests() -> None:
+    """Who is left out still called: its calls count as the callee's requests, and its edges are not in the window."""
+    graph = a_graph(*SHOP)
+    graph.observe(edge("shop", "orders", 100, 10, 6, window_ns=10**10, attempts=120))
+    graph.observe(edge("shop", "mail", 7, 10, 0, window_ns=10**10))
+    graph.observe(edge("orders", "mail", 30, 10, 3, window_ns=10**10))
+    window = graph.window(at(15), only=["orders", "mail"])
+    assert window.services == ("orders", "mail")
+    assert window.edges.tolist() == [[0, 1]]
+    assert window.service["requests"].tolist() == [[120.0, 37.0]]
+    assert graph.near("mail", services_max=9) == ["mail", "shop", "orders"]
+    assert graph.callees() == {"shop": ["orders", "mail"], "orders": ["mail"]}
