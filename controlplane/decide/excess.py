@@ -1,0 +1,92 @@
+"""By how much a signal exceeds normal operation while the incident lasts, and how surprising that is.
+
+The incident's buckets are taken together, weighed by their requests. Two figures come out for each column, because two
+questions are asked of it:
+
+    surprise = (seen - centre) / ((bound - centre) * caution)      is it real?       1 is the bound
+    mass     = requests * (seen - bound)                           how much is it?   seconds or failures, never below 0
+
+`caution` widens the bound where little is known: few normal buckets (a spread estimated from n of them has the tails of
+Student's t, not of a normal distribution) and fewer requests in the incident than usual (a mean over fewer varies more).
+"""
+
+import warnings
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from controlplane.decide.baseline import Floats, robust
+
+LATENCY_FLOOR = 0.05  # of the median: a service that varies less than this is still allowed to
+ERROR_FLOOR = 0.002  # of requests
+COUNT_SPREADS = 3.0  # standard deviations of a count of failures
+SMALL_SAMPLE = 5.0  # 1 + 5 / n: Student's t over the normal distribution at a tail of 1e-4, within 10 % from n = 6
+
+
+class Excess(msgspec.Struct, frozen=True):
+    """One signal of k columns: what is normal, what the incident showed, its surprise and its mass.
+
+    Shapes  all (k,). NaN: nothing is known; `surprise` and `mass` are 0 there.
+    Units   centre, bound, seen: the signal's; requests: a count; mass: the signal's times requests.
+    """
+
+    centre: Floats
+    bound: Floats
+    seen: Floats
+    requests: Floats
+    surprise: Floats
+    mass: Floats
+
+
+def excess(values: Floats, incident_at: int, *, requests: Floats, floor: float, relative: bool) -> Excess:
+    """Judge `values` (T, k), weighed by `requests` (T, k, no NaN); a `relative` floor is a share of the median."""
+    normal, incident = values[:incident_at], values[incident_at:]
+    known_normal = np.isfinite(normal)
+    floors: float | Floats = floor * np.abs(_median(normal)) if relative else floor
+    centre, bound = robust(normal, floor=np.nan_to_num(floors) if relative else floor)
+    weights = np.where(np.isfinite(incident), requests[incident_at:], 0.0)
+    total = weights.sum(axis=0)
+    weighed = np.where(total > 0, total, np.nan)
+    seen = np.nansum(np.where(weights > 0, incident * weights, 0.0), axis=0) / weighed
+    per_bucket = weighed / np.maximum(1, (weights > 0).sum(axis=0))
+    usual = _median(np.where(known_normal, requests[:incident_at], np.nan))
+    thin = np.sqrt(np.maximum(1.0, np.nan_to_num(usual / per_bucket, nan=1.0)))
+    caution = (1.0 + SMALL_SAMPLE / np.maximum(1, known_normal.sum(axis=0))) * thin
+    allowed = np.where(bound > centre, bound - centre, np.nan) * caution
+    surprise = np.nan_to_num((seen - centre) / allowed)
+    mass = np.nan_to_num(np.maximum(0.0, seen - bound) * total)
+    return Excess(centre, bound, seen, total, surprise, np.where(surprise > 1.0, mass, 0.0))
+
+
+def failures(ratio: Floats, incident_at: int, *, requests: Floats) -> Excess:
+    """As `excess`, of error shares; one failing request of a quiet service is no surprise, however large its share."""
+    found = excess(ratio, incident_at, requests=requests, floor=ERROR_FLOOR, relative=False)
+    expected = np.nan_to_num(found.centre) * found.requests
+    counted = np.nan_to_num(found.seen) * found.requests - expected
+    by_count = counted / (COUNT_SPREADS * np.sqrt(expected + 1.0))
+    surprise = np.minimum(found.surprise, by_count)
+    mass = np.where(surprise > 1.0, found.mass, 0.0)
+    return Excess(found.centre, found.bound, found.seen, found.requests, surprise, mass)
+
+
+def latencies(values: Floats, incident_at: int, *, requests: Floats) -> Excess:
+    """As `excess`, of mean times in seconds."""
+    return excess(values, incident_at, requests=requests, floor=LATENCY_FLOOR, relative=True)
+
+
+def filled(requests: Floats | None, incident_at: int, shape: tuple[int, int]) -> Floats:
+    """Requests without gaps: a column's unknown buckets get its normal median; without any count each bucket weighs 1."""
+    if requests is None:
+        return np.ones(shape)
+    usual = _median(requests[:incident_at])
+    every = float(_median(usual[:, None])[0]) if usual.size else 1.0
+    usual = np.where(np.isfinite(usual), usual, every if np.isfinite(every) else 1.0)
+    return np.where(np.isfinite(requests), requests, usual)
+
+
+def _median(values: Floats) -> NDArray[np.float64]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without data are NaN, and meant to be
+        median: NDArray[np.float64] = np.nanmedian(values, axis=0)
+    return median
