@@ -14,13 +14,13 @@ import warnings
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from controlplane.decide.baseline import Floats, robust
 
 LATENCY_FLOOR = 0.05  # of the median: a service that varies less than this is still allowed to
 ERROR_FLOOR = 0.002  # of requests
 COUNT_SPREADS = 3.0  # standard deviations of a count of failures
+SEVERAL = 3  # buckets from which most of them must exceed: one spike among several is no incident
 SMALL_SAMPLE = 5.0  # 1 + 5 / n: Student's t over the normal distribution at a tail of 1e-4, within 10 % from n = 6
 
 
@@ -39,29 +39,28 @@ class Excess(msgspec.Struct, frozen=True):
     mass: Floats
 
 
-def excess(values: Floats, incident_at: int, *, requests: Floats, floor: float, relative: bool) -> Excess:
-    """Judge `values` (T, k), weighed by `requests` (T, k, no NaN); a `relative` floor is a share of the median."""
+def excess(values: Floats, incident_at: int, *, requests: Floats, floor: Floats | float) -> Excess:
+    """Judge `values` (T, k), weighed by `requests` (T, k, no NaN); `floor`, (k,) or a number, in the signal's unit."""
     normal, incident = values[:incident_at], values[incident_at:]
-    known_normal = np.isfinite(normal)
-    floors: float | Floats = floor * np.abs(_median(normal)) if relative else floor
-    centre, bound = robust(normal, floor=np.nan_to_num(floors) if relative else floor)
+    known = np.isfinite(normal)
+    centre, bound = robust(normal, floor=np.nan_to_num(floor))
     weights = np.where(np.isfinite(incident), requests[incident_at:], 0.0)
     total = weights.sum(axis=0)
-    weighed = np.where(total > 0, total, np.nan)
-    seen = np.nansum(np.where(weights > 0, incident * weights, 0.0), axis=0) / weighed
-    per_bucket = weighed / np.maximum(1, (weights > 0).sum(axis=0))
-    usual = _median(np.where(known_normal, requests[:incident_at], np.nan))
-    thin = np.sqrt(np.maximum(1.0, np.nan_to_num(usual / per_bucket, nan=1.0)))
-    caution = (1.0 + SMALL_SAMPLE / np.maximum(1, known_normal.sum(axis=0))) * thin
+    seen = np.where(weights > 0, incident * weights, 0.0).sum(axis=0) / np.where(total > 0, total, np.nan)
+    per_bucket = total / np.maximum(1, (weights > 0).sum(axis=0))
+    usual = np.nan_to_num(median(np.where(known, requests[:incident_at], np.nan)))
+    thin = np.sqrt(np.maximum(1.0, usual / np.where(per_bucket > 0, per_bucket, np.inf)))
+    caution = (1.0 + SMALL_SAMPLE / np.maximum(1, known.sum(axis=0))) * thin
     allowed = np.where(bound > centre, bound - centre, np.nan) * caution
-    surprise = np.nan_to_num((seen - centre) / allowed)
+    typical = np.where(np.isfinite(incident).sum(axis=0) >= SEVERAL, median(incident), seen)
+    surprise = np.nan_to_num((np.fmin(seen, typical) - centre) / allowed)
     mass = np.nan_to_num(np.maximum(0.0, seen - bound) * total)
     return Excess(centre, bound, seen, total, surprise, np.where(surprise > 1.0, mass, 0.0))
 
 
 def failures(ratio: Floats, incident_at: int, *, requests: Floats) -> Excess:
     """As `excess`, of error shares; one failing request of a quiet service is no surprise, however large its share."""
-    found = excess(ratio, incident_at, requests=requests, floor=ERROR_FLOOR, relative=False)
+    found = excess(ratio, incident_at, requests=requests, floor=ERROR_FLOOR)
     expected = np.nan_to_num(found.centre) * found.requests
     counted = np.nan_to_num(found.seen) * found.requests - expected
     by_count = counted / (COUNT_SPREADS * np.sqrt(expected + 1.0))
@@ -72,21 +71,22 @@ def failures(ratio: Floats, incident_at: int, *, requests: Floats) -> Excess:
 
 def latencies(values: Floats, incident_at: int, *, requests: Floats) -> Excess:
     """As `excess`, of mean times in seconds."""
-    return excess(values, incident_at, requests=requests, floor=LATENCY_FLOOR, relative=True)
+    return excess(values, incident_at, requests=requests, floor=LATENCY_FLOOR * median(values[:incident_at]))
 
 
 def filled(requests: Floats | None, incident_at: int, shape: tuple[int, int]) -> Floats:
     """Requests without gaps: a column's unknown buckets get its normal median; without any count each bucket weighs 1."""
     if requests is None:
         return np.ones(shape)
-    usual = _median(requests[:incident_at])
-    every = float(_median(usual[:, None])[0]) if usual.size else 1.0
+    usual = median(requests[:incident_at])
+    every = float(median(usual[:, None])[0]) if usual.size else 1.0
     usual = np.where(np.isfinite(usual), usual, every if np.isfinite(every) else 1.0)
     return np.where(np.isfinite(requests), requests, usual)
 
 
-def _median(values: Floats) -> NDArray[np.float64]:
+def median(values: Floats) -> Floats:
+    """The median of each column, NaN where nothing is known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns without data are NaN, and meant to be
-        median: NDArray[np.float64] = np.nanmedian(values, axis=0)
-    return median
+        middle: Floats = np.nanmedian(values, axis=0)
+    return middle
