@@ -2,7 +2,7 @@
 
 Written to be unlike any recording at hand: random call graphs in layers with load balancers, fallbacks and retries,
 traffic that spans four orders of magnitude and follows the day, 5-minute buckets, heavy-tailed noise, missing data.
-Requests, failures and times follow from the graph bucket by bucket; failures are then counted (binomial), times are noisy.
+Requests, failures and times follow from the graph, bucket by bucket; failures are then counted, times are noisy.
 """
 
 import msgspec
@@ -43,11 +43,15 @@ def case(seed: int, *, rich: bool, fault: str | None) -> Case:
     rates = _rates(random, fleet, services, normal + incident)
     truth = None if fault is None else _victim(random, fleet, rates, fault)
     signals, edges = _signals(random, fleet, rates, normal, truth, fault or "")
-    metric: Metric = "availability" if fault in ("errors", "crash", "slow with time-outs", "quiet errors") else "latency"
+    metric: Metric = (
+        "availability" if fault in ("errors", "crash", "slow with time-outs", "quiet errors") else "latency"
+    )
     if fault is None:
         metric = "availability" if random.random() < 0.5 else "latency"
     named = random.random()
-    kept: dict[ServiceSignal, Floats] = signals if rich else {k: signals[k] for k in ("requests", "error_ratio", "latency_s")}
+    kept: dict[ServiceSignal, Floats] = (
+        signals if rich else {k: signals[k] for k in ("requests", "error_ratio", "latency_s")}
+    )
     _forget(random, kept, normal, truth)
     order = random.permutation(services)  # an index means nothing
     place = np.argsort(order)
@@ -76,7 +80,10 @@ def _fleet(random: np.random.Generator, services: int) -> _Fleet:
     edges = np.array(sorted(pairs))
     out, into = np.bincount(edges[:, 0], minlength=services), np.bincount(edges[:, 1], minlength=services)
     front = np.array(
-        [out[v] == 1 and v > 0 and into[edges[edges[:, 0] == v][0, 1]] == 1 and random.random() < 0.7 for v in range(services)]
+        [
+            out[v] == 1 and v > 0 and into[edges[edges[:, 0] == v][0, 1]] == 1 and random.random() < 0.7
+            for v in range(services)
+        ]
     )
     calls = np.exp(random.normal(-0.7, 1.2, len(edges))).clip(0.003, 8.0)
     calls[front[edges[:, 0]]] = 1.0
@@ -87,7 +94,14 @@ def _fleet(random: np.random.Generator, services: int) -> _Fleet:
     base = np.where(random.random(services) < 0.3, 10 ** random.uniform(-4, -2, services), 0.0)
     base[front] = 0.0
     return _Fleet(
-        edges, calls, relays, random.uniform(0.5, 3.0, len(edges)), self_s, base, random.uniform(0.02, 0.15, services), front
+        edges,
+        calls,
+        relays,
+        random.uniform(0.5, 3.0, len(edges)),
+        self_s,
+        base,
+        random.uniform(0.02, 0.15, services),
+        front,
     )
 
 
@@ -123,7 +137,12 @@ def _signals(
     own_s = fleet.self_s * np.exp(random.normal(0, 1, rates.shape) * fleet.jitter) * spikes
     own_s *= 1 + np.exp(random.normal(0, 0.3, rates.shape)) / np.sqrt(np.maximum(rates, 1.0))
     own_errors = fleet.base_errors * np.exp(random.normal(0, 0.5, rates.shape))
-    cpu = rates / rates.max(axis=0).clip(1) * random.uniform(0.1, 0.6, services) * np.exp(random.normal(0, 0.08, rates.shape))
+    cpu = (
+        rates
+        / rates.max(axis=0).clip(1)
+        * random.uniform(0.1, 0.6, services)
+        * np.exp(random.normal(0, 0.08, rates.shape))
+    )
     wire = 0.0005 * np.exp(random.normal(0, 0.1, (buckets, len(fleet.edges))))
     bad = slice(normal, None)
     if truth is not None:
@@ -146,7 +165,11 @@ def _signals(
     for index in range(len(fleet.edges) - 1, -1, -1):  # callees before their callers
         caller, callee = fleet.edges[index]
         waited = took[:, callee] + wire[:, index]
-        late = np.clip((waited - fleet.timeout_s[index] * 0.5) / fleet.timeout_s[index], 0, 1) if fault.endswith("outs") else 0.0
+        late = (
+            np.clip((waited - fleet.timeout_s[index] * 0.5) / fleet.timeout_s[index], 0, 1)
+            if fault.endswith("outs")
+            else 0.0
+        )
         edge_failed[:, index] = 1 - (1 - failed[:, callee]) * (1 - late)
         meets = np.minimum(1.0, fleet.calls[index])
         failed[:, caller] = 1 - (1 - failed[:, caller]) * (1 - meets * fleet.relays[index] * edge_failed[:, index])
@@ -166,7 +189,7 @@ def _signals(
     }
     if fault == "crash":
         for name in ("requests", "latency_s", "error_ratio", "self_time_s", "saturation"):
-            signals[name][bad, truth] = np.nan  # type: ignore[literal-required]
+            signals[name][bad, truth] = np.nan
     edges: dict[EdgeSignal, Floats] = {
         "requests": edge_rates,
         "error_ratio": edge_counted / some,

@@ -1,6 +1,7 @@
 """Blame flow in numpy. `share_of_blame` is the only door: the native `blame_flow` can stand behind it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane.decide.window import Floats
 
@@ -8,7 +9,9 @@ ROUNDS_MAX = 200
 LEFT_MIN = 1e-9
 
 
-def share_of_blame(edges: np.ndarray, *, excess: Floats, edge_excess: Floats, local: Floats, source: Floats) -> tuple[Floats, float]:
+def share_of_blame(
+    edges: NDArray[np.int64], *, excess: Floats, edge_excess: Floats, local: Floats, source: Floats
+) -> tuple[Floats, float]:
     """(share of each service, unexplained): what arrives stays in proportion to a service's own excess, and goes on
     along its calls in proportion to theirs. Semantics of `decide.propagation.blame_flow`.
     """
@@ -26,7 +29,7 @@ def share_of_blame(edges: np.ndarray, *, excess: Floats, edge_excess: Floats, lo
     arriving = source / total
     for _ in range(ROUNDS_MAX):
         share += arriving * keep
-        arriving = np.bincount(callees, weights=arriving[callers] * part, minlength=services)
+        arriving = np.bincount(callees, weights=arriving[callers] * part, minlength=services).astype(np.float64)
         if arriving.sum() < LEFT_MIN:
             break
     return share, max(0.0, 1.0 - float(share.sum()))

@@ -11,6 +11,7 @@ Source  docs/concepts/evidence.md
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane.decide.excess import COUNT_SPREADS, LATENCY_FLOOR, Excess, excess, filled, latencies, median
 from controlplane.decide.window import Floats, Window
@@ -35,13 +36,13 @@ class Local(msgspec.Struct, frozen=True):
 
     seconds: Floats
     proof_s: Floats
-    proven: np.ndarray
+    proven: NDArray[np.bool_]
     network: Floats
-    accused: np.ndarray
+    accused: NDArray[np.int64]
     saturation: Floats
     lost: Floats
     lost_surprise: Floats
-    silent: np.ndarray
+    silent: NDArray[np.bool_]
     self_time: Excess | None
     between: Excess | None
     cpu: Excess | None
@@ -55,7 +56,7 @@ def local_evidence(window: Window) -> Local:
     network = between.mass if between is not None else np.zeros(edges)
     accused = _accused(window.edges, between, services)
     caller = window.edges[:, 0]
-    seconds = np.bincount(accused, weights=network, minlength=services)
+    seconds = np.bincount(accused, weights=network, minlength=services).astype(np.float64)
     proof = np.zeros(services)
     if between is not None:
         np.maximum.at(proof, accused, np.where(network > 0, between.surprise, 0.0))
@@ -115,7 +116,7 @@ def _between(window: Window) -> Excess | None:
     return excess(client - server, window.incident_at, requests=edge_requests(window), floor=floor)
 
 
-def _accused(edges: np.ndarray, between: Excess | None, services: int) -> np.ndarray:
+def _accused(edges: NDArray[np.int64], between: Excess | None, services: int) -> NDArray[np.int64]:
     """Of each edge the end whose other edges suffer, too; the callee, unless most of the caller's other edges do."""
     accused = edges[:, 1].copy()
     if between is None:
@@ -192,7 +193,7 @@ def _lost(window: Window, calls: Excess | None) -> tuple[Floats, Floats]:
     return lost, surprise
 
 
-def _silent(window: Window) -> np.ndarray:
+def _silent(window: Window) -> NDArray[np.bool_]:
     """Services of which hardly a request is known any more, while they regularly were and others still are.
 
     A bucket that is missing proves nothing where buckets are missing anyway: all of the incident's missing must have
@@ -208,5 +209,5 @@ def _silent(window: Window) -> np.ndarray:
     by_chance = ((missing + 1.0) / (lively.sum() + 2.0)) ** seen.any(axis=1).sum()
     nothing = np.isfinite(incident) & (incident <= SILENT * np.nan_to_num(median(normal)))
     certain = nothing.any(axis=0) & (np.nan_to_num(median(normal)) > COUNT_MIN)
-    silent: np.ndarray = ~seen.any(axis=0) & seen.any() & ((by_chance < CHANCE) | certain)
+    silent: NDArray[np.bool_] = ~seen.any(axis=0) & seen.any() & ((by_chance < CHANCE) | certain)
     return silent

@@ -7,7 +7,7 @@ questions are asked of it:
     mass     = requests * (seen - bound)                           how much is it?   seconds or failures, never below 0
 
 `caution` widens the bound where little is known: few normal buckets (a spread estimated from n of them has the tails of
-Student's t, not of a normal distribution) and fewer requests in the incident than usual (a mean over fewer varies more).
+Student's t, not of a normal distribution) and fewer requests in the incident than usual (their mean varies more).
 """
 
 import warnings
@@ -58,12 +58,17 @@ def excess(values: Floats, incident_at: int, *, requests: Floats, floor: Floats 
     return Excess(centre, bound, seen, total, surprise, np.where(surprise > 1.0, mass, 0.0))
 
 
-def failures(ratio: Floats, incident_at: int, *, requests: Floats) -> Excess:
-    """As `excess`, of error shares; one failing request of a quiet service is no surprise, however large its share."""
+def failures(ratio: Floats, incident_at: int, *, requests: Floats, counted: bool) -> Excess:
+    """As `excess`, of error shares; one failing request of a quiet service is no surprise, however large its share.
+
+    `counted`: the requests are counts, not the weights that stand in for them.
+    """
     found = excess(ratio, incident_at, requests=requests, floor=ERROR_FLOOR)
+    if not counted:
+        return found
     expected = np.nan_to_num(found.centre) * found.requests
-    counted = np.nan_to_num(found.seen) * found.requests - expected
-    by_count = counted / (COUNT_SPREADS * np.sqrt(expected + 1.0))
+    failing = np.nan_to_num(found.seen) * found.requests
+    by_count = (failing - expected) / (COUNT_SPREADS * np.sqrt(expected + 1.0))
     surprise = np.minimum(found.surprise, by_count)
     mass = np.where(surprise > 1.0, found.mass, 0.0)
     return Excess(found.centre, found.bound, found.seen, found.requests, surprise, mass)
@@ -75,7 +80,7 @@ def latencies(values: Floats, incident_at: int, *, requests: Floats) -> Excess:
 
 
 def filled(requests: Floats | None, incident_at: int, shape: tuple[int, int]) -> Floats:
-    """Requests without gaps: a column's unknown buckets get its normal median; without any count each bucket weighs 1."""
+    """Requests without gaps: unknown ones are the column's normal median; without any count a bucket weighs 1."""
     if requests is None:
         return np.ones(shape)
     usual = median(requests[:incident_at])
