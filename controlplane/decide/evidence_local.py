@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.excess import COUNT_SPREADS, LATENCY_FLOOR, Excess, excess, filled, latencies, median
+from controlplane.decide.excess import COUNT_SPREADS, Excess, excess, filled, latencies, median
 from controlplane.decide.window import Floats, Window
 
+NETWORK_FLOOR = 0.05  # of what the caller waits
 SATURATION_FLOOR = 0.05  # of the median
 CALLS_FLOOR = 0.05  # of the usual calls per request
 CHANCE = 0.01  # that all of an incident's buckets of a service are missing, as others are
@@ -88,9 +89,14 @@ def local_evidence(window: Window) -> Local:
 
 
 def service_requests(window: Window) -> Floats:
-    """Requests (T, N) without gaps."""
+    """Requests (T, N) without gaps; where services do not count them, the calls that lead to them."""
+    requests, calls = window.service.get("requests"), window.edge.get("requests")
     shape = (_buckets(window), len(window.services))
-    return filled(window.service.get("requests"), window.incident_at, shape)
+    if requests is None and calls is not None:
+        requests = np.zeros(shape)
+        np.add.at(requests.T, window.edges[:, 1], np.nan_to_num(calls).T)
+        requests = np.where(requests > 0, requests, np.nan)
+    return filled(requests, window.incident_at, shape)
 
 
 def edge_requests(window: Window) -> Floats:
@@ -112,7 +118,7 @@ def _between(window: Window) -> Excess | None:
     client, server = window.edge.get("client_latency_s"), window.edge.get("server_latency_s")
     if client is None or server is None:
         return None
-    floor = LATENCY_FLOOR * np.maximum(0.0, median(client[: window.incident_at]))
+    floor = NETWORK_FLOOR * np.maximum(0.0, median(client[: window.incident_at]))
     return excess(client - server, window.incident_at, requests=edge_requests(window), floor=floor)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.decide._flow import share_of_blame
-from controlplane.decide.evidence_local import Local, local_evidence
-from controlplane.decide.excess import median
+from controlplane.decide.evidence_local import Local, local_evidence, service_requests
+from controlplane.decide.excess import SEVERAL, median
 from controlplane.decide.mass import Mass, failing, logs, nothing, seconds, sum_at
 from controlplane.decide.window import Floats, Window
 from controlplane.model.recording import Metric
@@ -156,7 +156,8 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
     if metric == "latency":
         doors = _entries(window)
         if not breached[doors].any():
-            gate = np.where(mass.proven, gate, gate * UNSEEN)
+            few = window.incident_at + SEVERAL > len(service_requests(window))
+            gate = np.where(mass.proven, gate, gate * UNSEEN * (UNSEEN if few else 1.0))
         waited = float(np.nansum((mass.seen.seen * mass.seen.requests)[doors]))
         gate = np.where(hidden < MATERIAL * waited, gate * UNSEEN, gate)
     return np.where(mass.surprise >= BREACHED, hidden, 0.0), gate
