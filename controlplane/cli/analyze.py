@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane.adapters.recording import read_incidents
+from controlplane.cli.client import printable
 from controlplane.cli.picture import draw
 from controlplane.decide.analyze import report
 from controlplane.decide.evidence_text import share, time
@@ -42,7 +43,8 @@ def analyze(
         each = [{"incident": name, **msgspec.to_builtins(answer)} for name, _, answer in answers]
         _print_json({"incidents": each} if several else each[0])
     else:
-        print("\n\n".join("\n".join(_lines(*answer)) for answer in answers))
+        texts = ["\n".join(printable(line) for line in _lines(*answer)) for answer in answers]
+        print("\n\n".join(texts))
         if plot:
             print(f"\npicture      {plot}")
     return 1 if exit_code and any(answer.origins for _, _, answer in answers) else 0

@@ -4,10 +4,11 @@ Fill is blame, border is what the service is expected to feel, thick calls carry
 drawn: the accused, those that feel it, and what lies nearest to them; the picture says how many were left out.
 """
 
-from xml.sax.saxutils import escape
+from xml.sax import saxutils
 
 import numpy as np
 
+from controlplane.cli.client import printable
 from controlplane.cli.layers import place
 from controlplane.decide.analyze import carried
 from controlplane.decide.evidence_text import share, time
@@ -23,6 +24,11 @@ LABEL_MAX = 19  # characters that fit into WIDTH
 CARRIES = 0.01  # share of the largest excess from which a call is highlighted
 INK, PALE, LINE = "#1f2933", "#9aa5b1", "#cbd2d9"
 BLAME, FEEL = (208, 52, 44), "#e8871e"
+
+
+def escape(text: str) -> str:
+    """`text` as XML may hold it, which forbids control characters altogether."""
+    return saxutils.escape(printable(text))
 
 
 def draw(window: Window, verdict: Verdict, answer: Analysis) -> str:

@@ -23,6 +23,7 @@ from controlplane.model.recording import Metric
 ACCUSE = 2.0  # surprise from which a service is accused; 1, the bound, is enough to explain a caller's excess
 UNSEEN = 2.0  # times as much for time that the users' entry does not show, and for a hot processor nobody waits for
 MATERIAL = 0.002  # of all the seconds that users wait: of less mass, twice the surprise is asked
+FEW = 1.5  # and again where the incident has too few buckets to tell a spike from a change
 BREACHED = 1.0  # surprise at the entry that makes it the place where the users saw it
 ALIAS_CALLS = 0.1  # a load balancer's requests equal those of the service behind it within this share
 ALIAS_TIME = 0.1  # and it takes no longer than that service, within this share
@@ -157,7 +158,7 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
         doors = _entries(window)
         if not breached[doors].any():
             few = window.incident_at + SEVERAL > len(service_requests(window))
-            gate = np.where(mass.proven, gate, gate * UNSEEN * (UNSEEN if few else 1.0))
+            gate = np.where(mass.proven, gate, gate * UNSEEN * (FEW if few else 1.0))
         waited = float(np.nansum((mass.seen.seen * mass.seen.requests)[doors]))
         gate = np.where(hidden < MATERIAL * waited, gate * UNSEEN, gate)
     return np.where(mass.surprise >= BREACHED, hidden, 0.0), gate
