@@ -126,6 +126,18 @@ def test_a_load_balancer_is_the_service_behind_it() -> None:
     assert origin(window) == 2
 
 
+def test_what_callers_hardly_show_is_found_where_it_is() -> None:
+    """db is slow for cart's rare calls: cart's mean stays within its bound, and accounts for nothing."""
+    shop = Shop()
+    shop.edge["requests"][:, 2] = 20.0
+    shop.service["requests"][:, DB] = 20.0
+    for values in (shop.service["latency_s"], shop.service["self_time_s"]):
+        values[shop.bad, DB] += 0.05
+    for name in ("client_latency_s", "server_latency_s"):
+        shop.edge[name][shop.bad, 2] += 0.05
+    assert origin(shop.window(metric="latency")) == DB
+
+
 def test_equal_services_have_equal_scores() -> None:
     """Two that cannot be told apart tie."""
     shop = Shop(edges=False)
