@@ -151,7 +151,7 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
         source[window.entry] = mass.mass[window.entry]
         return source, np.full(services, BREACHED)
     out = sum_at(window.edges[:, 0], mass.edge, services)
-    shows = np.minimum(1.0, mass.mass / np.where(out > 0, out, 1.0))  # a caller accounts for no more than it shows itself
+    shows = np.minimum(1.0, mass.mass / np.where(out > 0, out, 1.0))  # accounts for no more than it shows
     arriving = sum_at(window.edges[:, 1], mass.edge * shows[window.edges[:, 0]], services)
     hidden = np.maximum(0.0, np.maximum(mass.mass, mass.local) - arriving)
     hidden = np.maximum(hidden, np.where(mass.mass > 0, 0.0, mass.local))
