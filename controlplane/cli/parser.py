@@ -14,6 +14,7 @@ examples:
   controlplane serve --config controlplane.toml  run the gateway and its admin API
   controlplane incidents                         what is going on, asked of a running process
   controlplane explain i1                        why it acted, or did not
+  controlplane analyze incident.json             where a recorded incident began, and what would contain it
   controlplane freeze --reason "deploying"       stop automation; what is in force runs out
   controlplane resume
 
@@ -39,6 +40,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_check(commands)
+    _add_analyze(commands)
     _add_demo(commands, wanted)
     _add_bench(commands, wanted)
     _add_asking(commands)
@@ -111,6 +113,32 @@ examples:
 """
     parser = _add(commands, "check", run, "Read a configuration and say everything that is wrong with it", epilog)
     parser.add_argument("file", metavar="FILE")
+    _add_output(parser)
+
+
+def _add_analyze(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.analyze import analyze
+
+        output = "json" if args.json else args.output
+        return analyze(args.file, output=output, plot=args.plot, incident=args.incident, exit_code=args.exit_code)
+
+    epilog = """\
+examples:
+  controlplane analyze incident.json.gz
+  controlplane analyze incident.json.gz --plot incident.svg
+  controlplane analyze incident.json --json | jq '.origins[0]'
+  controlplane analyze controlplane.journal --incident i1
+
+FILE is a recording (format controlplane.recording/1, JSON, plain or gzip) or the journal of a process.
+exit status: 0 it was analyzed (with --exit-code: 1 if an origin was found), 2 the file is broken
+"""
+    parser = _add(commands, "analyze", run, "Find where a recorded incident began and what it spreads to", epilog)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="the same as -o json")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the call graph with blame and spread")
+    parser.add_argument("--incident", metavar="ID", help="only this one of a journal's incidents")
+    parser.add_argument("--exit-code", action="store_true", help="exit with 1 if an origin was found")
     _add_output(parser)
 
 
