@@ -85,12 +85,11 @@ def _lines(name: str, window: Window, answer: Analysis) -> list[str]:
 
 
 def _about(window: Window) -> str:
-    buckets = len(next(iter((*window.service.values(), *window.edge.values())), ()))
     seen = "; nobody wrote down where users see it"
     if window.entry is not None:
         seen = f"; users see {window.metric or 'it'} at {window.services[window.entry]}"
     return (
-        f"{len(window.services)} services, {len(window.edges)} calls, {buckets - window.incident_at} buckets "
+        f"{len(window.services)} services, {len(window.edges)} calls, {window.buckets - window.incident_at} buckets "
         f"of {window.bucket_s:g} s after {window.incident_at} of normal operation{seen}"
     )
 

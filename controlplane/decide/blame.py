@@ -1,40 +1,63 @@
 """Whose failure it is: a service that relays its callee's failure is not the culprit.
 
-First form: verdicts about all endpoints of a service are laid at the door of a declared callee whose failure is
-already an open incident; failures that callers name by themselves (`Relayed`) accuse the named service once there are
-enough.
+Three witnesses, in this order. Failures that callers name by themselves (`Relayed`) accuse the named service once there
+are enough. Where somebody tells of the calls that a failing service makes, the excess is followed down the dependency
+graph (docs/concepts/blame.md). Where nobody does, verdicts about all endpoints of a service are laid at the door of a
+callee whose failure is already an open incident.
 """
 
 from collections.abc import Callable
 
+import msgspec
+
+from controlplane.decide.analyze import ranking
+from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.origin import judge
+from controlplane.decide.reach import below
 from controlplane.decide.state import State
 from controlplane.model.incident import Incident
 from controlplane.model.signal import Relayed
-from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
 
 RELAYED_MIN = 5  # named failures within RELAYED_NS that open an incident: the consecutive-failures default
 RELAYED_NS = 2 * SECOND
-DEPTH_MAX = 16  # longer call chains than this are not searched
+SERVICES_MAX = 64  # below a failing service that are searched
+LAID_MIN = 0.5  # of the blame: with less than half of it nobody else is named
+
+
+class Accused(msgspec.Struct, frozen=True):
+    """The service that the graph lays a failure to, and its share of the blame."""
+
+    service: str
+    share: float
+
+
+def accused(service: str, graph: DependencyGraph, now: Nanos) -> Accused | None:
+    """Whom the graph blames for what fails at `service`: itself, or somebody below. None: the graph cannot tell."""
+    if not graph.told_of(service):
+        return None
+    names = below(graph.callees(), graph.means(service), services_max=SERVICES_MAX)
+    window = graph.window(now, only=names)
+    if graph.means(service) not in window.services or not window.compares:
+        return None
+    window = msgspec.structs.replace(window, entry=window.services.index(graph.means(service)))
+    verdict = judge(window)
+    for place in ranking(window, verdict):
+        if verdict.score[place] >= LAID_MIN:
+            return Accused(window.services[place], float(verdict.score[place]))
+        break
+    return None
 
 
 def origin_below(
-    service: str, state: State, topology: Topology, explains: Callable[[Incident], bool]
+    service: str, state: State, graph: DependencyGraph, explains: Callable[[Incident], bool]
 ) -> Incident | None:
-    """The open incident that `explains`, of the nearest declared callee of `service`, breadth first; None without."""
-    seen, front = {service}, [service]
-    for _ in range(DEPTH_MAX):
-        callees: list[str] = []
-        for name in front:
-            declared = topology.service(name)
-            callees += [callee for callee in (declared.calls if declared else ()) if callee not in seen]
-        for callee in callees:
-            if (incident := state.open_at(callee)) is not None and explains(incident):
-                return incident
-        seen.update(callees)
-        front = callees
-        if not front:
-            return None
+    """The open incident that `explains`, of the nearest known callee of `service`, breadth first; None without."""
+    if not state.open_incidents():
+        return None
+    for name in below(graph.callees(), service, services_max=SERVICES_MAX)[1:]:
+        if (incident := state.open_at(name)) is not None and explains(incident):
+            return incident
     return None
 
 

@@ -25,6 +25,7 @@ class Evidence:
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
+        self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self._since_stage: dict[Target, Traffic] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 

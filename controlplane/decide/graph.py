@@ -39,6 +39,7 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
 RECENT_BUCKETS = 4  # of which `edges` speaks
+TOLD_BUCKETS = 2  # the newest one, which may be a second old, and the one before
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -167,6 +168,15 @@ class DependencyGraph:
     def near(self, service: str, services_max: int) -> list[str]:
         """`service`, whom it calls and who calls it, over however many hops, the nearest first."""
         return near(self._register.edges, service, services_max=services_max)
+
+    def told_of(self, service: str) -> bool:
+        """Whether anybody has lately told of calls that `service` makes."""
+        edges = [edge for (caller, _), edge in self._register.edges.items() if caller == service]
+        return any(
+            edge < len(bucket.words) and bucket.words[edge, HEARD_NS]
+            for bucket in self._buckets.all[-TOLD_BUCKETS:]
+            for edge in edges
+        )
 
     def callees(self) -> dict[str, list[str]]:
         """Whom each service calls."""

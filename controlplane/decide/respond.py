@@ -24,17 +24,10 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     incident = draft.state.open_at(service.name)
     if incident is None:
         everywhere = not signal.target.endpoint or (signal.capped and decided.cause is not None)
-        below = None
-        if everywhere:
-            below = blame.origin_below(
-                service.name, draft.state, draft.topology, lambda open_: _explains(open_, evidence, draft.now)
-            )
-        if below is not None:
-            if signal.target not in below.touched:
-                draft.record(EvidenceAdded(at=draft.now, incident=below.id, target=signal.target, evidence=seen))
+        if _laid_below(draft, evidence, service, signal, seen, everywhere=everywhere):
             return
         incident = open_incident(
-            draft, evidence, service, signal.target, decided.cause or signal.cause, signal.at, seen
+            draft, evidence, service.name, signal.target, decided.cause or signal.cause, signal.at, seen
         )
     elif signal.target not in incident.touched or (decided.version and decided.version != incident.version):
         draft.record(
@@ -54,6 +47,29 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         if held is None or target == signal.target or not target.endpoint:
             reflex = signal.contained and target == signal.target
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
+
+
+def _laid_below(
+    draft: Draft, evidence: Evidence, service: Service, signal: Tripped, seen: str, *, everywhere: bool
+) -> bool:
+    """Whether what fails at `service` is the failure of somebody below it, and is put down there."""
+    found = blame.accused(service.name, evidence.graph, draft.now)
+    below = None
+    if found is not None and found.service != evidence.graph.means(service.name):
+        below = draft.state.open_at(found.service)
+        if below is None:
+            why = f"{found.share:.0%} of what {service.name} shows comes from it; at {signal.target} {seen}"
+            origin = Target(found.service)
+            below = open_incident(draft, evidence, found.service, origin, Cause.DEPENDENCY, signal.at, why)
+    elif found is None and everywhere:  # nobody tells of the calls that it makes
+        below = blame.origin_below(
+            service.name, draft.state, evidence.graph, lambda open_: _explains(open_, evidence, draft.now)
+        )
+    if below is None:
+        return False
+    if signal.target not in below.touched:
+        draft.record(EvidenceAdded(at=draft.now, incident=below.id, target=signal.target, evidence=seen))
+    return True
 
 
 def contain(
@@ -156,11 +172,11 @@ def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:
         return
     callers = ", ".join(evidence.relayed.callers(signal.callee))
     seen = f"{count} failures relayed by {callers}, which named it"
-    open_incident(draft, evidence, service, Target(service.name), Cause.DEPENDENCY, signal.at, seen)
+    open_incident(draft, evidence, service.name, Target(service.name), Cause.DEPENDENCY, signal.at, seen)
 
 
 def open_incident(
-    draft: Draft, evidence: Evidence, service: Service, origin: Target, cause: Cause, at: Nanos, seen: str
+    draft: Draft, evidence: Evidence, service: str, origin: Target, cause: Cause, at: Nanos, seen: str
 ) -> Incident:
     """A new incident on record, with its first notice."""
     number = draft.state.incidents_total + 1
@@ -172,7 +188,8 @@ def open_incident(
         )
     )
     incident = draft.state.incidents[name]
-    is_masked, why = masked(service, evidence.fell_back_at.get(service.name), evidence.entry, draft.now)
+    declared = draft.topology.service(service) or Service(name=service)
+    is_masked, why = masked(declared, evidence.fell_back_at.get(service), evidence.entry, draft.now)
     if is_masked:
         draft.record(MaskChanged(at=draft.now, incident=name, masked=True, reason=why))
     hidden = f"; users see nothing of it: {why}" if is_masked else ""

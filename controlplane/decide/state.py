@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from controlplane.model import record as on
+from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Restore
 from controlplane.model.incident import Containment, Incident, Moment, Phase
 from controlplane.model.signal import Target
@@ -155,6 +156,12 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
                 target.service != incident.origin.service or target != incident.origin for target in incident.touched
             ):
                 incident.origin = Target(incident.origin.service)
+        case on.OriginMoved():
+            incident.origin = record.origin
+            _line(incident, at, f"laid to {record.origin}: {record.reason}")
+        case on.Assessed():
+            incident.analysis = record.analysis
+            _line(incident, at, f"assessed: {summary(record.analysis)}")
         case on.MaskChanged():
             incident.masked, incident.masked_reason = record.masked, record.reason
             _line(incident, at, ("masked: " if record.masked else "no longer masked: ") + record.reason)
@@ -239,6 +246,19 @@ def _shift(state: State, shift_ns: int) -> None:
         incident.timeline = [Moment(moved(moment.at), moment.what) for moment in incident.timeline]
         for held in incident.containments.values():
             held.since = moved(held.since)
+
+
+def summary(analysis: Analysis) -> str:
+    """One line for people: whose failure it is, how far it goes, whether it feeds itself."""
+    origins = ", ".join(f"{origin.service} {origin.score:.2f}" for origin in analysis.origins[:3]) or "no origin"
+    parts = [f"origin {origins}"]
+    if analysis.unexplained >= 0.005:
+        parts.append(f"unexplained {analysis.unexplained:.2f}")
+    if analysis.reproduction_number is not None:
+        parts.append(f"R {analysis.reproduction_number:.2g}")
+    if analysis.metastable:
+        parts.append("it will not clear by itself")
+    return "; ".join([*parts, *analysis.plan[:1]])
 
 
 def describe(command: Command) -> str:

@@ -3,6 +3,7 @@
 import msgspec
 
 from controlplane.decide import recovery
+from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
@@ -22,6 +23,7 @@ def tend(draft: Draft, evidence: Evidence) -> None:
             _advance(draft, evidence, incident, held)
         _mask(draft, evidence, incident)
         _close(draft, evidence, incident)
+    assess(draft, evidence)
     _leases(draft)
 
 
@@ -125,4 +127,5 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     draft.move(incident, Phase.VERIFIED, reason)
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
+    evidence.assessed.pop(incident.id, None)
     draft.close(incident, reason)

@@ -27,3 +27,13 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     entry: int | None = None
     metric: Metric | None = None
     time_s: Floats | None = None
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets it holds."""
+        return max((len(rows) for rows in (*self.service.values(), *self.edge.values())), default=0)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it holds both normal operation and the incident: without one of them nothing can be said."""
+        return 0 < self.incident_at < self.buckets

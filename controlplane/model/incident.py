@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
 from controlplane.model.signal import Cause, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
@@ -86,3 +87,4 @@ class Incident(msgspec.Struct, kw_only=True):
     user_slow: int = 0
     fallbacks: int = 0
     escalated: bool = False
+    analysis: Analysis | None = None

@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
+from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
 
@@ -44,6 +46,29 @@ class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
     evidence: str
     cause: Cause | None = None
     version: str = ""
+
+
+class OriginMoved(_Record, frozen=True, tag="origin_moved"):
+    """The dependency graph lays the incident at another service's door than the first verdict did."""
+
+    incident: IncidentId
+    origin: Target
+    reason: str
+
+
+class Assessed(_Record, frozen=True, tag="assessed"):
+    """What the dependency graph says of an incident: whose failure it is, how far it goes, whether it feeds itself, and
+    which containment that calls for."""
+
+    incident: IncidentId
+    analysis: Analysis
+
+
+class WindowTaken(_Record, frozen=True, tag="window_taken"):
+    """The figures that an assessment rests on, of the services near the incident, for who analyses it later."""
+
+    incident: IncidentId
+    recording: Recording
 
 
 class MaskChanged(_Record, frozen=True, tag="mask_changed"):
@@ -147,6 +172,9 @@ Record = (
     EpochStarted
     | IncidentOpened
     | EvidenceAdded
+    | OriginMoved
+    | Assessed
+    | WindowTaken
     | MaskChanged
     | PhaseChanged
     | CommandIssued

@@ -12,6 +12,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     users 100 3                 requests, failed
     at 2s     fallback risk 5
     at 2s     relayed cart stock 6
+    every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
     at 2s     order freeze alice "because"
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.state import describe
+from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
 from controlplane.model.outcome import Outcome
@@ -225,11 +226,32 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Relayed(at=now, caller=caller, callee=callee, count=int(count))
         case ["effective", where, ago]:
             return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
+        case ["edge", caller, callee, calls, failures, *more]:
+            return _edge(caller, callee, int(calls), int(failures), more, now)
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
             return sig.Unwritten(at=now, records=int(count), reason=" ".join(reason))
     raise ValueError(f"unknown event: {words}")
+
+
+def _edge(caller: str, callee: str, calls: int, failures: int, more: list[str], now: Nanos) -> sig.EdgeSampled:
+    """What a service in the middle told of one of its edges; "-" for the caller: users."""
+    named = dict(word.split("=") for word in more if "=" in word)
+    latency = next((nanos(word) for word in more if "=" not in word), None)
+    attempts = int(named["attempts"]) if "attempts" in named else calls
+    return sig.EdgeSampled(
+        at=now,
+        caller="" if caller == "-" else caller,
+        callee=callee,
+        window_ns=1_000_000_000,
+        calls=calls,
+        failures=failures,
+        attempts=attempts,
+        client_latency_ns=None if latency is None else latency * attempts,
+        server_latency_ns=nanos(named["server"]) * attempts if "server" in named else None,
+        source="spans",
+    )
 
 
 def _time(at: int) -> str:
@@ -246,6 +268,10 @@ def _line(record: rec.Record) -> str:
         case rec.EvidenceAdded():
             version = f"  version {record.version}" if record.version else ""
             return f"evidence {record.incident}  {record.target}: {record.evidence}{version}"
+        case rec.OriginMoved():
+            return f"laid {record.incident} to {record.origin}: {record.reason}"
+        case rec.Assessed():
+            return f"assessed {record.incident}: {summary(record.analysis)}"
         case rec.CommandIssued(command=command):
             lease = (command.lease_until - record.at) / 1e9
             return f"{command.enforcement} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"

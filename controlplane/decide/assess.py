@@ -1,0 +1,67 @@
+"""What the dependency graph says of an incident: a while after it opened, and again as more of it is seen.
+
+A verdict is about one target as one caller sees it, and is answered at once. Whose failure it is, how far it goes and
+what would contain it best shows in the figures of all edges around it, which come about once a second. They are weighed
+apart from the response: one incident at a time, in a neighbourhood of bounded size.
+"""
+
+from collections.abc import Iterator
+
+from controlplane.decide.analyze import analyze
+from controlplane.decide.blame import LAID_MIN
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.decide.reach import below
+from controlplane.decide.recorded import recording_of
+from controlplane.model.analysis import Analysis
+from controlplane.model.incident import Incident
+from controlplane.model.record import Assessed, OriginMoved, WindowTaken
+from controlplane.model.signal import Target
+from controlplane.model.unit import SECOND, Nanos
+
+AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
+SERVICES_MAX = 64  # around the origin: an assessment takes milliseconds, however large the fleet
+
+
+def assess(draft: Draft, evidence: Evidence) -> None:
+    """Weigh the incident that has waited longest for it, if one is due."""
+    due = min(_due(draft, evidence), key=lambda pair: pair[0], default=None)
+    if due is not None and due[0] <= draft.now:
+        evidence.assessed[due[1].id] = evidence.assessed.get(due[1].id, 0) + 1
+        _weigh(draft, evidence, due[1])
+
+
+def _due(draft: Draft, evidence: Evidence) -> Iterator[tuple[Nanos, Incident]]:
+    for incident in draft.state.open_incidents():
+        done = evidence.assessed.get(incident.id, 0)
+        if done < len(AFTER_NS):
+            yield Nanos(incident.opened_at + AFTER_NS[done]), incident
+
+
+def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
+    graph, origin = evidence.graph, evidence.graph.means(incident.origin.service)
+    names = graph.near(origin, services_max=SERVICES_MAX)
+    window = graph.window(draft.now, incident_at=incident.signal_at, only=names)
+    if not window.compares:
+        return  # nothing was heard before it, or nothing since: unknown is no ground to say anything
+    analysis = analyze(window)
+    if not analysis.origins or analysis == incident.analysis:
+        return
+    draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
+    draft.record(Assessed(at=draft.now, incident=incident.id, analysis=analysis))
+    _lay(draft, evidence, incident, analysis)
+
+
+def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:
+    """Lay the incident to the service below that the graph blames. What one endpoint alone shows is not taken from it."""
+    first = analysis.origins[0]
+    if incident.origin.endpoint or first.service == incident.origin.service or first.score < LAID_MIN:
+        return
+    known = below(evidence.graph.callees(), incident.origin.service, services_max=SERVICES_MAX)
+    if first.service not in known or draft.state.open_at(first.service) is not None:
+        return
+    why = first.evidence[0] if first.evidence else "its callees' excess is its own"
+    reason = f"{first.score:.0%} of the blame: {first.service} {why}"
+    text = f"{incident.id} is laid to {first.service}, not {incident.origin}: {reason}"
+    draft.record(OriginMoved(at=draft.now, incident=incident.id, origin=Target(first.service), reason=reason))
+    draft.notice(incident, "warning", text, f"laid:{first.service}")
