@@ -1,0 +1,71 @@
+"""A containment plan as a value: acts, what they are expected to bring, and why another one was not taken.
+
+One unit for all harm: **harmed requests per second**, user requests at the protected entries that fail or are too slow.
+A slow request counts as one, like a failed one: what latency does to users is how many of them it reaches. Figures are
+means over the horizon of the choice. None: unknown, which is never zero.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from controlplane.model.signal import Target
+
+Do = Literal["eject", "reroute", "isolate", "cap_retries", "shed", "fail_over", "roll_back"]
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One thing to do about `target`.
+
+    `caller` names the edge where the act is about one edge only (isolate, cap_retries); empty: all callers. `to` says
+    where traffic goes: endpoint, zone or version. `percent` of the target's traffic is moved or shed, which is `amount`
+    in requests per second; None: all of it, or unknown.
+    """
+
+    do: Do
+    target: Target
+    caller: str = ""
+    to: str = ""
+    percent: float | None = None
+    amount: float | None = None
+
+    def __str__(self) -> str:
+        share = "" if self.percent is None else f" {self.percent:.0f} % of"
+        edge = f"{self.caller} -> {self.target}" if self.caller else str(self.target)
+        return f"{self.do.replace('_', ' ')}{share} {edge}{f' to {self.to}' if self.to else ''}"
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that could be done, weighed.
+
+    `avoided` and `given_up` are harmed requests per second that it prevents and causes, `net` their difference;
+    `relief` is calls per second that the origin is spared. `effect` is the prediction in words and numbers, `why` what
+    makes it feasible or speaks against it; `forbidden` names the rule that does.
+    """
+
+    acts: tuple[Act, ...]
+    avoided: float | None = None
+    given_up: float | None = None
+    net: float | None = None
+    relief: float | None = None
+    effect: str = ""
+    why: str = ""
+    forbidden: str = ""
+
+    def __str__(self) -> str:
+        return " and ".join(str(act) for act in self.acts)
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was chosen (None: nothing is worth doing, or can be weighed), and what else there was.
+
+    `why` says why the runner-up lost or, without a choice, why there is none. `harm` is what users suffer if nothing is
+    done, over the next `horizon_s`.
+    """
+
+    chosen: Option | None = None
+    runner_up: Option | None = None
+    why: str = ""
+    harm: float | None = None
+    horizon_s: float
+    considered: tuple[Option, ...] = ()
