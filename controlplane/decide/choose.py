@@ -1,15 +1,147 @@
-"""Which containment to order: harm avoided against traffic given up."""
+"""Which containment to order: harm avoided against traffic given up, over the horizon.
 
-from collections.abc import Callable
+Every option is weighed by the same model (`spread`), in harmed requests per second at the protected entries:
 
-from controlplane.model.plan import Act, Choice
+    harm      = sum over entries of requests * blast
+    avoided   = harm - what is harmed whatever is done, once the act works
+    given up  = what the act itself refuses or degrades although it would have been answered
+    net       = (avoided - given up) * (horizon - delay) / horizon
+
+The best net is chosen. Options within TIE of the harm are equal, figures being no better than that; of those the one
+whose acts are easier to take back, then the one with fewer acts. Nothing is done for less than TIE of the harm, except
+what costs nobody anything and spares the origin calls that fail anyway.
+
+Missing figures are unknown, never zero: an option that cannot be weighed is listed with the rule `invalid_data`.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from controlplane.decide.capacity import SMALL
+from controlplane.decide.check import invalid
+from controlplane.decide.edges import at_edges
+from controlplane.decide.load import cap_retries, shed, without_retries
+from controlplane.decide.options import at_endpoints
+from controlplane.decide.proposal import Proposal, origin_of
+from controlplane.decide.spread import Spread
+from controlplane.decide.weigh import Scale, failing_of
+from controlplane.model.plan import Act, Choice, Do, Option
 from controlplane.model.situation import Situation
 
 Rule = Callable[[tuple[Act, ...]], tuple[str, str] | None]
 """(rule, reason) where a safety rule forbids these acts together; None where all agree."""
 
+TIE = 0.01  # of the harm
+EASIER: tuple[Do, ...] = ("cap_retries", "eject", "reroute", "shed", "isolate", "fail_over", "roll_back")
+"""The easier to take back, the earlier: by one order that takes effect at once, then by how many requests feel it."""
+
 
 def choose(situation: Situation, *, forbidden: Rule | None = None) -> Choice:
-    """The option with the best net effect that no rule forbids, its runner-up, and all that was considered."""
-    assert forbidden is None or callable(forbidden)
-    return Choice(horizon_s=situation.horizon_s, why=f"nothing is known to do about {situation.origin}")
+    """The option with the best net effect that no rule forbids, its runner-up, and all that was considered.
+
+    Pure and deterministic: the order of endpoints, calls and entries changes nothing.
+    """
+    problem = invalid(situation)
+    if problem:
+        return Choice(horizon_s=situation.horizon_s, why=f"invalid data: {problem}")
+    failing = failing_of(situation)
+    if failing is None:
+        return Choice(horizon_s=situation.horizon_s, why=f"how much of {situation.origin} fails is not known")
+    spread = Spread(situation, failing)
+    scale = Scale(spread)
+    proposals = [_checked(proposal, forbidden) for proposal in propose(situation, spread)]
+    options = sorted((scale.weigh(proposal) for proposal in proposals), key=_order)
+    return _choice(situation, scale.harm, options)
+
+
+def propose(situation: Situation, spread: Spread) -> list[Proposal]:
+    """Every option, feasible or not, not yet weighed."""
+    origin = origin_of(situation, spread.now)
+    found = [*at_endpoints(origin), *at_edges(spread), shed(origin)]
+    stop = cap_retries(origin)
+    retries = situation.retries
+    if stop is None or retries is None:
+        return found
+    both = [
+        msgspec.structs.replace(
+            one,
+            acts=(*one.acts, *stop.acts),
+            answer=without_retries(origin, retries, one.answer),
+            heals=False,
+            why=f"{one.why}; {stop.why}",
+        )
+        for one in found
+        if one.heals and one.answer is not None and not one.rule and not stop.rule
+    ]
+    if retries.before >= 1:  # the loop needs no trigger any more: to take that away alone changes nothing
+        lasts = f"R is {retries.before:.3g}: the failure would go on without its cause"
+        found = [
+            msgspec.structs.replace(one, answer=spread.now, why=f"{one.why}; {lasts}") if one.heals else one
+            for one in found
+        ]
+    return [*found, stop, *both]
+
+
+def _checked(proposal: Proposal, forbidden: Rule | None) -> Proposal:
+    if proposal.rule or forbidden is None:
+        return proposal
+    refused = forbidden(proposal.acts)
+    return proposal if refused is None else msgspec.structs.replace(proposal, rule=refused[0], why=refused[1])
+
+
+def _order(option: Option) -> tuple[object, ...]:
+    """Sorts options: feasible ones first, then by net, then by how easily they are taken back."""
+    return bool(option.forbidden), option.net is None, -(option.net or 0.0), _size(option)
+
+
+def _size(option: Option) -> tuple[object, ...]:
+    """Smaller and easier to take back is less; the text decides between what is otherwise alike."""
+    return max(EASIER.index(act.do) for act in option.acts), len(option.acts), option.given_up or 0.0, str(option)
+
+
+def _choice(situation: Situation, harm: float | None, options: list[Option]) -> Choice:
+    open_ = [option for option in options if not option.forbidden and option.net is not None]
+    margin = TIE * (harm or 0.0)
+    worth = [option for option in open_ if _worth(option, margin)]
+    best = max((option.net or 0.0 for option in worth), default=0.0)
+    chosen = min((option for option in worth if (option.net or 0.0) >= best - margin), key=_size, default=None)
+    barred = [option for option in options if option.forbidden and option.net is not None]
+    winners = [option for option in barred if (option.net or 0.0) > (chosen.net or 0.0 if chosen else 0.0) + margin]
+    rest: Iterable[Option] = (option for option in (*winners, *open_, *barred, *options) if option is not chosen)
+    runner_up = next(iter(rest), None)
+    return Choice(
+        chosen=chosen,
+        runner_up=runner_up,
+        why=_why(chosen, runner_up, harm, margin),
+        harm=harm,
+        horizon_s=situation.horizon_s,
+        considered=tuple(options),
+    )
+
+
+def _worth(option: Option, margin: float) -> bool:
+    """Whether it is better than to do nothing: by its net, or because it spares calls in vain at nobody's cost."""
+    net, given_up, spared = option.net or 0.0, option.given_up or 0.0, option.relief or 0.0
+    return net > max(margin, SMALL) or (net >= -margin - SMALL and given_up <= margin + SMALL < spared)
+
+
+def _why(chosen: Option | None, runner_up: Option | None, harm: float | None, margin: float) -> str:
+    """Why the runner-up lost; without a choice, why nothing is done."""
+    if runner_up is None:
+        return "nothing else could be done" if chosen else "nothing is known that could be done"
+    if runner_up.forbidden:
+        lost = f"{runner_up}: {runner_up.forbidden} forbids it: {runner_up.why}"
+        return lost if chosen else f"nothing that is allowed helps; {lost}"
+    if harm is None:
+        return "what users lose is not known: nothing can be weighed"
+    net, given_up = runner_up.net or 0.0, runner_up.given_up or 0.0
+    if chosen is None:
+        gain = f"avoids {net + given_up:.4g} and gives up {given_up:.4g} requests/s"
+        return f"nothing is worth its price: {runner_up} {gain}"
+    gap = (chosen.net or 0.0) - net
+    if gap <= margin:
+        return f"{runner_up}: as good within {margin:.2g} requests/s, but larger or harder to take back"
+    dearer = given_up - (chosen.given_up or 0.0)
+    reason = f"gives up {dearer:.4g} more" if dearer > gap / 2 else f"avoids {gap + dearer:.4g} less"
+    return f"{runner_up}: net {net:.4g} against {chosen.net:.4g} requests/s: it {reason}"

@@ -17,29 +17,32 @@ Do = Literal["eject", "reroute", "isolate", "cap_retries", "shed", "fail_over", 
 class Act(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One thing to do about `target`.
 
-    `caller` names the edge where the act is about one edge only (isolate, cap_retries); empty: all callers. `to` says
-    where traffic goes: endpoint, zone or version. `percent` of the target's traffic is moved or shed, which is `amount`
-    in requests per second; None: all of it, or unknown.
+    `caller` names the edge where the act is about one edge only (isolate, cap_retries); empty: all callers. `part`
+    narrows the target down where it is neither a whole service nor one endpoint: a zone, a version, a class of
+    requests. `to` says where traffic goes. `percent` of the target's traffic is moved or shed, which is `amount` in
+    requests per second; None: all of it, or unknown.
     """
 
     do: Do
     target: Target
     caller: str = ""
+    part: str = ""
     to: str = ""
     percent: float | None = None
     amount: float | None = None
 
     def __str__(self) -> str:
-        share = "" if self.percent is None else f" {self.percent:.0f} % of"
-        edge = f"{self.caller} -> {self.target}" if self.caller else str(self.target)
-        return f"{self.do.replace('_', ' ')}{share} {edge}{f' to {self.to}' if self.to else ''}"
+        share = "" if self.percent is None else f" {self.percent:.3g} % of"
+        what = f"{self.caller} -> {self.target}" if self.caller else str(self.target)
+        part = f" ({self.part})" if self.part else ""
+        return f"{self.do.replace('_', ' ')}{share} {what}{part}{f' to {self.to}' if self.to else ''}"
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
     """Something that could be done, weighed.
 
     `avoided` and `given_up` are harmed requests per second that it prevents and causes, `net` their difference;
-    `relief` is calls per second that the origin is spared. `effect` is the prediction in words and numbers, `why` what
+    `relief` is calls in vain per second that it spares. `effect` is the prediction in words and numbers, `why` what
     makes it feasible or speaks against it; `forbidden` names the rule that does.
     """
 

@@ -38,13 +38,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
     """The retry containment: the (caller, callee) pairs whose retries to stop, and the loop's R before and after.
 
-    `rescued`: requests per second that are saved by a retry now; None: unknown.
+    `rescued`: requests per second that are saved by a retry now. `trigger`: share of the origin's requests that fails
+    by the trigger alone, without what retries add, for as long as it lasts.
     """
 
     edges: tuple[tuple[str, str], ...]
     before: float
     after: float
     rescued: float | None = None
+    trigger: float | None = None
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):

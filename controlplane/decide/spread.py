@@ -1,0 +1,160 @@
+"""What users would see of a failure, if something were done about it: harm by service, before and after.
+
+A share x of the origin's requests is harmed. Up each call it becomes, for requests of the caller that need the callee
+with probability p (the call's traffic over the caller's requests),
+
+    hard call      p * x                              the caller's request is harmed too
+    soft call      p * (slow + cost * (x - slow))     a fallback answers what fails at once, not what is waited for
+    refused call   p * 1 hard, p * cost soft          at once: nobody waits, nothing spreads on
+
+and a caller is well when all of its calls are: harmed = 1 - (1 - exhausted) * prod(1 - passed). `exhausted` is the
+mean share of the horizon in which its own pool is full of calls that wait; the time to that grows as the share of its
+requests that still reaches the failure shrinks, and is without end when all of those calls are refused.
+
+Four shares per service: harmed whatever is done (`lasting`), that and what the act itself refuses (`total`), waiting
+(`slow`), and still reaching the failure (`reach`). Source: docs/concepts/containment.md, equations 2 to 4.
+"""
+
+import math
+from collections.abc import Collection
+
+import msgspec
+
+from controlplane.model.situation import Call, Situation
+
+ROUNDS_MAX = 64  # of a cyclic call graph: longer ways round than this add less than anyone could measure
+SETTLED = 1e-12
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How the origin answers: shares of its requests that are harmed, that are slow among them, and that an act
+    refuses although they would have been answered."""
+
+    failing: float
+    slow: float = 0.0
+    refused: float = 0.0
+
+
+class Harm(msgspec.Struct, frozen=True):
+    """Shares of one service's requests."""
+
+    lasting: float = 0.0
+    total: float = 0.0
+    slow: float = 0.0
+    reach: float = 0.0
+
+
+UNHARMED = Harm()
+
+
+class Spread:
+    """The model over one situation: built once, asked for every option. `failing` is what the origin fails now."""
+
+    def __init__(self, situation: Situation, failing: float) -> None:
+        self.situation = situation
+        self.calls = upstream(situation)
+        self.now = Answer(failing=failing, slow=min(situation.slow or 0.0, failing))
+        self._into: dict[str, list[tuple[Call, float]]] = {}
+        for call in self.calls:
+            self._into.setdefault(call.caller, []).append((call, self._needed(call)))
+        self._order, self._cyclic = self._callees_first()
+        self._reached: dict[str, float] = {}
+        self.before = self.harm(self.now)
+        self._reached = {name: harm.reach for name, harm in self.before.items()}
+        if situation.impact_s:
+            self.before = self.harm(self.now)
+
+    def harm(self, answer: Answer, refused: Collection[tuple[str, str]] = ()) -> dict[str, Harm]:
+        """Harm at the origin and every caller above it, if it answers so and the edges `refused` are cut."""
+        total = min(1.0, answer.failing + answer.refused)
+        found = {self.situation.origin: Harm(answer.failing, total, answer.slow, answer.failing)}
+        cut = frozenset(refused)
+        for _ in range(ROUNDS_MAX if self._cyclic else 1):
+            moved = 0.0
+            for node in self._order:
+                old, new = found.get(node, UNHARMED), self._caller(node, found, cut)
+                moved = max(moved, abs(new.total - old.total), abs(new.lasting - old.lasting))
+                found[node] = new
+            if moved < SETTLED:
+                break
+        return found
+
+    def callers_first(self) -> tuple[str, ...]:
+        """The services above the origin and the origin itself, callers before their callees as far as can be."""
+        return (*reversed(self._order), self.situation.origin)
+
+    def _caller(self, node: str, found: dict[str, Harm], cut: frozenset[tuple[str, str]]) -> Harm:
+        well = whole = prompt = apart = 1.0  # shares of requests: not harmed, nor refused; not waiting; not reaching it
+        for call, p in self._into[node]:
+            below = found.get(call.callee, UNHARMED)
+            loss = call.fallback_cost if call.soft else 1.0
+            if (node, call.callee) in cut:
+                well *= 1 - p * loss * below.lasting
+                whole *= 1 - p * loss
+                continue
+            well *= 1 - p * (below.slow + loss * (below.lasting - below.slow))
+            whole *= 1 - p * (below.slow + loss * (below.total - below.slow))
+            prompt *= 1 - p * below.slow
+            apart *= 1 - p * below.reach
+        left = 1 - self._exhausted(node, 1 - apart)
+        return Harm(1 - left * well, 1 - left * whole, 1 - left * prompt, 1 - apart)
+
+    def _exhausted(self, node: str, reach: float) -> float:
+        """Mean share of the horizon in which `node` has no room left, if `reach` of its requests meet the failure."""
+        seconds = self.situation.impact_s.get(node)
+        if seconds is None or math.isinf(seconds) or reach <= 0 or node not in self._reached:
+            return 0.0
+        return max(0.0, 1 - seconds * (self._reached[node] / reach) / self.situation.horizon_s)
+
+    def _needed(self, call: Call) -> float:
+        """Share of the caller's requests that need the callee; of a call never measured: all of them."""
+        requests = self.situation.requests.get(call.caller)
+        return 1.0 if call.traffic is None or not requests else min(1.0, call.traffic / requests)
+
+    def _callees_first(self) -> tuple[tuple[str, ...], bool]:
+        """Callers in an order in which callees come first as far as there are no cycles, and whether there are any."""
+        order: list[str] = []
+        open_: set[str] = set()
+        closed: set[str] = set()
+        cyclic = False
+        for root in sorted(self._into):
+            stack = [(root, False)]
+            while stack:
+                node, done = stack.pop()
+                if done:
+                    open_.discard(node)
+                    closed.add(node)
+                    order.append(node)
+                elif node in open_:
+                    cyclic = True
+                elif node not in closed:
+                    open_.add(node)
+                    stack.append((node, True))
+                    below = [call.callee for call, _ in self._into[node] if call.callee in self._into]
+                    stack += [(callee, False) for callee in reversed(below)]
+        return tuple(order), cyclic
+
+
+def upstream(situation: Situation) -> tuple[Call, ...]:
+    """The calls by which the failure can travel: those of callers above the origin, to it or to such a caller."""
+    callers: dict[str, list[str]] = {}
+    for call in situation.calls:
+        callers.setdefault(call.callee, []).append(call.caller)
+    above, front = {situation.origin}, [situation.origin]
+    for name in front:
+        new = dict.fromkeys(caller for caller in callers.get(name, ()) if caller not in above)
+        above.update(new)
+        front.extend(new)
+    kept = [
+        call for call in situation.calls if call.callee in above and call.caller not in (call.callee, situation.origin)
+    ]
+    return tuple(sorted(kept, key=lambda call: (call.caller, call.callee)))
+
+
+def entries_of(situation: Situation) -> tuple[str, ...]:
+    """The protected entries; where none are named, the callers above the origin that nobody calls, or itself."""
+    if situation.entries:
+        return tuple(sorted(set(situation.entries)))
+    calls = upstream(situation)
+    called = {call.callee for call in calls}
+    return tuple(sorted({call.caller for call in calls} - called)) or (situation.origin,)
