@@ -58,21 +58,23 @@ def choose(situation: Situation, *, forbidden: Rule | None = None) -> Choice:
 def propose(situation: Situation, spread: Spread) -> list[Proposal]:
     """Every option, feasible or not, not yet weighed."""
     origin = origin_of(situation, spread.now)
-    found = [*at_endpoints(origin), *at_edges(spread), shed(origin)]
-    stop = cap_retries(origin)
+    found, less, stop = [*at_endpoints(origin), *at_edges(spread)], shed(origin), cap_retries(origin)
     retries = situation.retries
     if stop is None or retries is None:
-        return found
+        return [*found, less]
+    if stop.rule:
+        return [*found, less, stop]
+    if not less.rule:  # what was shed would be tried again
+        less = msgspec.structs.replace(less, acts=(*less.acts, *stop.acts), why=f"{less.why}; {stop.why}")
     both = [
         msgspec.structs.replace(
             one,
             acts=(*one.acts, *stop.acts),
             answer=without_retries(origin, retries, one.answer),
-            heals=False,
             why=f"{one.why}; {stop.why}",
         )
         for one in found
-        if one.heals and one.answer is not None and not one.rule and not stop.rule
+        if one.heals and one.answer is not None and not one.rule
     ]
     if retries.before >= 1:  # the loop needs no trigger any more: to take that away alone changes nothing
         lasts = f"R is {retries.before:.3g}: the failure would go on without its cause"
@@ -80,7 +82,7 @@ def propose(situation: Situation, spread: Spread) -> list[Proposal]:
             msgspec.structs.replace(one, answer=spread.now, why=f"{one.why}; {lasts}") if one.heals else one
             for one in found
         ]
-    return [*found, stop, *both]
+    return [*found, less, stop, *both]
 
 
 def _checked(proposal: Proposal, forbidden: Rule | None) -> Proposal:
@@ -135,13 +137,12 @@ def _why(chosen: Option | None, runner_up: Option | None, harm: float | None, ma
         return lost if chosen else f"nothing that is allowed helps; {lost}"
     if harm is None:
         return "what users lose is not known: nothing can be weighed"
-    net, given_up = runner_up.net or 0.0, runner_up.given_up or 0.0
+    net, avoided, given_up = runner_up.net or 0.0, runner_up.avoided or 0.0, runner_up.given_up or 0.0
     if chosen is None:
-        gain = f"avoids {net + given_up:.4g} and gives up {given_up:.4g} requests/s"
-        return f"nothing is worth its price: {runner_up} {gain}"
+        return f"nothing is worth its price: {runner_up} avoids {avoided:.4g} and gives up {given_up:.4g} requests/s"
     gap = (chosen.net or 0.0) - net
     if gap <= margin:
         return f"{runner_up}: as good within {margin:.2g} requests/s, but larger or harder to take back"
-    dearer = given_up - (chosen.given_up or 0.0)
-    reason = f"gives up {dearer:.4g} more" if dearer > gap / 2 else f"avoids {gap + dearer:.4g} less"
+    less, dearer = (chosen.avoided or 0.0) - avoided, given_up - (chosen.given_up or 0.0)
+    reason = f"gives up {dearer:.4g} more" if dearer > less else f"avoids {less:.4g} less"
     return f"{runner_up}: net {net:.4g} against {chosen.net:.4g} requests/s: it {reason}"

@@ -4,9 +4,10 @@ The price of an edge is the useful traffic that is lost if its calls are refused
 
     price = traffic * (1 - harmed share of the callee) * loss * worth of the caller's requests
 
-with loss 1 for a hard call and the fallback's cost for a soft one. A request of a caller is worth the share of it that
-reaches a user undamped: 1 at an entry, less where a fallback stands between. What must not be cut, or whose traffic
-nobody knows even a bound of, has no price and is not cut.
+with the share as it is before any pool has filled: a service that would fill up gets well by the cut, it is not lost
+already. The loss is 1 for a hard call and the fallback's cost for a soft one. A request of a caller is worth the share
+of it that reaches a user undamped: 1 at an entry, less where a fallback stands between. What must not be cut, or whose
+traffic nobody knows even a bound of, has no price and is not cut.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def price(spread: Spread, call: Call, worth: float) -> float | None:
     traffic = call.traffic if call.traffic is not None else spread.situation.requests.get(call.caller)
     if not call.cuttable or traffic is None:
         return None
-    useful = 1 - spread.before.get(call.callee, UNHARMED).lasting
+    useful = 1 - spread.at_once.get(call.callee, UNHARMED).lasting
     return traffic * useful * worth * (call.fallback_cost if call.soft else 1.0)
 
 
@@ -103,7 +104,7 @@ def _add(spread: Spread, found: dict[tuple[Edge, ...], Proposal], calls: Sequenc
         acts: tuple[Act, ...] = (Act(do="isolate", target=Target(origin)),)
     else:
         acts = tuple(Act(do="isolate", target=Target(callee), caller=caller) for caller, callee in edges)
-    relief = sum((call.traffic or 0.0) * spread.before.get(call.callee, UNHARMED).lasting for call in calls)
+    relief = sum((call.traffic or 0.0) * spread.at_once.get(call.callee, UNHARMED).lasting for call in calls)
     found[edges] = Proposal(acts=acts, answer=spread.now, refused=edges, relief=relief, why=why)
 
 

@@ -69,12 +69,17 @@ def without_retries(origin: Origin, retries: Retries, answer: Answer) -> Answer:
     """`answer` once the loop is no longer fed: what a trigger t makes fail is t / (1 - R).
 
     So a failure shrinks by (1 - R before) / (1 - R after), and where R was 1 or more, only retries kept it up and it
-    goes. A trigger that is known to last keeps its own share. What retries rescue now is given up.
+    goes. A trigger that is known to last keeps its own share, and so does load that is too much without any retry. What
+    retries rescue now is given up.
     """
     kept = (1 - min(1.0, retries.before)) / (1 - retries.after)
     failing = answer.failing * min(1.0, kept)
     if retries.trigger is not None:
-        failing = min(answer.failing, max(failing, retries.trigger / (1 - retries.after)))
+        failing = max(failing, retries.trigger / (1 - retries.after))
+    bears, requests = bears_of(origin), origin.situation.requests.get(origin.name)
+    if bears is not None and requests:
+        failing = max(failing, 1 - bears / requests)
+    failing = min(answer.failing, failing)
     rescued = failing * (1 - failing)  # at most: one in so many fails first and succeeds when tried again
     if retries.rescued is not None and origin.load:
         rescued = retries.rescued / origin.load

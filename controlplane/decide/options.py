@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from controlplane.decide import capacity
 from controlplane.decide.proposal import Origin, Proposal
 from controlplane.model.plan import Act, Do
@@ -21,7 +23,7 @@ def at_endpoints(origin: Origin) -> list[Proposal]:
         return [_cannot(origin, do, "invalid_data", "its endpoints are not known") for do in ("eject", "reroute")] + (
             roll_back(origin)
         )
-    return [eject(origin), reroute(origin), fail_over(origin), *roll_back(origin)]
+    return [eject(origin), reroute(origin), *fail_over(origin), *roll_back(origin)]
 
 
 def eject(origin: Origin) -> Proposal:
@@ -42,7 +44,7 @@ def eject(origin: Origin) -> Proposal:
     rest = load - sum(moved.values())
     if not moved:
         return _refused(acts, *_no_room(siblings))
-    why = f"{_list(moved)} bear {sum(moved.values()):.4g} of {load:.4g} requests/s{_proof(siblings)}"
+    why = f"{_fits(moved, load)}{_proof(siblings)}"
     if rest > capacity.SMALL:
         acts += (Act(do="shed", target=Target(origin.name), percent=_percent(rest, origin.load), amount=rest),)
         why += f"; {rest:.4g} are shed"
@@ -55,28 +57,31 @@ def reroute(origin: Origin) -> Proposal:
     if isinstance(found, Proposal):
         return found
     load, _, level = found
-    return _steered(origin, "reroute", REROUTE_MAX * load, [one for one in origin.good if one.priority == level], found)
+    siblings = [one for one in origin.good if one.priority == level]
+    return _steered(origin, (("reroute", REROUTE_MAX * load, siblings),), found)
 
 
-def fail_over(origin: Origin) -> Proposal:
-    """As much as fits goes to endpoints that stand by; also where every endpoint in rotation fails."""
+def fail_over(origin: Origin) -> list[Proposal]:
+    """As much as fits goes to endpoints that stand by, alone or after siblings are full; also where all of these fail.
+
+    A standby that gets no traffic counts as well only where something asks it (an active probe): `failing` is then 0.
+    """
     level = min(one.priority for one in origin.bad or origin.good)
-    standby = [one for one in origin.situation.replicas if one.priority > level and one.failing is not None]
-    serving = [one for one in origin.bad if one.priority == level]
-    narrowed = Origin(
-        situation=origin.situation,
-        now=origin.now,
-        bad=tuple(serving),
-        good=tuple(one for one in origin.situation.replicas if one not in serving),
-        load=origin.load,
-        part=origin.part,
-    )
+    serving = tuple(one for one in origin.bad if one.priority == level)
+    others = tuple(one for one in origin.situation.replicas if one not in serving)
+    narrowed = msgspec.structs.replace(origin, bad=serving, good=others)
     found = _movable(narrowed, "fail_over")
     if isinstance(found, Proposal):
-        return found
+        return [found]
+    standby = [one for one in others if one.priority > level]
     if not standby:
-        return _refused((_act(narrowed, "fail_over"),), "no_destination", f"nothing stands by for {origin.name}")
-    return _steered(narrowed, "fail_over", found[0], standby, found)
+        return [_refused((_act(narrowed, "fail_over"),), "no_destination", f"nothing stands by for {origin.name}")]
+    alone = _steered(narrowed, (("fail_over", found[0], standby),), found)
+    siblings = capacity.healthier([one for one in others if one.priority == level], found[1])
+    if alone.rule or not capacity.pour(found[0], siblings, in_rotation=True):
+        return [alone]
+    both: tuple[Stage, ...] = (("reroute", REROUTE_MAX * found[0], siblings), ("fail_over", found[0], standby))
+    return [alone, _steered(narrowed, both, found)]
 
 
 def roll_back(origin: Origin) -> list[Proposal]:
@@ -126,31 +131,32 @@ def _movable(origin: Origin, do: Do) -> Proposal | Movable:
     return load, failing, min(one.priority for one in origin.bad)
 
 
-def _steered(origin: Origin, do: Do, wanted: float, others: Sequence[Replica], found: Movable) -> Proposal:
+Stage = tuple[Do, float, Sequence[Replica]]
+"""What to do, with at most how many requests per second, and where to."""
+
+
+def _steered(origin: Origin, stages: Sequence[Stage], found: Movable) -> Proposal:
+    """Traffic steered stage by stage: what did not fit into one goes to the next, what fits nowhere stays."""
     load, failing, _ = found
-    better = capacity.healthier(others, failing)
-    if not better:
-        return _cannot(origin, do, "no_destination", "no endpoint is known to be better")
-    moved = capacity.pour(wanted, better, in_rotation=do == "reroute")
-    if not moved:
-        return _cannot(origin, do, *_no_room(better))
-    acts = tuple(
-        Act(
-            do=do,
-            target=origin.target(),
-            part="" if origin.target().endpoint else origin.part,
-            to=to,
-            percent=_percent(amount, load),
-            amount=amount,
+    last = stages[-1][0]
+    left, moved, acts, asked = load, dict[str, float](), list[Act](), list[Replica]()
+    for do, most, others in stages:
+        better = capacity.healthier(others, failing)
+        asked += better
+        taken = capacity.pour(min(most, left), better, in_rotation=do == "reroute")
+        acts += (
+            msgspec.structs.replace(_act(origin, do), to=to, percent=_percent(amount, load), amount=amount)
+            for to, amount in _grouped(origin, taken).items()
         )
-        for to, amount in _grouped(origin, moved).items()
-    )
-    rest = load - sum(moved.values())
-    why = f"{_list(moved)} bear {sum(moved.values()):.4g} of {load:.4g} requests/s{_proof(better)}"
-    if rest > capacity.SMALL:
-        why += f"; {rest:.4g} stay"
-    delay_s = FAIL_OVER_S if do == "fail_over" else 0.0
-    return _moved(origin, acts, moved, failing, why=why, delay_s=delay_s)
+        moved |= taken
+        left -= sum(taken.values())
+    if not asked:
+        return _cannot(origin, last, "no_destination", "no endpoint is known to be better")
+    if not moved:
+        return _cannot(origin, last, *_no_room(asked))
+    why = f"{_fits(moved, load)}{_proof(asked)}" + (f"; {left:.4g} stay" if left > capacity.SMALL else "")
+    delay_s = FAIL_OVER_S if last == "fail_over" else 0.0
+    return _moved(origin, tuple(acts), moved, failing, why=why, delay_s=delay_s)
 
 
 def _moved(
@@ -201,6 +207,10 @@ def _no_room(replicas: Sequence[Replica]) -> tuple[str, str]:
     if capacity.unproven(replicas):
         return "unknown_capacity", f"what {_list([one.name for one in replicas])} bear is not known"
     return "capacity", f"{_list([one.name for one in replicas])} have no room"
+
+
+def _fits(moved: Mapping[str, float], load: float) -> str:
+    return f"{_list(moved)}: {sum(moved.values()):.4g} of {load:.4g} requests/s fit"
 
 
 def _proof(replicas: Sequence[Replica]) -> str:

@@ -13,56 +13,66 @@ from controlplane.model.topology import Topology
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
 
 
-def intent_of(act: Act, policy: ResponsePolicy) -> tuple[Target, Intent] | None:
-    """The order that carries out `act`; None where no data plane here can, and a person or an adapter must.
+class Orders(msgspec.Struct, frozen=True):
+    """`ordered`: what the data plane of one process can be told; `left`: acts for others, an adapter or a person."""
 
-    A whole service is isolated for all callers of this process; a limited one sends no retries. Traffic of one endpoint
-    is weighed down to what stays there.
+    ordered: tuple[tuple[Target, Intent], ...] = ()
+    left: tuple[Act, ...] = ()
+
+
+def orders(acts: tuple[Act, ...], policy: ResponsePolicy, *, caller: str = "") -> Orders:
+    """The orders by which the process named `caller` carries out its part of `acts`.
+
+    A service is isolated, or limited without retries, for the calls of that process; an endpoint whose traffic is moved
+    is weighed down to the share that stays. Whole zones and versions, and edges of other callers, are left.
     """
-    match act.do:
-        case "eject" if act.target.endpoint:
-            return act.target, Eject()
-        case "isolate":
-            return act.target, Isolate()
-        case "cap_retries":
-            return act.target, Limit(policy.overload_concurrency)
-        case "shed":
-            return act.target, Limit(policy.overload_concurrency)
-        case "reroute" | "fail_over" if act.target.endpoint and act.percent is not None:
-            return act.target, Weigh(max(0, round(100 - act.percent)))
-        case _:
-            return None
+    ordered: dict[Target, Intent] = {}
+    left: list[Act] = []
+    for act in acts:
+        target = act.target
+        mine = not act.caller or act.caller == caller
+        match act.do:
+            case "eject" if target.endpoint:
+                ordered[target] = Eject()
+            case "isolate" if mine:
+                ordered[target] = Isolate()
+            case "cap_retries" | "shed" if mine:
+                ordered.setdefault(target, Limit(policy.overload_concurrency))
+            case "reroute" | "fail_over" if target.endpoint and act.percent is not None:
+                kept = ordered.get(target)
+                percent = kept.percent if isinstance(kept, Weigh) else 100
+                ordered[target] = Weigh(max(0, round(percent - act.percent)))
+            case _:
+                left.append(act)
+    return Orders(tuple(ordered.items()), tuple(left))
 
 
 def rule_of(state: State, topology: Topology, policy: ResponsePolicy, now: Nanos) -> Rule:
     """The safety rules as `choose` asks them: acts of one option are judged together, as if ordered one by one."""
 
     def forbidden(acts: tuple[Act, ...]) -> tuple[str, str] | None:
+        if state.frozen:
+            return "freeze", f"a person froze automation: {state.frozen_reason or 'no reason given'}"
+        strange = [act.target.service for act in acts if topology.service(act.target.service) is None]
+        if strange:
+            return "invalid_data", f"{strange[0]} is not in the topology"
         ahead = msgspec.structs.replace(state, in_force=dict(state.in_force), issued_at=list(state.issued_at))
-        for at, act in enumerate(acts):
-            order = intent_of(act, policy)
-            if order is None:
-                if state.frozen:
-                    return "freeze", f"a person froze automation: {state.frozen_reason or 'no reason given'}"
-                if topology.service(act.target.service) is None:
-                    return "invalid_data", f"{act.target.service} is not in the topology"
-                continue
-            target, intent = order
+        for target, intent in orders(acts, policy, caller=topology.entry).ordered:
             refused = safety.forbidden(target, intent, state=ahead, topology=topology, policy=policy, now=now)
             if refused is not None:
                 return refused
             ahead.issued_at.append(now)
-            ahead.in_force[str(target)] = _as_if(target, intent, f"planned {at}", safety.charge(intent, topology))
+            ahead.in_force[str(target)] = _as_if(target, intent, safety.charge(intent, topology))
         return None
 
     return forbidden
 
 
-def _as_if(target: Target, intent: Intent, name: str, charge: float) -> Command:
+def _as_if(target: Target, intent: Intent, charge: float) -> Command:
     return Command(
-        id=CommandId(name),
+        id=CommandId("planned"),
         epoch=Epoch(0),
-        incident=IncidentId(""),
+        incident=IncidentId("planned"),
         target=target,
         intent=intent,
         lease_until=Nanos(0),

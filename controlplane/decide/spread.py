@@ -59,10 +59,9 @@ class Spread:
             self._into.setdefault(call.caller, []).append((call, self._needed(call)))
         self._order, self._cyclic = self._callees_first()
         self._reached: dict[str, float] = {}
-        self.before = self.harm(self.now)
-        self._reached = {name: harm.reach for name, harm in self.before.items()}
-        if situation.impact_s:
-            self.before = self.harm(self.now)
+        self.at_once = self.harm(self.now)  # before any pool has filled
+        self._reached = {name: harm.reach for name, harm in self.at_once.items()}
+        self.before = self.harm(self.now) if situation.impact_s else self.at_once
 
     def harm(self, answer: Answer, refused: Collection[tuple[str, str]] = ()) -> dict[str, Harm]:
         """Harm at the origin and every caller above it, if it answers so and the edges `refused` are cut."""
