@@ -1,0 +1,86 @@
+"""What users see of a failure: the model by which options are weighed."""
+
+import pytest
+
+from controlplane.decide.spread import Answer, Spread, entries_of, upstream
+from controlplane.model.situation import Call, Situation
+from tests.decide.situations import chain
+
+
+def lasting(situation: Situation, name: str) -> float:
+    return Spread(situation, situation.failing or 0.0).before[name].lasting
+
+
+def test_a_hard_call_passes_on_the_share_that_needs_it() -> None:
+    """40 of 100 requests need what fails half of the time."""
+    assert lasting(chain(0.5), "orders") == pytest.approx(0.5)
+    assert lasting(chain(0.5), "web") == pytest.approx(0.2)
+
+
+def test_a_fallback_answers_what_fails_at_once_and_not_what_is_waited_for() -> None:
+    """Errors cost what the fallback costs; slow answers cost the whole."""
+    soft = (Call(caller="web", callee="db", traffic=100.0, soft=True, fallback_cost=0.25),)
+    given = {"origin": "db", "failing": 0.4, "calls": soft, "requests": {"web": 100.0}}
+    assert lasting(Situation(**given), "web") == pytest.approx(0.1)  # type: ignore[arg-type]
+    assert lasting(Situation(**given, slow=0.4), "web") == pytest.approx(0.4)  # type: ignore[arg-type]
+
+
+def test_two_ways_to_the_origin_fail_as_two_chances() -> None:
+    """A caller is well when all of its calls are."""
+    calls = (
+        Call(caller="web", callee="a", traffic=100.0),
+        Call(caller="web", callee="b", traffic=100.0),
+        Call(caller="a", callee="db", traffic=10.0),
+        Call(caller="b", callee="db", traffic=10.0),
+    )
+    two = Situation(origin="db", failing=0.5, calls=calls, requests={"web": 100.0, "a": 10.0, "b": 10.0})
+    assert lasting(two, "web") == pytest.approx(0.75)
+
+
+def test_a_caller_whose_pool_fills_fails_altogether_for_the_rest_of_the_horizon() -> None:
+    """Full after 15 of 60 seconds: three quarters of all its requests, and 50 % of the others."""
+    assert lasting(chain(0.5, impact_s={"orders": 15.0}), "orders") == pytest.approx(1 - 0.25 * 0.5)
+
+
+def test_who_is_refused_at_once_does_not_fill_up() -> None:
+    """The cut edge loses all of its requests, and the caller keeps the rest."""
+    spread = Spread(chain(0.5, slow=0.5, impact_s={"web": 6.0}), 0.5)
+    assert spread.before["web"].lasting == pytest.approx(1 - 0.1 * 0.8)
+    cut = spread.harm(spread.now, [("orders", "db")])
+    assert cut["web"].total == pytest.approx(0.4)
+    assert cut["web"].lasting == pytest.approx(0.2)
+    assert cut["web"].reach == 0.0
+
+
+def test_half_the_failure_takes_twice_as_long_to_fill_a_pool() -> None:
+    """20 s to the brim become 40 s."""
+    spread = Spread(chain(0.5, impact_s={"orders": 20.0}), 0.5)
+    halved = spread.harm(Answer(failing=0.25))
+    assert halved["orders"].lasting == pytest.approx(1 - (40 / 60) * 0.75)
+
+
+def test_calls_in_a_circle_come_to_rest() -> None:
+    """a and b call each other: the least shares that satisfy both."""
+    calls = (
+        Call(caller="a", callee="b", traffic=5.0),
+        Call(caller="b", callee="a", traffic=5.0),
+        Call(caller="b", callee="db", traffic=10.0),
+    )
+    circle = Situation(origin="db", failing=0.5, calls=calls, requests={"a": 10.0, "b": 10.0})
+    spread = Spread(circle, 0.5)
+    a, b = spread.before["a"].lasting, spread.before["b"].lasting
+    assert a == pytest.approx(0.5 * b)
+    assert b == pytest.approx(1 - 0.5 * (1 - 0.5 * a))
+
+
+def test_only_callers_above_the_origin_count() -> None:
+    """What the origin itself calls, and what never reaches it, is none of this failure's ways."""
+    calls = (
+        Call(caller="web", callee="db"),
+        Call(caller="db", callee="disk"),
+        Call(caller="other", callee="cache"),
+        Call(caller="db", callee="web"),
+    )
+    found = upstream(Situation(origin="db", calls=calls))
+    assert [(call.caller, call.callee) for call in found] == [("web", "db")]
+    assert entries_of(Situation(origin="db", calls=calls)) == ("web",)
