@@ -23,7 +23,7 @@ from controlplane.decide.check import invalid
 from controlplane.decide.edges import at_edges
 from controlplane.decide.load import cap_retries, shed, without_retries
 from controlplane.decide.options import at_endpoints
-from controlplane.decide.proposal import Proposal, origin_of
+from controlplane.decide.proposal import TIE, Proposal, origin_of
 from controlplane.decide.spread import Spread
 from controlplane.decide.weigh import Scale, failing_of
 from controlplane.model.plan import Act, Choice, Do, Option
@@ -32,7 +32,6 @@ from controlplane.model.situation import Situation
 Rule = Callable[[tuple[Act, ...]], tuple[str, str] | None]
 """(rule, reason) where a safety rule forbids these acts together; None where all agree."""
 
-TIE = 0.01  # of the harm
 EASIER: tuple[Do, ...] = ("cap_retries", "eject", "reroute", "shed", "isolate", "fail_over", "roll_back")
 """The easier to take back, the earlier: by one order that takes effect at once, then by how many requests feel it."""
 

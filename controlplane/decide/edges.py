@@ -13,7 +13,7 @@ traffic nobody knows even a bound of, has no price and is not cut.
 from collections.abc import Sequence
 
 from controlplane.decide.cut import minimum_cut
-from controlplane.decide.proposal import Edge, Proposal
+from controlplane.decide.proposal import Edge, Proposal, spared
 from controlplane.decide.spread import UNHARMED, Spread, entries_of
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
@@ -104,7 +104,7 @@ def _add(spread: Spread, found: dict[tuple[Edge, ...], Proposal], calls: Sequenc
         acts: tuple[Act, ...] = (Act(do="isolate", target=Target(origin)),)
     else:
         acts = tuple(Act(do="isolate", target=Target(callee), caller=caller) for caller, callee in edges)
-    relief = sum((call.traffic or 0.0) * spread.at_once.get(call.callee, UNHARMED).lasting for call in calls)
+    relief = sum(spared(call.traffic or 0.0, spread.at_once.get(call.callee, UNHARMED).lasting) for call in calls)
     found[edges] = Proposal(acts=acts, answer=spread.now, refused=edges, relief=relief, why=why)
 
 

@@ -1,7 +1,7 @@
 """Options about load: shed what the origin does not bear, the least important first; stop the retries that feed it."""
 
 from controlplane.decide import capacity
-from controlplane.decide.proposal import Origin, Proposal
+from controlplane.decide.proposal import Origin, Proposal, spared
 from controlplane.decide.spread import Answer
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
@@ -21,14 +21,14 @@ def shed(origin: Origin) -> Proposal:
     if load <= bears:
         return Proposal(acts=(act,), rule="not_overloaded", why=f"{load:.4g} requests/s, {bears:.4g} fit")
     over = load - capacity.UTILISATION_MAX * bears
-    doomed = over * origin.now.failing / load  # of what is shed, this would have failed anyhow
+    doomed = over * origin.now.failing  # of what is shed, this would have failed anyhow
     answer = origin.answer(doomed / load, (over - doomed) / load)
     acts = tuple(
         Act(do="shed", target=Target(origin.name), part=part, percent=100 * amount / load, amount=amount)
         for part, amount in classes(over, origin.situation.demand)
     )
     why = f"{load:.4g} requests/s are offered and {bears:.4g} fit: {over:.4g} are refused, the least important first"
-    return Proposal(acts=acts, answer=answer, relief=doomed, why=why)
+    return Proposal(acts=acts, answer=answer, relief=spared(over, origin.now.failing), why=why)
 
 
 def bears_of(origin: Origin) -> float | None:

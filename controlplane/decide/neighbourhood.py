@@ -5,7 +5,7 @@ are indexed: `callers_of` sorts all edges, and whoever asks again passes what it
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from controlplane.decide.choose import Rule, choose
 from controlplane.model.plan import Choice
 from controlplane.model.situation import HORIZON_S, Call, Replica, Retries, Situation
+from controlplane.model.topology import Service
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
@@ -61,9 +62,54 @@ def plan_for(
 ) -> Choice:
     """The containment for a failure at `origin`: the same choice for a recording and for the live graph.
 
+    What is known about the origin besides stands in `Situation`; who knows more than this takes `neighbourhood` and
+    replaces fields of it. Shapes, units and errors are those of `neighbourhood`.
+    """
+    graph = neighbourhood(
+        names,
+        indptr,
+        indices,
+        origin=origin,
+        traffic=traffic,
+        requests=requests,
+        entries=entries,
+        soft=soft,
+        blast=blast,
+        impact_s=impact_s,
+        callers=callers,
+    )
+    situation = msgspec.structs.replace(
+        graph,
+        failing=_known(failing),
+        slow=_known(slow),
+        retries=retries,
+        replicas=replicas,
+        changed=changed,
+        capacity=_known(capacity),
+        horizon_s=horizon_s,
+    )
+    return choose(situation, forbidden=forbidden)
+
+
+def neighbourhood(
+    names: Sequence[str],
+    indptr: Ints,
+    indices: Ints,
+    *,
+    origin: int,
+    traffic: Floats,
+    requests: Floats,
+    entries: Collection[int] = (),
+    soft: NDArray[np.bool_] | None = None,
+    blast: Floats | None = None,
+    impact_s: Floats | None = None,
+    callers: Callers | None = None,
+) -> Situation:
+    """The part of a situation that the graph knows: calls between the origin and the entries, and their figures.
+
     Shapes  rows of the CSR graph are callers: names, requests, blast, impact_s (n,); traffic, soft (E,) in CSR order.
-    Units   traffic and requests per second; failing, slow and blast are shares; impact_s in seconds. NaN: unknown.
-            No `entries`: every service above the origin that nobody calls.
+    Units   traffic and requests per second; blast is a share; impact_s in seconds. NaN: unknown. No `entries`: every
+            service above the origin that nobody calls.
     Raises  ValueError when shapes disagree, or origin or an entry is not a row.
     """
     _check(len(names), indptr, indices, origin, entries, traffic, requests)
@@ -73,10 +119,8 @@ def plan_for(
         kept = _below(indptr, indices, above, [entry for entry in entries if entry in above])
         edges = [(caller, at) for caller, at in edges if caller in kept and int(indices[at]) in kept]
         above = kept | {origin, *entries}
-    situation = Situation(
+    return Situation(
         origin=names[origin],
-        failing=_known(failing),
-        slow=_known(slow),
         requests={names[at]: _known(requests[at]) for at in sorted(above)},
         calls=tuple(
             Call(
@@ -90,13 +134,30 @@ def plan_for(
         entries=tuple(sorted(names[entry] for entry in set(entries))),
         blast={} if blast is None else {names[at]: _known(blast[at]) for at in sorted(above)},
         impact_s={} if impact_s is None else {names[at]: _known(impact_s[at]) for at in sorted(above)},
-        retries=retries,
-        replicas=replicas,
-        changed=changed,
-        capacity=_known(capacity),
-        horizon_s=horizon_s,
     )
-    return choose(situation, forbidden=forbidden)
+
+
+def replicas_of(
+    service: Service,
+    *,
+    load: Mapping[str, float],
+    failing: Mapping[str, float],
+    capacity: Mapping[str, float] | None = None,
+) -> tuple[Replica, ...]:
+    """The declared endpoints of `service` with the figures there are, by name; the others stay unknown."""
+    return tuple(
+        Replica(
+            name=one.name,
+            zone=one.zone,
+            version=one.version,
+            priority=one.priority,
+            weight=one.weight,
+            load=load.get(one.name),
+            failing=failing.get(one.name),
+            capacity=(capacity or {}).get(one.name),
+        )
+        for one in service.endpoints
+    )
 
 
 def _above(callers: Callers, origin: int) -> tuple[set[int], list[tuple[int, int]]]:

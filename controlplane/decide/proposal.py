@@ -7,6 +7,8 @@ from controlplane.model.plan import Act
 from controlplane.model.signal import Target
 from controlplane.model.situation import Replica, Situation
 
+TIE = 0.01  # figures that are closer than this share of their measure are equal: none of them is better known
+
 Edge = tuple[str, str]
 """(caller, callee)"""
 
@@ -14,8 +16,8 @@ Edge = tuple[str, str]
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     """`answer`: how the origin answers afterwards, None where that is not known; `refused`: edges cut by it.
 
-    `delay_s` passes before it works; `relief` is calls in vain per second that it spares. `heals`: it takes away the
-    cause and leaves the load, which is no use while R >= 1. `rule` forbids it, for the reason `why`.
+    `delay_s` passes before it works; `relief` is calls in vain per second that it spares (`spared`). `heals`: it takes
+    away the cause and leaves the load, which is no use while R >= 1. `rule` forbids it, for the reason `why`.
     """
 
     acts: tuple[Act, ...]
@@ -94,6 +96,11 @@ def origin_of(situation: Situation, now: Answer) -> Origin:
         load=load,
         part=", ".join(narrowed),
     )
+
+
+def spared(calls: float, failing: float) -> float:
+    """Calls in vain per second among refused ones; none where also others than these are refused."""
+    return calls * failing if 1 - failing <= TIE else 0.0
 
 
 def load_of(replicas: tuple[Replica, ...]) -> float | None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.decide.capacity import headroom
-from controlplane.decide.choose import TIE, choose
+from controlplane.decide.choose import choose
 from controlplane.decide.neighbourhood import plan_for
+from controlplane.decide.proposal import TIE
 from controlplane.model.plan import Choice, Option
 from controlplane.model.situation import Call, Replica, Retries, Situation
 
@@ -73,7 +74,8 @@ def _acts(choice: Choice) -> list[str]:
 
 
 def best(choice: Choice) -> float:
-    return max((one.net or 0.0 for one in feasible(choice)), default=0.0)
+    """The best net there is; to do nothing nets 0."""
+    return max([0.0, *(one.net or 0.0 for one in feasible(choice))])
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -143,22 +145,34 @@ def test_order_changes_nothing_and_asking_again_neither(situation: Situation, se
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(situations(), SHARES, SHARES)
 def test_more_harm_never_makes_the_plan_weaker(situation: Situation, one: float, other: float) -> None:
-    """The more of the origin fails, the more the best option nets, and what was worth doing stays so.
+    """The more users suffer by the same failure, the more the best option nets, and what was worth doing stays so."""
 
-    Pools fill as fast as requests fail: twice the share in half the time.
-    """
-    low, high = min(one, other), max(one, other)
+    def suffering(share: float) -> Choice:
+        return choose(msgspec.structs.replace(situation, blast=dict.fromkeys(situation.requests, share)))
 
-    def failing(share: float) -> Situation:
-        impact = {name: None if not s or not share else s / share for name, s in situation.impact_s.items()}
-        return msgspec.structs.replace(
-            situation, replicas=(), endpoints=(), zone="", slow=None, failing=share, impact_s=impact
-        )
-
-    less, more = choose(failing(low)), choose(failing(high))
+    less, more = suffering(min(one, other)), suffering(max(one, other))
     assert best(more) >= best(less) - 1e-6
-    if less.chosen is not None and (less.chosen.net or 0.0) > TIE * (more.harm or 0.0):
-        assert more.chosen is not None
+    assert more.chosen is not None or less.chosen is None
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(SHARES, SHARES, st.lists(st.tuples(st.booleans(), st.sampled_from([0.2, 0.7, 1.0])), min_size=1, max_size=4))
+def test_along_one_way_more_failures_never_make_the_plan_weaker(
+    one: float, other: float, way: list[tuple[bool, float]]
+) -> None:
+    """One chain of calls leads to the users. Where there are two, what fails by one cannot be saved on the other."""
+    rates = [100.0]
+    for _, needed in way:
+        rates.append(rates[-1] * needed)
+    names = [f"s{at}" for at in range(len(way), -1, -1)]
+    calls = tuple(
+        Call(caller=names[at], callee=names[at + 1], traffic=rates[at + 1], soft=soft)
+        for at, (soft, _) in enumerate(way)
+    )
+    chain = Situation(origin="s0", calls=calls, requests=dict(zip(names, rates, strict=True)), capacity=0.8 * rates[-1])
+    less, more = (choose(msgspec.structs.replace(chain, failing=share, slow=share)) for share in sorted((one, other)))
+    assert best(more) >= best(less) - 1e-6
+    assert more.chosen is not None or less.chosen is None
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
