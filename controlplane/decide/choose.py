@@ -1,6 +1,6 @@
 """Which containment to order: harm avoided against traffic given up, over the horizon.
 
-Every option is weighed by the same model (`spread`), in harmed requests per second at the protected entries:
+Every option is weighed by the same model (`harm`), in harmed requests per second at the protected entries:
 
     harm      = sum over entries of requests * blast
     avoided   = harm - what is harmed whatever is done, once the act works
@@ -21,10 +21,10 @@ import msgspec
 from controlplane.decide.capacity import SMALL
 from controlplane.decide.check import invalid
 from controlplane.decide.edges import at_edges
+from controlplane.decide.harm import Spread
 from controlplane.decide.load import cap_retries, shed, without_retries
 from controlplane.decide.options import at_endpoints
 from controlplane.decide.proposal import TIE, Proposal, origin_of
-from controlplane.decide.spread import Spread
 from controlplane.decide.weigh import Scale, failing_of
 from controlplane.model.plan import Act, Choice, Do, Option
 from controlplane.model.situation import Situation
@@ -75,7 +75,7 @@ def propose(situation: Situation, spread: Spread) -> list[Proposal]:
         for one in found
         if one.heals and one.answer is not None and not one.rule
     ]
-    if retries.before >= 1:  # the loop needs no trigger any more: to take that away alone changes nothing
+    if retries.feeds_itself:  # the loop needs no trigger any more: to take that away alone changes nothing
         lasts = f"R is {retries.before:.3g}: the failure would go on without its cause"
         found = [
             msgspec.structs.replace(one, answer=spread.now, why=f"{one.why}; {lasts}") if one.heals else one

@@ -13,8 +13,8 @@ traffic nobody knows even a bound of, has no price and is not cut.
 from collections.abc import Sequence
 
 from controlplane.decide.cut import minimum_cut
+from controlplane.decide.harm import UNHARMED, Spread, entries_of
 from controlplane.decide.proposal import Edge, Proposal, spared
-from controlplane.decide.spread import UNHARMED, Spread, entries_of
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
 from controlplane.model.situation import Call

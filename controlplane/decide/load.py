@@ -1,11 +1,11 @@
 """Options about load: shed what the origin does not bear, the least important first; stop the retries that feed it."""
 
 from controlplane.decide import capacity
+from controlplane.decide.harm import Answer
 from controlplane.decide.proposal import Origin, Proposal, spared
-from controlplane.decide.spread import Answer
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
-from controlplane.model.situation import Retries
+from controlplane.model.situation import RetryCut
 
 CLASSES = ("sheddable", "default", "critical")  # in the order in which they are refused
 
@@ -65,14 +65,14 @@ def cap_retries(origin: Origin) -> Proposal | None:
     return Proposal(acts=acts, answer=without_retries(origin, retries, origin.now), why=why)
 
 
-def without_retries(origin: Origin, retries: Retries, answer: Answer) -> Answer:
+def without_retries(origin: Origin, retries: RetryCut, answer: Answer) -> Answer:
     """`answer` once the loop is no longer fed: what a trigger t makes fail is t / (1 - R).
 
-    So a failure shrinks by (1 - R before) / (1 - R after), and where R was 1 or more, only retries kept it up and it
+    So a failure shrinks by (1 - R before) / (1 - R after), and where it fed itself, only retries kept it up and it
     goes. A trigger that is known to last keeps its own share, and so does load that is too much without any retry. What
     retries rescue now is given up.
     """
-    kept = (1 - min(1.0, retries.before)) / (1 - retries.after)
+    kept = 0.0 if retries.feeds_itself else (1 - retries.before) / (1 - retries.after)
     failing = answer.failing * min(1.0, kept)
     if retries.trigger is not None:
         failing = max(failing, retries.trigger / (1 - retries.after))

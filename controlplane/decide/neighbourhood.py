@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from controlplane.decide.choose import Rule, choose
 from controlplane.model.plan import Choice
-from controlplane.model.situation import HORIZON_S, Call, Replica, Retries, Situation
+from controlplane.model.situation import HORIZON_S, Call, Replica, RetryCut, Situation
 from controlplane.model.topology import Service
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ def plan_for(
     soft: NDArray[np.bool_] | None = None,
     blast: Floats | None = None,
     impact_s: Floats | None = None,
-    retries: Retries | None = None,
+    retries: RetryCut | None = None,
     replicas: tuple[Replica, ...] = (),
     changed: str = "",
     capacity: float | None = None,
@@ -135,6 +135,24 @@ def neighbourhood(
         blast={} if blast is None else {names[at]: _known(blast[at]) for at in sorted(above)},
         impact_s={} if impact_s is None else {names[at]: _known(impact_s[at]) for at in sorted(above)},
     )
+
+
+def retry_cut(
+    names: Sequence[str],
+    indptr: Ints,
+    indices: Ints,
+    edges: Collection[int],
+    *,
+    before: float,
+    after: float,
+    metastable: bool = False,
+) -> RetryCut | None:
+    """The retry containment of decide/retries.py by names: `edges` are CSR positions. None where there are none."""
+    if not len(edges):
+        return None
+    caller = np.searchsorted(indptr, np.asarray(edges), side="right") - 1
+    pairs = tuple((names[int(c)], names[int(indices[at])]) for c, at in zip(caller, edges, strict=True))
+    return RetryCut(edges=pairs, before=before, after=after, metastable=metastable)
 
 
 def replicas_of(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from controlplane.decide.spread import Answer
+from controlplane.decide.harm import Answer
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
 from controlplane.model.situation import Replica, Situation

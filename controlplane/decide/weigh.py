@@ -1,7 +1,7 @@
 """What an option is worth: harm before and after, summed over the protected entries."""
 
+from controlplane.decide.harm import UNHARMED, Harm, Spread, entries_of
 from controlplane.decide.proposal import Proposal, load_of
-from controlplane.decide.spread import UNHARMED, Harm, Spread, entries_of
 from controlplane.model.plan import Option
 from controlplane.model.situation import Situation
 

@@ -35,9 +35,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     cuttable: bool = True
 
 
-class Retries(msgspec.Struct, frozen=True, kw_only=True):
+class RetryCut(msgspec.Struct, frozen=True, kw_only=True):
     """The retry containment: the (caller, callee) pairs whose retries to stop, and the loop's R before and after.
 
+    `metastable`: the failure stays when its cause is gone, also where R at its worst is below 1.
     `rescued`: requests per second that are saved by a retry now. `trigger`: share of the origin's requests that fails
     by the trigger alone, without what retries add, for as long as it lasts.
     """
@@ -45,8 +46,14 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[tuple[str, str], ...]
     before: float
     after: float
+    metastable: bool = False
     rescued: float | None = None
     trigger: float | None = None
+
+    @property
+    def feeds_itself(self) -> bool:
+        """Whether the failure goes on without its cause."""
+        return self.metastable or self.before >= 1
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +84,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     blast: dict[str, float | None] = {}
     impact_s: dict[str, float | None] = {}
     replicas: tuple[Replica, ...] = ()
-    retries: Retries | None = None
+    retries: RetryCut | None = None
     changed: str = ""
     previous: str = ""
     demand: tuple[float, ...] = ()

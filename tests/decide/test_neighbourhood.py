@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.decide.neighbourhood import callers_of, plan_for
-from controlplane.model.situation import Retries
+from controlplane.decide.neighbourhood import callers_of, plan_for, replicas_of, retry_cut
+from controlplane.model.situation import Replica, RetryCut
+from controlplane.model.topology import Endpoint, Service
 from tests.decide.situations import does
 
 NAMES = ("web", "cart", "orders", "db", "mail", "app")
@@ -71,8 +72,22 @@ def test_what_is_nan_is_unknown() -> None:
 
 def test_retries_are_stopped_on_the_edges_that_were_found() -> None:
     """The loop's figures come from decide/retries.py."""
-    choice = ask(retries=Retries(edges=(("cart", "db"), ("orders", "db")), before=1.3, after=0.6))
+    choice = ask(retries=RetryCut(edges=(("cart", "db"), ("orders", "db")), before=1.3, after=0.6))
     assert does(choice) == ["cap_retries", "cap_retries"]
+
+
+def test_retry_edges_come_by_their_place_in_the_graph() -> None:
+    """Edge 3 is the second call to db; the names are those of its ends."""
+    found = retry_cut(NAMES, INDPTR, INDICES, [3], before=0.9, after=0.2, metastable=True)
+    assert found is not None
+    assert (found.edges, found.feeds_itself) == ((("orders", "db"),), True)
+    assert retry_cut(NAMES, INDPTR, INDICES, [], before=0.9, after=0.9) is None
+
+
+def test_declared_endpoints_become_replicas_with_what_is_known_of_them() -> None:
+    """A figure that is missing stays unknown."""
+    service = Service(name="db", endpoints=(Endpoint(name="d1", url="http://h:1", zone="a", weight=3),))
+    assert replicas_of(service, load={"d1": 4.0}, failing={}) == (Replica(name="d1", zone="a", weight=3.0, load=4.0),)
 
 
 def test_the_graph_may_be_turned_round_beforehand() -> None:

@@ -5,7 +5,7 @@ import pytest
 from controlplane.decide.choose import choose
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
-from controlplane.model.situation import Call, Retries, Situation
+from controlplane.model.situation import Call, RetryCut, Situation
 from tests.decide.situations import WEB, chain, does, option, replica, situation
 
 
@@ -204,7 +204,7 @@ def test_load_is_shed_only_where_load_is_known_to_be_too_much() -> None:
 
 def test_retries_that_keep_a_failure_alive_are_stopped() -> None:
     """R was above 1: without them it is gone."""
-    loop = Retries(edges=(("web", "orders"),), before=1.4, after=0.5)
+    loop = RetryCut(edges=(("web", "orders"),), before=1.4, after=0.5)
     choice = choose(situation(failing=0.5, retries=loop))
     assert does(choice) == ["cap_retries"]
     assert choice.chosen is not None
@@ -214,7 +214,7 @@ def test_retries_that_keep_a_failure_alive_are_stopped() -> None:
 
 def test_what_retries_rescue_is_given_up() -> None:
     """And a trigger that lasts keeps its share: 0.1 / (1 - 0.5)."""
-    loop = Retries(edges=(("web", "orders"),), before=1.4, after=0.5, rescued=7.0, trigger=0.1)
+    loop = RetryCut(edges=(("web", "orders"),), before=1.4, after=0.5, rescued=7.0, trigger=0.1)
     found = option(choose(situation(failing=0.5, retries=loop)), "cap_retries")
     assert found.avoided == pytest.approx(30)
     assert found.given_up == pytest.approx(7)
@@ -222,7 +222,7 @@ def test_what_retries_rescue_is_given_up() -> None:
 
 def test_while_the_loop_feeds_itself_the_cause_alone_is_not_enough() -> None:
     """The endpoint is ejected and the retries are stopped; either alone is worth less."""
-    loop = Retries(edges=(("web", "orders"),), before=1.2, after=0.4, trigger=0.2)
+    loop = RetryCut(edges=(("web", "orders"),), before=1.2, after=0.4, trigger=0.2)
     choice = choose(pool(retries=loop))
     assert does(choice) == ["eject", "cap_retries"]
     assert option(choice, "eject").net == 0
@@ -231,7 +231,7 @@ def test_while_the_loop_feeds_itself_the_cause_alone_is_not_enough() -> None:
 
 def test_retries_whose_end_does_not_help_are_let_be() -> None:
     """R stays above 1."""
-    loop = Retries(edges=(("web", "orders"),), before=1.4, after=1.1)
+    loop = RetryCut(edges=(("web", "orders"),), before=1.4, after=1.1)
     assert option(choose(situation(failing=0.5, retries=loop)), "cap_retries").forbidden == "no_effect"
 
 

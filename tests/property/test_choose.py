@@ -13,7 +13,7 @@ from controlplane.decide.choose import choose
 from controlplane.decide.neighbourhood import plan_for
 from controlplane.decide.proposal import TIE
 from controlplane.model.plan import Choice, Option
-from controlplane.model.situation import Call, Replica, Retries, Situation
+from controlplane.model.situation import Call, Replica, RetryCut, Situation
 
 SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.3, 0.5, 0.75, 0.9, 0.99, 1.0])
 RATES = st.sampled_from([0.0, 0.5, 3.0, 10.0, 37.0, 100.0, 400.0])
@@ -44,7 +44,7 @@ def situations(draw: st.DrawFn) -> Situation:
     edges = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=2 * services))
     pool = draw(replicas())
     named = draw(st.lists(st.sampled_from(pool), unique_by=lambda one: one.name)) if pool else []
-    loop = Retries(edges=(("s1", "s0"),), before=draw(st.sampled_from([0.5, 1.3])), after=draw(SHARES))
+    loop = RetryCut(edges=(("s1", "s0"),), before=draw(st.sampled_from([0.5, 1.3])), after=draw(SHARES))
     return Situation(
         origin="s0",
         endpoints=tuple(one.name for one in named),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.decide.spread import Answer, Spread, entries_of, upstream
+from controlplane.decide.harm import Answer, Spread, entries_of, upstream
 from controlplane.model.situation import Call, Situation
 from tests.decide.situations import chain
 
