@@ -13,7 +13,7 @@ traffic nobody knows even a bound of, has no price and is not cut.
 from collections.abc import Sequence
 
 from controlplane.decide.cut import minimum_cut
-from controlplane.decide.harm import UNHARMED, Spread, entries_of
+from controlplane.decide.harm import UNHARMED, Spread
 from controlplane.decide.proposal import Edge, Proposal, spared
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
@@ -25,7 +25,7 @@ ENTRIES_MAX = 8  # entries that are also tried one by one
 
 def at_edges(spread: Spread) -> list[Proposal]:
     """Ways to isolate: the cheapest cut, around the origin, where fallbacks answer, and for one entry alone."""
-    origin, entries = spread.situation.origin, entries_of(spread.situation)
+    origin, entries = spread.situation.origin, spread.entries
     whole = Act(do="isolate", target=Target(origin))
     if origin in entries:
         return [Proposal(acts=(whole,), rule="no_cut", why=f"{origin} is itself what users call")]

@@ -48,7 +48,10 @@ UNHARMED = Harm()
 
 
 class Spread:
-    """The model over one situation: built once, asked for every option. `failing` is what the origin fails now."""
+    """The model over one situation: built once, asked for every option. `failing` is what the origin fails now.
+
+    `entries` are the protected ones; where none are named, the callers above the origin that nobody calls, or itself.
+    """
 
     def __init__(self, situation: Situation, failing: float) -> None:
         self.situation = situation
@@ -57,6 +60,8 @@ class Spread:
         self._into: dict[str, list[tuple[Call, float]]] = {}
         for call in self.calls:
             self._into.setdefault(call.caller, []).append((call, self._needed(call)))
+        called = {call.callee for call in self.calls}
+        self.entries = tuple(sorted(set(situation.entries) or self._into.keys() - called)) or (situation.origin,)
         self._order, self._cyclic = self._callees_first()
         self._reached: dict[str, float] = {}
         self.at_once = self.harm(self.now)  # before any pool has filled
@@ -148,12 +153,3 @@ def upstream(situation: Situation) -> tuple[Call, ...]:
         call for call in situation.calls if call.callee in above and call.caller not in (call.callee, situation.origin)
     ]
     return tuple(sorted(kept, key=lambda call: (call.caller, call.callee)))
-
-
-def entries_of(situation: Situation) -> tuple[str, ...]:
-    """The protected entries; where none are named, the callers above the origin that nobody calls, or itself."""
-    if situation.entries:
-        return tuple(sorted(set(situation.entries)))
-    calls = upstream(situation)
-    called = {call.callee for call in calls}
-    return tuple(sorted({call.caller for call in calls} - called)) or (situation.origin,)

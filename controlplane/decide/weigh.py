@@ -1,6 +1,6 @@
 """What an option is worth: harm before and after, summed over the protected entries."""
 
-from controlplane.decide.harm import UNHARMED, Harm, Spread, entries_of
+from controlplane.decide.harm import UNHARMED, Harm, Spread
 from controlplane.decide.proposal import Proposal, load_of
 from controlplane.model.plan import Option
 from controlplane.model.situation import Situation
@@ -19,7 +19,7 @@ class Scale:
         situation = spread.situation
         self._entries: list[tuple[str, float, float]] = []
         self._unknown: list[str] = []
-        for entry in entries_of(situation):
+        for entry in spread.entries:
             requests = situation.requests.get(entry)
             if requests is None:
                 self._unknown.append(entry)

@@ -56,7 +56,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     forbidden: str = ""
 
     def __str__(self) -> str:
-        return " and ".join(str(act) for act in self.acts)
+        return " and ".join(_together(acts) for acts in _alike(self.acts))
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,3 +72,21 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     harm: float | None = None
     horizon_s: float
     considered: tuple[Option, ...] = ()
+
+
+def _alike(acts: tuple[Act, ...]) -> list[list[Act]]:
+    """Acts in their order, those that differ only in where traffic goes side by side."""
+    groups: dict[Act, list[Act]] = {}
+    for act in acts:
+        groups.setdefault(msgspec.structs.replace(act, to="", percent=None, amount=None), []).append(act)
+    return list(groups.values())
+
+
+def _together(acts: list[Act]) -> str:
+    """Acts of one group as one: the shares added up, the places listed."""
+    if len(acts) == 1 or not acts[0].to:
+        return " and ".join(str(act) for act in acts)
+    shares, places = [act.percent for act in acts], [act.to for act in acts]
+    known = [share for share in shares if share is not None]
+    to = ", ".join(places) if len(places) <= 4 else f"{', '.join(places[:3])} and {len(places) - 3} more"
+    return str(msgspec.structs.replace(acts[0], to=to, percent=sum(known) if len(known) == len(shares) else None))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.decide.harm import Answer, Spread, entries_of, upstream
+from controlplane.decide.harm import Answer, Spread, upstream
 from controlplane.model.situation import Call, Situation
 from tests.decide.situations import chain
 
@@ -81,6 +81,7 @@ def test_only_callers_above_the_origin_count() -> None:
         Call(caller="other", callee="cache"),
         Call(caller="db", callee="web"),
     )
-    found = upstream(Situation(origin="db", calls=calls))
+    situation = Situation(origin="db", calls=calls)
+    found = upstream(situation)
     assert [(call.caller, call.callee) for call in found] == [("web", "db")]
-    assert entries_of(Situation(origin="db", calls=calls)) == ("web",)
+    assert Spread(situation, 0.5).entries == ("web",)
