@@ -14,7 +14,7 @@ what costs nobody anything and spares the origin calls that fail anyway.
 Missing figures are unknown, never zero: an option that cannot be weighed is listed with the rule `invalid_data`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -49,9 +49,9 @@ def choose(situation: Situation, *, forbidden: Rule | None = None) -> Choice:
         return Choice(horizon_s=situation.horizon_s, why=f"how much of {situation.origin} fails is not known")
     spread = Spread(situation, failing)
     scale = Scale(spread)
-    proposals = [_checked(proposal, forbidden) for proposal in propose(situation, spread)]
-    options = sorted((scale.weigh(proposal) for proposal in proposals), key=_order)
-    return _choice(situation, scale.harm, options)
+    weighed = [(one, scale.weigh(one)) for one in (_checked(one, forbidden) for one in propose(situation, spread))]
+    weighed += [(one, scale.weigh(one)) for one in (_checked(one, forbidden) for one in _joined(weighed))]
+    return _choice(situation, scale.harm, sorted((option for _, option in weighed), key=_order))
 
 
 def propose(situation: Situation, spread: Spread) -> list[Proposal]:
@@ -82,6 +82,22 @@ def propose(situation: Situation, spread: Spread) -> list[Proposal]:
             for one in found
         ]
     return [*found, less, stop, *both]
+
+
+def _joined(weighed: Sequence[tuple[Proposal, Option]]) -> list[Proposal]:
+    """What helps most at the origin, together with each way to isolate: the cut is for what still fails."""
+    open_ = [(one, option) for one, option in weighed if not option.forbidden and (option.net or 0.0) > SMALL]
+    cures = sorted(((option, one) for one, option in open_ if not one.refused), key=lambda pair: _order(pair[0]))
+    if not cures:
+        return []
+    cure = cures[0][1]
+    return [
+        msgspec.structs.replace(
+            one, acts=(*cure.acts, *one.acts), answer=cure.answer, delay_s=cure.delay_s, why=f"{cure.why}; {one.why}"
+        )
+        for one, option in weighed
+        if one.refused and not option.forbidden
+    ]
 
 
 def _checked(proposal: Proposal, forbidden: Rule | None) -> Proposal:
@@ -143,5 +159,6 @@ def _why(chosen: Option | None, runner_up: Option | None, harm: float | None, ma
     if gap <= margin:
         return f"{runner_up}: as good within {margin:.2g} requests/s, but larger or harder to take back"
     less, dearer = (chosen.avoided or 0.0) - avoided, given_up - (chosen.given_up or 0.0)
-    reason = f"gives up {dearer:.4g} more" if dearer > less else f"avoids {less:.4g} less"
+    both = [f"avoids {less:.4g} less"] * (less > SMALL) + [f"gives up {dearer:.4g} more"] * (dearer > SMALL)
+    reason = " and ".join(both)
     return f"{runner_up}: net {net:.4g} against {chosen.net:.4g} requests/s: it {reason}"

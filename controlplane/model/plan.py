@@ -73,20 +73,34 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     horizon_s: float
     considered: tuple[Option, ...] = ()
 
+    def sentences(self) -> tuple[str, ...]:
+        """The plan in words: a sentence for each act, one for what it brings, one for the runner-up; () without one."""
+        if self.chosen is None:
+            return ()
+        acts = (_together(acts) for acts in _alike(self.chosen.acts))
+        return *acts, f"expected: {self.chosen.effect} ({self.chosen.why})", f"runner-up: {self.why}"
+
 
 def _alike(acts: tuple[Act, ...]) -> list[list[Act]]:
-    """Acts in their order, those that differ only in where traffic goes side by side."""
-    groups: dict[Act, list[Act]] = {}
+    """Acts in their order, side by side where they differ only in the edge, or in where traffic goes."""
+    groups: dict[object, list[Act]] = {}
     for act in acts:
-        groups.setdefault(msgspec.structs.replace(act, to="", percent=None, amount=None), []).append(act)
+        key = act.do if act.caller else msgspec.structs.replace(act, to="", percent=None, amount=None)
+        groups.setdefault(key, []).append(act)
     return list(groups.values())
 
 
 def _together(acts: list[Act]) -> str:
-    """Acts of one group as one: the shares added up, the places listed."""
-    if len(acts) == 1 or not acts[0].to:
+    """Acts of one group as one: edges listed; of moved traffic, places listed and shares added up."""
+    first = acts[0]
+    if first.caller:
+        return f"{first.do.replace('_', ' ')} {_list([f'{act.caller} -> {act.target}' for act in acts])}"
+    if len(acts) == 1 or not first.to:
         return " and ".join(str(act) for act in acts)
-    shares, places = [act.percent for act in acts], [act.to for act in acts]
-    known = [share for share in shares if share is not None]
-    to = ", ".join(places) if len(places) <= 4 else f"{', '.join(places[:3])} and {len(places) - 3} more"
-    return str(msgspec.structs.replace(acts[0], to=to, percent=sum(known) if len(known) == len(shares) else None))
+    known = [act.percent for act in acts if act.percent is not None]
+    percent = sum(known) if len(known) == len(acts) else None
+    return str(msgspec.structs.replace(first, to=_list([act.to for act in acts]), percent=percent))
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"

@@ -137,6 +137,15 @@ def test_a_healthy_origin_is_let_be() -> None:
     assert choose(chain(0.0)).chosen is None
 
 
+def test_a_plan_is_told_in_sentences() -> None:
+    """One for each act, whatever number of edges it is about, and nothing where nothing is done."""
+    told = choose(ONE_BAD).sentences()
+    assert told[0] == "eject orders/o1"
+    assert told[1].startswith("expected: harmed requests/s 40 -> 0: 40 avoided, 0 given up")
+    assert told[2].startswith("runner-up: reroute 90 % of orders/o1 to o2, o3: net 36 against 40")
+    assert choose(situation(failing=0.0)).sentences() == ()
+
+
 def test_a_choice_is_a_value_that_can_be_written_down() -> None:
     """What was decided goes on record and comes back the same."""
     choice = choose(ONE_BAD)

@@ -1,5 +1,7 @@
 """What users see of a failure: the model by which options are weighed."""
 
+import random
+
 import pytest
 
 from controlplane.decide.harm import Answer, Spread, upstream
@@ -57,6 +59,41 @@ def test_half_the_failure_takes_twice_as_long_to_fill_a_pool() -> None:
     spread = Spread(chain(0.5, impact_s={"orders": 20.0}), 0.5)
     halved = spread.harm(Answer(failing=0.25))
     assert halved["orders"].lasting == pytest.approx(1 - (40 / 60) * 0.75)
+
+
+def oracle(situation: Situation, name: str, cut: frozenset[tuple[str, str]]) -> tuple[float, float, float, float]:
+    """Equations 2 and 3 by plain recursion: lasting, total, slow, reach. No memory, no order, no cycles."""
+    if name == situation.origin:
+        failing, slow = situation.failing or 0.0, situation.slow or 0.0
+        return failing, failing, slow, failing
+    well = [1.0, 1.0, 1.0, 1.0]
+    for call in situation.calls:
+        if call.caller != name:
+            continue
+        lasting, total, slow, reach = oracle(situation, call.callee, cut)
+        p, loss = (call.traffic or 0.0) / (situation.requests[name] or 1.0), call.fallback_cost if call.soft else 1.0
+        passed = [p * (slow + loss * (lasting - slow)), p * (slow + loss * (total - slow)), p * slow, p * reach]
+        if (call.caller, call.callee) in cut:
+            passed = [p * loss * lasting, p * loss, 0.0, 0.0]
+        well = [one * (1 - share) for one, share in zip(well, passed, strict=True)]
+    return 1 - well[0], 1 - well[1], 1 - well[2], 1 - well[3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_sweep_is_the_recursion(seed: int) -> None:
+    """On random acyclic graphs, with random edges refused."""
+    draw = random.Random(seed)
+    pairs = [(a, b) for a in range(7) for b in range(a) if draw.random() < 0.5]
+    calls = tuple(
+        Call(caller=f"s{a}", callee=f"s{b}", traffic=draw.uniform(0, 10), soft=draw.random() < 0.3) for a, b in pairs
+    )
+    requests: dict[str, float | None] = {f"s{at}": 10.0 for at in range(7)}
+    situation = Situation(origin="s0", failing=0.7, slow=0.4, calls=calls, requests=requests)
+    spread = Spread(situation, 0.7)
+    cut = frozenset((call.caller, call.callee) for call in spread.calls if draw.random() < 0.2)
+    for name, harm in spread.harm(spread.now, cut).items():
+        found = (harm.lasting, harm.total, harm.slow, harm.reach)
+        assert found == pytest.approx(oracle(situation, name, cut))
 
 
 def test_calls_in_a_circle_come_to_rest() -> None:

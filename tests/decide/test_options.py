@@ -170,6 +170,30 @@ def test_calls_that_a_fallback_answers_are_refused_by_themselves() -> None:
     assert [(act.caller, act.target.service) for act in found.chosen.acts] == [("web", "db")]
 
 
+def test_what_still_fails_after_a_reroute_is_cut_off() -> None:
+    """Room for a part only, and a fallback for the rest: together they are better than either."""
+    soft = (Call(caller="web", callee="orders", traffic=100.0, soft=True),)
+    choice = choose(
+        situation(
+            replica("o1", 50, 60, 1.0),
+            replica("o2", 50, 60, 0.5),
+            endpoints=("o1",),
+            slow=0.75,
+            failing=0.75,
+            calls=soft,
+        )
+    )
+    assert does(choice) == ["isolate"]  # all of it: what is moved would be cut off as well
+    partly = (*soft, Call(caller="app", callee="orders", traffic=100.0))
+    requests = {"web": 100.0, "app": 100.0, "orders": 100.0}
+    pool = (replica("o1", 50, 60, 1.0), replica("o2", 50, 60, 0.0))
+    both = choose(situation(*pool, endpoints=("o1",), slow=0.5, calls=partly, requests=requests, entries=()))
+    assert does(both) == ["reroute", "isolate"]
+    assert both.chosen is not None
+    assert both.chosen.acts[1].caller == "web"
+    assert all((one.net or 0.0) < (both.chosen.net or 0.0) for one in both.considered[1:])
+
+
 def test_an_edge_that_must_not_be_cut_is_not() -> None:
     """Where no other way is left, isolation is forbidden as a whole."""
     kept = (with_cuttable(WEB, cuttable=False),)
