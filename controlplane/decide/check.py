@@ -18,6 +18,7 @@ def _problems(situation: Situation) -> Iterator[str]:
         yield f"horizon_s is {situation.horizon_s}: it must be more than 0"
     yield from _share("failing", situation.failing)
     yield from _share("slow", situation.slow)
+    yield from _share("late", situation.late)
     for name, share in situation.blast.items():
         yield from _share(f"blast of {name}", share)
     for name, rate in situation.requests.items():

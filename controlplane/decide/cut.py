@@ -10,8 +10,8 @@ for every maximum flow, hence for every order of nodes and arcs.
 
 Capacities are integers, so that nothing hangs on rounding: the sums that must agree do so exactly.
 
-Cost: O(nodes^2 x arcs) in the worst case. Call graphs are shallow and need a handful of levels: 50 nodes take 0.3 ms,
-thousands of arcs tens of milliseconds (docs/concepts/containment.md has the figures).
+Cost: O(nodes^2 x arcs) in the worst case. Call graphs are shallow and need a handful of levels: 50 nodes take half a
+millisecond, thousands of arcs tens of them (docs/concepts/containment.md has the figures).
 """
 
 from collections.abc import Sequence

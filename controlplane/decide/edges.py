@@ -104,7 +104,8 @@ def _add(spread: Spread, found: dict[tuple[Edge, ...], Proposal], calls: Sequenc
         acts: tuple[Act, ...] = (Act(do="isolate", target=Target(origin)),)
     else:
         acts = tuple(Act(do="isolate", target=Target(callee), caller=caller) for caller, callee in edges)
-    relief = sum(spared(call.traffic or 0.0, spread.at_once.get(call.callee, UNHARMED).lasting) for call in calls)
+    vain = spread.now.vain
+    relief = sum(spared(call.traffic or 0.0, vain * spread.at_once[call.callee].lasting) for call in calls)
     found[edges] = Proposal(acts=acts, answer=spread.now, refused=edges, relief=relief, why=why)
 
 

@@ -27,12 +27,18 @@ SETTLED = 1e-12
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How the origin answers: shares of its requests that are harmed, that are slow among them, and that an act
-    refuses although they would have been answered."""
+    """How the origin answers: shares of its requests that are harmed, that are slow among them, that of these are
+    answered in the end, and that an act refuses although they would have been answered in time."""
 
     failing: float
     slow: float = 0.0
+    late: float = 0.0
     refused: float = 0.0
+
+    @property
+    def vain(self) -> float:
+        """Which part of what is harmed was asked in vain: not even a late answer comes."""
+        return 1 - self.late / self.failing if self.failing else 0.0
 
 
 class Harm(msgspec.Struct, frozen=True):
@@ -56,7 +62,9 @@ class Spread:
     def __init__(self, situation: Situation, failing: float) -> None:
         self.situation = situation
         self.calls = upstream(situation)
-        self.now = Answer(failing=failing, slow=min(situation.slow or 0.0, failing))
+        slow = min(situation.slow or 0.0, failing)
+        late = slow if situation.late is None else min(situation.late, slow)
+        self.now = Answer(failing=failing, slow=slow, late=late)
         self._into: dict[str, list[tuple[Call, float]]] = {}
         for call in self.calls:
             self._into.setdefault(call.caller, []).append((call, self._needed(call)))

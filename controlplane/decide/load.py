@@ -28,7 +28,7 @@ def shed(origin: Origin) -> Proposal:
         for part, amount in classes(over, origin.situation.demand)
     )
     why = f"{load:.4g} requests/s are offered and {bears:.4g} fit: {over:.4g} are refused, the least important first"
-    return Proposal(acts=acts, answer=answer, relief=spared(over, origin.now.failing), why=why)
+    return Proposal(acts=acts, answer=answer, relief=spared(over, origin.now.failing * origin.now.vain), why=why)
 
 
 def bears_of(origin: Origin) -> float | None:

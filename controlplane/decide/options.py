@@ -174,7 +174,9 @@ def _moved(
     share = {one.name: one.failing or 0.0 for one in origin.situation.replicas}
     gained = sum(amount * (failing - share[name]) for name, amount in moved.items())
     answer = origin.answer(origin.now.failing - gained / origin.load, shed * (1 - failing) / origin.load)
-    return Proposal(acts=acts, answer=answer, why=why, delay_s=delay_s, relief=spared(shed, failing), heals=True)
+    return Proposal(
+        acts=acts, answer=answer, why=why, delay_s=delay_s, relief=spared(shed, failing * origin.now.vain), heals=True
+    )
 
 
 def _grouped(origin: Origin, moved: Mapping[str, float]) -> dict[str, float]:

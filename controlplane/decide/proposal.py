@@ -69,7 +69,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         """The origin's answers with `failing` in place of what fails now; slow shrinks with it."""
         failing = min(1.0, max(0.0, failing))
         ratio = failing / self.now.failing if self.now.failing else 0.0
-        return Answer(failing=failing, slow=min(failing, self.now.slow * ratio), refused=min(1 - failing, refused))
+        slow, late = min(failing, self.now.slow * ratio), min(failing, self.now.late * ratio)
+        return Answer(failing=failing, slow=slow, late=late, refused=min(1 - failing, refused))
 
 
 def origin_of(situation: Situation, now: Answer) -> Origin:
@@ -98,9 +99,9 @@ def origin_of(situation: Situation, now: Answer) -> Origin:
     )
 
 
-def spared(calls: float, failing: float) -> float:
-    """Calls in vain per second among refused ones; none where also others than these are refused."""
-    return calls * failing if 1 - failing <= TIE else 0.0
+def spared(calls: float, vain: float) -> float:
+    """Refused calls per second of which a share `vain` would get no answer; none where also others are refused."""
+    return calls * vain if 1 - vain <= TIE else 0.0
 
 
 def load_of(replicas: tuple[Replica, ...]) -> float | None:

@@ -61,7 +61,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     origin      service where the failure starts; `endpoints`, `zone` or `version` narrow it down, when known
     failing     share of the origin's requests that fail or are too slow now, as far as the origin itself is the cause
-    slow        the part of `failing` that is slow: callers wait for it. None: not known apart
+    slow        the part of `failing` that callers wait for. None: not known apart
+    late        the part of `slow` that is answered in the end, too late; the rest never is. None: all of it may be
     requests    requests per second of each service, retries not counted; of an entry: users' requests
     entries     services whose requests are users': what is protected
     blast       expected failing share of each service if nothing is done (decide/propagation.py)
@@ -78,6 +79,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     failing: float | None = None
     slow: float | None = None
+    late: float | None = None
     requests: dict[str, float | None] = {}
     calls: tuple[Call, ...] = ()
     entries: tuple[str, ...] = ()

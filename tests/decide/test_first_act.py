@@ -58,7 +58,7 @@ def weighed(asked: Service, bad: list[str], *, slow: bool, failing: float) -> se
         (service("v1", "v1", "v2", "v2"), ["e3", "e4"], Cause.ERRORS, 0.6),
         (service("v1", "v1"), ["e1", "e2"], Cause.ERRORS, 1.0),
         (service("v1", "v1", fallback=True), ["e1", "e2"], Cause.STALLED, 0.9),
-        (service("v1", "v1"), ["e1", "e2"], Cause.SLOW, 0.9),
+        (service("v1", "v1"), ["e1", "e2"], Cause.SLOW, 1.0),
     ],
     ids=["one-bad", "one-slow", "a-version", "all-dead", "all-stalled-with-fallback", "all-slow"],
 )

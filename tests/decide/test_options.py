@@ -141,6 +141,12 @@ def test_a_dead_service_is_isolated_although_users_gain_nothing() -> None:
     assert (choice.chosen.net, choice.chosen.relief) == (pytest.approx(0), pytest.approx(40))
 
 
+def test_a_service_that_answers_everything_too_late_is_not_called_in_vain() -> None:
+    """A late answer is still one; what never comes back is not."""
+    assert choose(chain(1.0, slow=1.0)).chosen is None
+    assert does(choose(chain(1.0, slow=1.0, late=0.0))) == ["isolate"]
+
+
 def test_a_service_that_half_works_is_not_isolated() -> None:
     """More would be lost than is."""
     choice = choose(chain(0.5))
