@@ -26,12 +26,9 @@ def graph(services: int) -> tuple[Ints, Ints]:
     numbers = np.random.default_rng(7)
     rows: list[Ints] = []
     for caller in range(services):
-        if caller < NEAR - 1:
-            callees = numbers.integers(caller + 1, NEAR, 5)
-            rows.append(np.unique(np.append(callees, caller + 1)))
-        else:
-            callees = numbers.integers(NEAR, services, 6) if caller >= NEAR else np.array([], dtype=np.int64)
-            rows.append(np.unique(callees[callees > caller]))
+        last = NEAR if caller < NEAR else services
+        callees = numbers.integers(caller + 1, last, 5) if caller + 1 < last else np.array([], dtype=np.int64)
+        rows.append(np.unique(np.append(callees, caller + 1) if caller + 1 < NEAR else callees))
     return np.concatenate([[0], np.cumsum([len(row) for row in rows])]), np.concatenate(rows)
 
 
