@@ -49,15 +49,17 @@ def choose(situation: Situation, *, forbidden: Rule | None = None) -> Choice:
         return Choice(horizon_s=situation.horizon_s, why=f"how much of {situation.origin} fails is not known")
     spread = Spread(situation, failing)
     scale = Scale(spread)
-    weighed = [(one, scale.weigh(one)) for one in (_checked(one, forbidden) for one in propose(situation, spread))]
+    weighed = [
+        (one, scale.weigh(one)) for one in (_checked(one, forbidden) for one in propose(situation, spread, scale))
+    ]
     weighed += [(one, scale.weigh(one)) for one in (_checked(one, forbidden) for one in _joined(weighed))]
     return _choice(situation, scale.harm, sorted((option for _, option in weighed), key=_order))
 
 
-def propose(situation: Situation, spread: Spread) -> list[Proposal]:
+def propose(situation: Situation, spread: Spread, scale: Scale) -> list[Proposal]:
     """Every option, feasible or not, not yet weighed."""
     origin = origin_of(situation, spread.now)
-    found, less, stop = [*at_endpoints(origin), *at_edges(spread)], shed(origin), cap_retries(origin)
+    found, less, stop = [*at_endpoints(origin), *at_edges(spread, scale)], shed(origin), cap_retries(origin)
     retries = situation.retries
     if stop is None or retries is None:
         return [*found, less]

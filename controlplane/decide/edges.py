@@ -10,21 +10,31 @@ of it that reaches a user undamped: 1 at an entry, less where a fallback stands 
 traffic nobody knows even a bound of, has no price and is not cut.
 """
 
+import math
 from collections.abc import Sequence
 
+import msgspec
+
+from controlplane.decide.capacity import SMALL
 from controlplane.decide.cut import minimum_cut
 from controlplane.decide.harm import UNHARMED, Spread
 from controlplane.decide.proposal import Edge, Proposal, spared
+from controlplane.decide.weigh import Scale
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
 from controlplane.model.situation import Call
 
 MICRO = 1_000_000  # prices are whole millionths of a request per second: sums agree exactly
 ENTRIES_MAX = 8  # entries that are also tried one by one
+PRUNED_MAX = 8  # calls of a cut of which it is asked whether they are better let through
 
 
-def at_edges(spread: Spread) -> list[Proposal]:
-    """Ways to isolate: the cheapest cut, around the origin, where fallbacks answer, and for one entry alone."""
+def at_edges(spread: Spread, scale: Scale) -> list[Proposal]:
+    """Ways to isolate: the cheapest cut, around the origin, where fallbacks answer, and for one entry alone.
+
+    Of the best of these and of the origin's callers also what is left without the calls that are better let through: to
+    part origin and users altogether may cost more than it saves.
+    """
     origin, entries = spread.situation.origin, spread.entries
     whole = Act(do="isolate", target=Target(origin))
     if origin in entries:
@@ -48,6 +58,11 @@ def at_edges(spread: Spread) -> list[Proposal]:
                 _add(spread, found, calls, f"the cheapest cut between {origin} and {entry} alone")
     if not found:
         return [Proposal(acts=(whole,), rule="no_cut", why="every way to the users has a call that must not be cut")]
+    best = max(found, key=lambda edges: (_net(scale, found[edges]), edges))
+    for edges in dict.fromkeys((best, tuple(sorted(_ends(call) for call in around)))):
+        if edges in found:
+            kept = _pruned(spread, scale, found[edges])
+            _add(spread, found, kept, f"{found[edges].why}, without those that are better let through")
     return list(found.values())
 
 
@@ -107,6 +122,25 @@ def _add(spread: Spread, found: dict[tuple[Edge, ...], Proposal], calls: Sequenc
     vain = spread.now.vain
     relief = sum(spared(call.traffic or 0.0, vain * spread.at_once[call.callee].lasting) for call in calls)
     found[edges] = Proposal(acts=acts, answer=spread.now, refused=edges, relief=relief, why=why)
+
+
+def _pruned(spread: Spread, scale: Scale, proposal: Proposal) -> list[Call]:
+    """Its calls without those that are better let through, judged one after the other, the dearest first."""
+    worth = worth_of(spread, spread.entries)
+    calls = [call for call in spread.calls if _ends(call) in proposal.refused]
+    dearest = sorted(calls, key=lambda call: (-(price(spread, call, worth[call.caller]) or 0.0), _ends(call)))
+    best = _net(scale, proposal)
+    for call in dearest[:PRUNED_MAX]:
+        fewer = [one for one in calls if one is not call]
+        net = _net(scale, msgspec.structs.replace(proposal, refused=tuple(_ends(one) for one in fewer)))
+        if fewer and net > best + SMALL:
+            calls, best = fewer, net
+    return calls
+
+
+def _net(scale: Scale, proposal: Proposal) -> float:
+    net = scale.weigh(proposal).net
+    return -math.inf if net is None else net
 
 
 def _loss(call: Call) -> float:

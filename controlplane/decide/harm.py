@@ -17,6 +17,7 @@ Four shares per service: harmed whatever is done (`lasting`), that and what the 
 
 import math
 from collections.abc import Collection
+from typing import NamedTuple
 
 import msgspec
 
@@ -41,7 +42,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return 1 - self.late / self.failing if self.failing else 0.0
 
 
-class Harm(msgspec.Struct, frozen=True):
+class Harm(NamedTuple):
     """Shares of one service's requests."""
 
     lasting: float = 0.0
@@ -65,58 +66,64 @@ class Spread:
         slow = min(situation.slow or 0.0, failing)
         late = slow if situation.late is None else min(situation.late, slow)
         self.now = Answer(failing=failing, slow=slow, late=late)
-        self._into: dict[str, list[tuple[Call, float]]] = {}
+        self._into: dict[str, list[Call]] = {}
         for call in self.calls:
-            self._into.setdefault(call.caller, []).append((call, self._needed(call)))
+            self._into.setdefault(call.caller, []).append(call)
         called = {call.callee for call in self.calls}
         self.entries = tuple(sorted(set(situation.entries) or self._into.keys() - called)) or (situation.origin,)
         self._order, self._cyclic = self._callees_first()
-        self._reached: dict[str, float] = {}
+        self._place = {name: at for at, name in enumerate((situation.origin, *self._order))}
+        self._rows = [
+            [(self._place[call.callee], p, p * (call.fallback_cost if call.soft else 1.0)) for call, p in needed]
+            for needed in ([(call, self._needed(call)) for call in self._into[name]] for name in self._order)
+        ]
+        self._fills = [math.inf] * len(self._order)  # seconds to a full pool, times the reach at which that holds
         self.at_once = self.harm(self.now)  # before any pool has filled
-        self._reached = {name: harm.reach for name, harm in self.at_once.items()}
-        self.before = self.harm(self.now) if situation.impact_s else self.at_once
+        self.before = self.at_once
+        if situation.impact_s:
+            times = [situation.impact_s.get(name) for name in self._order]
+            reach = [self.at_once[name].reach for name in self._order]
+            self._fills = [math.inf if t is None or r <= 0 else t * r for t, r in zip(times, reach, strict=True)]
+            self.before = self.harm(self.now)
 
     def harm(self, answer: Answer, refused: Collection[tuple[str, str]] = ()) -> dict[str, Harm]:
         """Harm at the origin and every caller above it, if it answers so and the edges `refused` are cut."""
-        total = min(1.0, answer.failing + answer.refused)
-        found = {self.situation.origin: Harm(answer.failing, total, answer.slow, answer.failing)}
-        cut = frozenset(refused)
+        place, horizon = self._place, self.situation.horizon_s
+        cut = {(place[caller], place[callee]) for caller, callee in refused}
+        found = [Harm()] * len(place)
+        found[0] = Harm(answer.failing, min(1.0, answer.failing + answer.refused), answer.slow, answer.failing)
         for _ in range(ROUNDS_MAX if self._cyclic else 1):
             moved = 0.0
-            for node in self._order:
-                old, new = found.get(node, UNHARMED), self._caller(node, found, cut)
-                moved = max(moved, abs(new.total - old.total), abs(new.lasting - old.lasting))
+            for node, (row, fills) in enumerate(zip(self._rows, self._fills, strict=True), 1):
+                well = whole = prompt = apart = (
+                    1.0  # shares: unharmed, not refused either, not waiting, not reaching it
+                )
+                for callee, p, loss in row:
+                    lasting, total, slow, reach = found[callee]
+                    if cut and (node, callee) in cut:
+                        well *= 1 - loss * lasting
+                        whole *= 1 - loss
+                        continue
+                    waited = p * slow
+                    well *= 1 - waited - loss * (lasting - slow)
+                    whole *= 1 - waited - loss * (total - slow)
+                    prompt *= 1 - waited
+                    apart *= 1 - p * reach
+                reach = 1 - apart
+                left = (
+                    min(1.0, fills / (reach * horizon)) if reach > 0 else 1.0
+                )  # of the horizon, with room in the pool
+                old, new = found[node], Harm(1 - left * well, 1 - left * whole, 1 - left * prompt, reach)
                 found[node] = new
+                if self._cyclic:
+                    moved = max(moved, abs(new.total - old.total), abs(new.lasting - old.lasting))
             if moved < SETTLED:
                 break
-        return found
+        return dict(zip(place, found, strict=True))
 
     def callers_first(self) -> tuple[str, ...]:
         """The services above the origin and the origin itself, callers before their callees as far as can be."""
         return (*reversed(self._order), self.situation.origin)
-
-    def _caller(self, node: str, found: dict[str, Harm], cut: frozenset[tuple[str, str]]) -> Harm:
-        well = whole = prompt = apart = 1.0  # shares of requests: not harmed, nor refused; not waiting; not reaching it
-        for call, p in self._into[node]:
-            below = found.get(call.callee, UNHARMED)
-            loss = call.fallback_cost if call.soft else 1.0
-            if (node, call.callee) in cut:
-                well *= 1 - p * loss * below.lasting
-                whole *= 1 - p * loss
-                continue
-            well *= 1 - p * (below.slow + loss * (below.lasting - below.slow))
-            whole *= 1 - p * (below.slow + loss * (below.total - below.slow))
-            prompt *= 1 - p * below.slow
-            apart *= 1 - p * below.reach
-        left = 1 - self._exhausted(node, 1 - apart)
-        return Harm(1 - left * well, 1 - left * whole, 1 - left * prompt, 1 - apart)
-
-    def _exhausted(self, node: str, reach: float) -> float:
-        """Mean share of the horizon in which `node` has no room left, if `reach` of its requests meet the failure."""
-        seconds = self.situation.impact_s.get(node)
-        if seconds is None or math.isinf(seconds) or reach <= 0 or node not in self._reached:
-            return 0.0
-        return max(0.0, 1 - seconds * (self._reached[node] / reach) / self.situation.horizon_s)
 
     def _needed(self, call: Call) -> float:
         """Share of the caller's requests that need the callee; of a call never measured: all of them."""
@@ -142,7 +149,7 @@ class Spread:
                 elif node not in closed:
                     open_.add(node)
                     stack.append((node, True))
-                    below = [call.callee for call, _ in self._into[node] if call.callee in self._into]
+                    below = [call.callee for call in self._into[node] if call.callee in self._into]
                     stack += [(callee, False) for callee in reversed(below)]
         return tuple(order), cyclic
 
