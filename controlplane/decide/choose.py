@@ -78,7 +78,7 @@ def propose(situation: Situation, spread: Spread, scale: Scale) -> list[Proposal
         if one.heals and one.answer is not None and not one.rule
     ]
     if retries.feeds_itself:  # the loop needs no trigger any more: to take that away alone changes nothing
-        lasts = f"R is {retries.before:.3g}: the failure would go on without its cause"
+        lasts = f"the failure feeds itself (R {retries.before:.3g}) and would go on without its cause"
         found = [
             msgspec.structs.replace(one, answer=spread.now, why=f"{one.why}; {lasts}") if one.heals else one
             for one in found
