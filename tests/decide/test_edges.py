@@ -89,6 +89,7 @@ def test_a_price_is_what_users_lose_and_unknown_traffic_has_a_bound() -> None:
     spread = Spread(chain(0.5), 0.5)
     known = spread.calls[0]
     assert (known.caller, price(spread, known, 1.0)) == ("orders", pytest.approx(20))
+    assert price(spread, known, 0.25) == pytest.approx(5)
     assert price(spread, Call(caller="web", callee="db"), 1.0) == pytest.approx(50)
     assert price(spread, Call(caller="stranger", callee="db"), 1.0) is None
     assert price(spread, Call(caller="orders", callee="db", traffic=40.0, cuttable=False), 1.0) is None

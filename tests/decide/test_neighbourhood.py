@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.decide.neighbourhood import callers_of, plan_for, replicas_of, retry_cut
+from controlplane.decide.neighbourhood import callers_of, neighbourhood, plan_for, replicas_of, retry_cut
 from controlplane.model.situation import Replica, RetryCut
 from controlplane.model.topology import Endpoint, Service
 from tests.decide.situations import does
@@ -59,6 +59,15 @@ def test_entries_narrow_down_what_is_protected() -> None:
     choice = ask(entries=(5,))
     assert choice.harm == 0
     assert choice.chosen is None
+
+
+def test_callers_that_no_protected_entry_reaches_are_left_out() -> None:
+    """mail is called by orders, which web reaches, and by app, which it does not."""
+    whole, narrow = ask(origin=4, failing=1.0), ask(origin=4, failing=1.0, entries=(0,))
+    assert str(whole.chosen) == "isolate mail"
+    assert whole.harm > narrow.harm
+    near = neighbourhood(NAMES, INDPTR, INDICES, origin=4, traffic=TRAFFIC, requests=REQUESTS, entries=(0,))
+    assert [(call.caller, call.callee) for call in near.calls] == [("orders", "mail"), ("web", "orders")]
 
 
 def test_what_is_nan_is_unknown() -> None:

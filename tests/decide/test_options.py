@@ -44,6 +44,13 @@ def test_an_ejection_that_would_drown_the_siblings_is_forbidden() -> None:
     assert found.net is None
 
 
+def test_a_standby_is_no_sibling() -> None:
+    """An ejected endpoint's load goes to those in rotation: what stands by, however large, takes none of it."""
+    pool = (replica("o1", 50, 60, 1.0), replica("o2", 50, 60, 0.0), replica("s1", 0, 500, 0.0, priority=1))
+    found = option(choose(situation(*pool, endpoints=("o1",))), "eject", "shed")
+    assert found.acts[1].amount == pytest.approx(46)
+
+
 def test_the_last_healthy_endpoints_stay() -> None:
     """Two of three may not leave, whatever they do."""
     found = option(choose(pool(endpoints=("o1", "o2"))), "eject", "eject")
@@ -147,6 +154,13 @@ def test_a_service_that_answers_everything_too_late_is_not_called_in_vain() -> N
     assert does(choose(chain(1.0, slow=1.0, late=0.0))) == ["isolate"]
 
 
+def test_a_service_that_users_do_not_feel_is_not_cut_off_for_a_few_failures() -> None:
+    """It costs users nothing, and yet refuses 99 good calls for each one that fails."""
+    calls = (Call(caller="batch", callee="orders", traffic=100.0),)
+    assert choose(situation(failing=0.01, calls=calls)).chosen is None
+    assert does(choose(situation(failing=1.0, calls=calls))) == ["isolate"]
+
+
 def test_a_service_that_half_works_is_not_isolated() -> None:
     """More would be lost than is."""
     choice = choose(chain(0.5))
@@ -248,6 +262,13 @@ def test_what_retries_rescue_is_given_up() -> None:
     found = option(choose(situation(failing=0.5, retries=loop)), "cap_retries")
     assert found.avoided == pytest.approx(30)
     assert found.given_up == pytest.approx(7)
+
+
+def test_load_that_is_too_much_without_any_retry_keeps_its_share() -> None:
+    """100 requests a second want to be served where 80 fit: a fifth goes on failing."""
+    loop = RetryCut(edges=(("web", "orders"),), before=1.4, after=0.5, rescued=0.0)
+    found = option(choose(situation(failing=0.5, retries=loop, capacity=80.0)), "cap_retries")
+    assert found.avoided == pytest.approx(100 * (0.5 - 0.2))
 
 
 def test_while_the_loop_feeds_itself_the_cause_alone_is_not_enough() -> None:

@@ -57,6 +57,7 @@ def situations(draw: st.DrawFn) -> Situation:
             for a, b in edges
         ),
         entries=tuple(f"s{at}" for at in draw(st.sets(st.integers(1, services - 1), max_size=2))),
+        blast={f"s{at}": draw(st.one_of(st.none(), SHARES)) for at in range(services)},
         impact_s={f"s{at}": draw(st.sampled_from([None, 5.0, 40.0, float("inf")])) for at in range(services)},
         replicas=pool,
         retries=draw(st.sampled_from([None, loop])),
@@ -113,6 +114,8 @@ def test_figures_stay_within_what_there_is(situation: Situation) -> None:
             continue
         assert -1e-6 <= (option.avoided or 0.0) <= choice.harm + 1e-6
         assert (option.given_up or 0.0) >= 0
+        after = choice.harm - (option.avoided or 0.0) + (option.given_up or 0.0)
+        assert after <= sum(rate or 0.0 for rate in situation.requests.values()) + 1e-6
     if choice.chosen is not None:
         assert choice.harm is not None
         assert choice.chosen in feasible(choice)
