@@ -76,6 +76,12 @@ def test_the_propagation_cores_figure_is_what_users_suffer() -> None:
     assert option(choice, "eject").avoided == pytest.approx(20)
 
 
+def test_nobody_is_lost_twice() -> None:
+    """Where nine in ten are harmed already, an act can take at most the tenth that is left."""
+    found = option(choose(chain(0.5, blast={"web": 0.9})), "isolate")
+    assert found.given_up == pytest.approx(10)
+
+
 def test_harm_that_no_known_way_explains_is_not_promised_away() -> None:
     """The graph shows no way from orders to web: nothing is claimed."""
     blind = msgspec.structs.replace(ONE_BAD, calls=(), blast={"web": 0.4})
