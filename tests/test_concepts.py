@@ -15,6 +15,7 @@ import pytest
 from controlplane.decide import detect, plan, safety
 from controlplane.model import errors
 from controlplane.model.incident import MOVES, Phase, Stage
+from tests import containment
 
 CONCEPTS = Path(__file__).parent.parent / "docs" / "concepts"
 
@@ -97,6 +98,8 @@ DRAWN: dict[tuple[str, str], Callable[[], str]] = {
     ("detection.md", "increments"): increments,
     ("safety.md", "rules"): rules,
     ("errors.md", "errors"): error_tree,
+    ("containment.md", "cut"): containment.cut,
+    ("containment.md", "options"): containment.options,
 }
 
 

@@ -4,10 +4,15 @@ One bad endpoint is ejected. Endpoints that fail together and share a version ar
 fails, the endpoints are not the cause (correlated-cause veto): an overloaded service is limited; a dead one is
 isolated, as is an overloaded one that its callers can do without; one that is merely slow everywhere is left alone and
 reported.
+
+This is the first act, on a verdict and without a figure: microseconds after the deciding call nobody has counted what
+users lose. The deliberate choice, by harm avoided against traffic given up, is `choose`; both ask `scope` which part
+fails, and `draft` asks the same safety rules about either (docs/decisions/0010-the-first-act-is-not-weighed.md).
 """
 
 import msgspec
 
+from controlplane.decide.scope import shared
 from controlplane.model.command import Eject, Intent, Isolate, Limit
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Target, Tripped
@@ -34,7 +39,7 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
     if not trip.target.endpoint:
         return _whole_service(trip, service, policy, "the breaker of the whole edge opened")
     if len(bad) > 1 and len(bad) < len(names):
-        version = _version(service, bad)
+        version = shared(service, bad, "version")
         if version:
             acts = tuple(
                 (Target(service.name, endpoint.name), Eject())
@@ -65,15 +70,3 @@ def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why:
             return Plan(cause=Cause.SLOW, reason=f"{why}, slow without errors", veto="correlated_cause")
         case _:
             return Plan(((target, Isolate()),), trip.cause, reason=f"{why}: callers fail fast or fall back")
-
-
-def _version(service: Service, bad: set[str]) -> str:
-    """The version of which every failing endpoint is, and no other one; empty when versions do not explain it."""
-    versions = {endpoint.version for endpoint in service.endpoints if endpoint.name in bad}
-    if len(versions) != 1:
-        return ""
-    version = next(iter(versions))
-    others = {endpoint.version for endpoint in service.endpoints if endpoint.name not in bad}
-    if not version or others == {version}:
-        return ""
-    return version
