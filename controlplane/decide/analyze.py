@@ -8,7 +8,7 @@ import numpy as np
 
 from controlplane.decide.evidence_text import sentences
 from controlplane.decide.origin import Verdict, judge
-from controlplane.decide.spread import foresee
+from controlplane.decide.foresee import foresee
 from controlplane.decide.window import Floats, Window
 from controlplane.model.analysis import Analysis, Origin
 

@@ -53,7 +53,7 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
 
 
 def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:
-    """Lay the incident to the service below that the graph blames. What one endpoint alone shows is not taken from it."""
+    """Lay the incident to the service below that the graph blames; what one endpoint alone shows stays with it."""
     first = analysis.origins[0]
     if incident.origin.endpoint or first.service == incident.origin.service or first.score < LAID_MIN:
         return
