@@ -10,6 +10,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from controlplane._native.propagation import Flows
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32] | NDArray[np.int64]
 
@@ -27,17 +29,18 @@ class CallGraph:
 
     Shapes  indptr (n + 1,), indices (E,): the edges of caller u are indptr[u] to indptr[u + 1], their callees in
             `indices`, ascending; int32 or int64, kept without a copy where the arrays are contiguous.
-    Raises  ValueError naming the argument: indptr that does not begin at 0, falls, or does not end at E; a callee out of
-            range, out of order or twice in a row; an edge of a service to itself. What a service does to itself is its
-            own doing: leave such an edge out, and its excess stays with the service.
+    Raises  ValueError naming the argument: indptr that does not begin at 0, falls, or does not end at E; a callee out
+            of range, out of order or twice in a row; an edge of a service to itself. What a service does to itself is
+            its own doing: leave such an edge out, and its excess stays with the service.
     Source  docs/concepts/blame.md, "The graph".
     """
 
-    __slots__ = ("indices", "indptr")
+    __slots__ = ("flows", "indices", "indptr")
 
     def __init__(self, indptr: ArrayLike, indices: ArrayLike) -> None:
         self.indptr, self.indices = _indices(indptr, indices)
         _check(self.indptr, self.indices)
+        self.flows = Flows(self.indptr.astype(np.int64, copy=False), self.indices.astype(np.int32, copy=False))
 
     @property
     def services(self) -> int:
@@ -165,7 +168,7 @@ def _check(indptr: Ints, indices: Ints) -> None:
     itself = np.flatnonzero(callers == indices)
     if itself.size:
         raise ValueError(
-            f"indices: edge {itself[0]} goes from service {callers[itself[0]]} to itself; leave it out, it is its own doing"
+            f"indices: edge {itself[0]} goes from service {callers[itself[0]]} to itself; leave it out: its own doing"
         )
     steps = np.flatnonzero((np.diff(indices) <= 0) & (callers[1:] == callers[:-1]))
     if steps.size:

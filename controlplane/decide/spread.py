@@ -5,7 +5,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from controlplane.decide.callgraph import Floats, GraphLike, as_graph
 from controlplane.decide.figures import Blame, Blast, EdgeLike, per_edge, per_service
-from controlplane.decide.propagation import blame_flow, blast_radius
 
 Places = NDArray[np.int32]
 
@@ -84,6 +83,8 @@ class Propagation:
 
     def update(self) -> int:
         """Bring blame and blast up to date; how many services were worked out anew."""
+        from controlplane.decide.propagation import blame_flow, blast_radius
+
         service, edge = self._service, self._edge
         self._blame = blame_flow(
             self.graph,
