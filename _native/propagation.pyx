@@ -5,7 +5,7 @@ spread.h follows a change. Here buffers become pointers. What figures mean, and 
 `controlplane.decide`; these classes refuse only what would read outside of a buffer.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 
 cdef extern from "csr.h":
@@ -43,6 +43,35 @@ cdef extern from "blast.h":
     int blast(const graph *g, const blast_terms *t, double *failure, double *latency, hurt *at) nogil
     void reach(const graph *g, const uint8_t *is_hurt, const double *hop, const double *onset, double *out,
                double *at) nogil
+
+cdef extern from "spread_build.h":
+    struct spread_edge:
+        double need, calls, excess
+        int32_t callee, into
+    struct spread_into:
+        int32_t caller
+    struct spread_node:
+        double own_failure, own_latency, failure, latency
+        double excess, local, source, stays, lost
+    struct spread:
+        int64_t services, edges, worked, hurt_count, blamed_count
+        spread_node *nodes
+        spread_edge *edge
+        spread_into *into
+        int32_t *hurt
+        int32_t *blamed
+    int spread_allocate(spread *s) nogil
+    void spread_build(spread *s, const graph *g) nogil
+    void spread_free(spread *s) nogil
+    void spread_due_blast(spread *s, int32_t service) nogil
+    void spread_due_blame(spread *s, int32_t service) nogil
+    void spread_sort_into(spread *s, int32_t edge) nogil
+
+cdef extern from "spread_blast.h":
+    void spread_update_blast(spread *s) nogil
+
+cdef extern from "spread_blame.h":
+    void spread_update_blame(spread *s) nogil
 
 cdef int64_t SERVICES_MAX = (<int64_t>1 << 31) - 2
 
@@ -163,3 +192,6 @@ cdef class Flows:
         with nogil:
             reach(&self.g, which, step, begin, result, <double *>work)
         self.give_back(work)
+
+
+include "spread.pxi"
