@@ -16,45 +16,60 @@ struct around {
 /* 1 / (own + what goes out on known edges), 0 where that is nothing; *stay is own's part of it. */
 static inline double blame_divide(const struct stop *s, const struct blame_terms *t, double *stay, int *wrong) {
     const double *mass = &t->edge_excess[s->begin];
-    double out = 0, also = 0, low = 0; /* two sums side by side: one would wait for itself */
+    two outs = {0, 0}, also = {0, 0}; /* two sums side by side: one would wait for itself */
+    two_masks lows = {0, 0};
     int32_t e = 0;
-    for (; e + 1 < s->degree; e += 2) {
-        low = mass[e] < low ? mass[e] : low;
-        low = mass[e + 1] < low ? mass[e + 1] : low;
-        out += mass[e] > 0 ? mass[e] : 0;
-        also += mass[e + 1] > 0 ? mass[e + 1] : 0;
+    for (; e + 3 < s->degree; e += 4) {
+        two first = *(const two *)&mass[e], second = *(const two *)&mass[e + 2];
+        lows |= (first < 0) | (second < 0);
+        outs += (two)((two_masks)first & (first > 0));
+        also += (two)((two_masks)second & (second > 0));
     }
-    if (e < s->degree) {
-        low = mass[e] < low ? mass[e] : low;
+    double out = (outs[0] + outs[1]) + (also[0] + also[1]);
+    int low = (lows[0] | lows[1]) != 0;
+    for (; e < s->degree; e++) {
+        low |= mass[e] < 0;
         out += mass[e] > 0 ? mass[e] : 0;
     }
-    out += also;
     double excess = t->excess[s->service], own = excess - out > 0 ? excess - out : 0;
-    *wrong |= (low < 0 ? WRONG_EDGE_EXCESS : 0) | (not_mass(excess) ? WRONG_EXCESS : 0);
+    *wrong |= low || not_mass(excess) ? WRONG_MASS : 0;
     if (t->local) {
         double local = t->local[s->service];
-        *wrong |= not_mass(local) ? WRONG_LOCAL : 0;
+        *wrong |= not_mass(local) ? WRONG_MASS : 0;
         own = local > own ? local : own;
     }
     double whole = own + out;
-    *wrong |= whole > DBL_MAX ? WRONG_EDGE_EXCESS : 0;
+    *wrong |= whole > DBL_MAX ? WRONG_MASS : 0;
     double inverse = whole >= MASS_MIN ? 1 / whole : 0;
     *stay = own * inverse;
     return inverse;
 }
 
-/* The members of one cycle, until next to nothing is on its way any more. Returns what was lost. */
-static double blame_cycle(const struct graph *g, int32_t begin, int32_t end, const struct blame_terms *t, double *arrived,
-                          double *share, struct around *at, int *wrong) {
-    double lost = 0, entered = 0, left;
+/* A sweep under way: from the callers down, a stop or a cycle with each step. */
+struct blame_sweep {
+    const struct graph *g;
+    const struct blame_terms *t;
+    double *arrived, *share; /* by place: mass on its way; by service: mass that stays */
+    struct around *at;       /* by place */
+    int64_t place, cycle;    /* stops and cycles that are left */
+    double lost;             /* mass that nothing explains */
+    int wrong;
+};
+
+/* The members of one cycle, until next to nothing is on its way any more. */
+static void blame_cycle(struct blame_sweep *sweep, int32_t begin, int32_t end) {
+    const struct graph *g = sweep->g;
+    const double *excess_of = sweep->t->edge_excess;
+    struct around *at = sweep->at;
+    double entered = 0, left;
     for (int32_t i = begin; i < end; i++) {
-        at[i].inverse = blame_divide(&g->stops[i], t, &at[i].stay, wrong);
+        at[i].inverse = blame_divide(&g->stops[i], sweep->t, &at[i].stay, &sweep->wrong);
         at[i].settled = 0;
-        entered += at[i].pending = arrived[i];
+        entered += at[i].pending = sweep->arrived[i];
     }
     left = entered;
-    /* each sweep moves all that is pending by a step at least: what has not left in as many as there are members never will */
-    for (int sweep = 0, quiet = 0; left > SETTLED * entered && sweep < SWEEPS_MAX && quiet <= end - begin; sweep++) {
+    /* each round moves all that is pending by a step at least: what has not left in as many as there are members never will */
+    for (int round = 0, quiet = 0; left > SETTLED * entered && round < SWEEPS_MAX && quiet <= end - begin; round++) {
         double gone = 0;
         for (int32_t i = end - 1; i >= begin; i--) {
             const struct stop *s = &g->stops[i];
@@ -63,15 +78,15 @@ static double blame_cycle(const struct graph *g, int32_t begin, int32_t end, con
                 continue;
             at[i].pending = 0;
             at[i].settled += mass * at[i].stay;
-            lost += rest;
+            sweep->lost += rest;
             gone += rest + mass * at[i].stay;
             for (int32_t e = 0; e < s->degree; e++) {
                 int32_t callee = g->callees[s->first + e];
-                double mass_out = t->edge_excess[s->begin + e], part = mass_out > 0 ? pace * mass_out : 0;
+                double part = excess_of[s->begin + e] > 0 ? pace * excess_of[s->begin + e] : 0;
                 if (callee >= begin && callee < end) {
                     at[callee].pending += part;
                 } else {
-                    arrived[callee] += part;
+                    sweep->arrived[callee] += part;
                     gone += part;
                 }
             }
@@ -82,48 +97,61 @@ static double blame_cycle(const struct graph *g, int32_t begin, int32_t end, con
         quiet = gone > 0 ? 0 : quiet + 1;
     }
     for (int32_t i = begin; i < end; i++)
-        share[g->stops[i].service] = at[i].settled;
-    return lost + left;
+        sweep->share[g->stops[i].service] = at[i].settled;
+    sweep->lost += left;
 }
 
-/* Fill `share` and *unexplained; returns which arguments are wrong, and then what it wrote means nothing. */
-static int blame(const struct graph *g, const struct blame_terms *t, double *share, double *unexplained, double *arrived,
-                 struct around *at) {
-    int wrong = 0;
-    double seen = 0, lost = 0;
-    for (int64_t i = 0; i < g->services; i++) {
-        wrong |= not_mass(t->source[i]) ? WRONG_SOURCE : 0;
-        seen += t->source[i] > 0 ? t->source[i] : 0;
+/* Put what users saw at its places, as shares of all of it. */
+static void blame_begin(struct blame_sweep *sweep) {
+    const struct graph *g = sweep->g;
+    double seen = 0;
+    for (int64_t v = 0; v < g->services; v++) {
+        sweep->wrong |= not_mass(sweep->t->source[v]) ? WRONG_MASS : 0;
+        seen += sweep->t->source[v] > 0 ? sweep->t->source[v] : 0;
     }
-    wrong |= seen > DBL_MAX ? WRONG_SOURCE : 0;
+    sweep->wrong |= seen > DBL_MAX ? WRONG_MASS : 0;
     double scale = seen >= MASS_MIN ? 1 / seen : 0;
     for (int64_t i = 0; i < g->services; i++) {
-        double source = t->source[g->stops[i].service];
-        arrived[i] = source > 0 ? source * scale : 0;
+        double source = sweep->t->source[g->stops[i].service];
+        sweep->arrived[i] = source > 0 ? source * scale : 0;
     }
-    int64_t cycle = g->cycles;
-    for (int64_t i = g->services - 1; i >= 0; i--) {
-        if (cycle && i == g->cycle[2 * cycle - 1] - 1) {
-            int32_t begin = g->cycle[2 * --cycle], end = g->cycle[2 * cycle + 1];
-            lost += blame_cycle(g, begin, end, t, arrived, share, at, &wrong);
-            i = begin;
-            continue;
-        }
-        const struct stop *s = &g->stops[i];
-        if (i >= AHEAD)
-            FETCH(&t->edge_excess[s[-AHEAD].begin], 4);
-        double mass = arrived[i], stay, inverse = blame_divide(s, t, &stay, &wrong), pace = mass * inverse;
-        share[s->service] = mass * stay;
-        if (mass == 0)
-            continue;
-        lost += inverse == 0 ? mass : 0;
-        const int32_t *callees = &g->callees[s->first];
-        const double *masses = &t->edge_excess[s->begin];
-        for (int32_t e = 0; e < s->degree; e++)
-            arrived[callees[e]] += pace * (masses[e] > 0 ? masses[e] : 0);
+    sweep->place = g->services;
+    sweep->cycle = g->cycles;
+}
+
+/* One stop or cycle more; 0 when none is left. */
+ALWAYS_INLINE int blame_step(struct blame_sweep *sweep) {
+    const struct graph *g = sweep->g;
+    int64_t i = sweep->place - 1;
+    if (i < 0)
+        return 0;
+    if (sweep->cycle && i == g->cycle[2 * sweep->cycle - 1] - 1) {
+        sweep->place = g->cycle[2 * --sweep->cycle];
+        blame_cycle(sweep, (int32_t)sweep->place, (int32_t)i + 1);
+        return 1;
     }
-    *unexplained = lost;
-    return wrong;
+    sweep->place = i;
+    const struct stop *s = &g->stops[i];
+    const double *masses = &sweep->t->edge_excess[s->begin];
+    if (i >= AHEAD)
+        fetch(&sweep->t->edge_excess[s[-AHEAD].begin]);
+    double mass = sweep->arrived[i], stay, inverse = blame_divide(s, sweep->t, &stay, &sweep->wrong), pace = mass * inverse;
+    sweep->share[s->service] = mass * stay;
+    if (mass == 0)
+        return 1;
+    sweep->lost += inverse == 0 ? mass : 0;
+    const int32_t *callees = &g->callees[s->first];
+    double *arrived = sweep->arrived;
+    int32_t e = 0;
+    for (; e + 1 < s->degree; e += 2) {
+        two both = *(const two *)&masses[e];
+        both = (two)((two_masks)both & (both > 0)) * pace;
+        arrived[callees[e]] += both[0];
+        arrived[callees[e + 1]] += both[1];
+    }
+    if (e < s->degree)
+        arrived[callees[e]] += pace * (masses[e] > 0 ? masses[e] : 0);
+    return 1;
 }
 
 #endif

@@ -23,7 +23,7 @@ static inline double hard(const struct blast_terms *t, int64_t edge) {
 }
 
 /* One stop from its callees. Two products and two sums side by side: either alone would wait for itself. */
-static inline struct hurt hurt_one(const struct graph *g, int64_t place, const struct blast_terms *t,
+ALWAYS_INLINE struct hurt hurt_one(const struct graph *g, int64_t place, const struct blast_terms *t,
                                    const struct hurt *hurt, int *wrong) {
     const struct stop *s = &g->stops[place];
     const int32_t *callees = &g->callees[s->first];
@@ -46,8 +46,8 @@ static inline struct hurt hurt_one(const struct graph *g, int64_t place, const s
         keep *= 1 - hard(t, e) * hurt[callees[i]].failure;
         latency += t->calls[e] * hurt[callees[i]].latency;
     }
-    *wrong |= (needs > BITS_ONE ? WRONG_FRACTION : 0) | (amounts > BITS_FINITE ? WRONG_CALLS : 0);
-    *wrong |= (not_share(t->own[s->service]) ? WRONG_FAILURE : 0) | (not_amount(t->slow[s->service]) ? WRONG_LATENCY : 0);
+    *wrong |= needs > BITS_ONE || amounts > BITS_FINITE || not_share(t->own[s->service]) ||
+              not_amount(t->slow[s->service]) ? WRONG_TROUBLE : 0;
     latency += latency_too;
     if (latency != latency) { /* no calls to what never answers: they add nothing */
         latency = t->slow[s->service];
@@ -57,16 +57,25 @@ static inline struct hurt hurt_one(const struct graph *g, int64_t place, const s
     return (struct hurt){1 - keep * keep_too, latency};
 }
 
+/* A sweep under way: from the callees up, a stop or a cycle with each step. */
+struct blast_sweep {
+    const struct graph *g;
+    const struct blast_terms *t;
+    struct hurt *hurt;    /* by place */
+    int64_t place, cycle; /* the next ones */
+    int wrong;
+};
+
 /* The members of one cycle, from nothing up to the least solution. */
-static void hurt_cycle(const struct graph *g, int32_t begin, int32_t end, const struct blast_terms *t, struct hurt *hurt,
-                       int *wrong) {
+static void blast_cycle(struct blast_sweep *sweep, int32_t begin, int32_t end) {
+    struct hurt *hurt = sweep->hurt;
     memset(&hurt[begin], 0, (size_t)(end - begin) * sizeof *hurt);
-    for (int sweep = 0, moving = 1; moving && sweep < SWEEPS_MAX + (end - begin); sweep++) {
+    for (int round = 0, moving = 1; moving && round < SWEEPS_MAX + (end - begin); round++) {
         moving = 0;
         for (int32_t i = begin; i < end; i++) {
-            struct hurt fresh = hurt_one(g, i, t, hurt, wrong), old = hurt[i];
+            struct hurt fresh = hurt_one(sweep->g, i, sweep->t, hurt, &sweep->wrong), old = hurt[i];
             int grows = fresh.latency > old.latency * (1 + SETTLED);
-            if (grows && sweep >= SWEEPS_MAX) /* it never settles: calls that beget themselves */
+            if (grows && round >= SWEEPS_MAX) /* it never settles: calls that beget themselves */
                 fresh.latency = INFINITY;
             moving |= grows | (fresh.failure > old.failure + SETTLED);
             hurt[i] = fresh;
@@ -74,30 +83,36 @@ static void hurt_cycle(const struct graph *g, int32_t begin, int32_t end, const 
     }
 }
 
-/* Fill failure and latency; returns which arguments are wrong, and then what it wrote means nothing. */
-static int blast(const struct graph *g, const struct blast_terms *t, double *failure, double *latency, struct hurt *hurt) {
-    int wrong = 0;
-    int64_t cycle = 0;
-    for (int64_t i = 0; i < g->services; i++) {
-        if (cycle < g->cycles && i == g->cycle[2 * cycle]) {
-            hurt_cycle(g, (int32_t)i, g->cycle[2 * cycle + 1], t, hurt, &wrong);
-            i = g->cycle[2 * cycle++ + 1] - 1;
-            continue;
-        }
-        if (i + AHEAD < g->services) {
-            int64_t begin = g->stops[i + AHEAD].begin;
-            FETCH(&t->need[begin], 4);
-            FETCH(&t->calls[begin], 4);
-            if (t->soft)
-                FETCH(&t->soft[begin], 1);
-        }
-        hurt[i] = hurt_one(g, i, t, hurt, &wrong);
+/* One stop or cycle more; 0 when none is left. */
+ALWAYS_INLINE int blast_step(struct blast_sweep *sweep) {
+    const struct graph *g = sweep->g;
+    const struct blast_terms *t = sweep->t;
+    int64_t i = sweep->place;
+    if (i >= g->services)
+        return 0;
+    if (sweep->cycle < g->cycles && i == g->cycle[2 * sweep->cycle]) {
+        sweep->place = g->cycle[2 * sweep->cycle++ + 1];
+        blast_cycle(sweep, (int32_t)i, (int32_t)sweep->place);
+        return 1;
     }
-    for (int64_t i = 0; i < g->services; i++) {
-        failure[g->stops[i].service] = hurt[i].failure;
-        latency[g->stops[i].service] = hurt[i].latency;
+    if (i + AHEAD < g->services) {
+        int64_t begin = g->stops[i + AHEAD].begin;
+        fetch(&t->need[begin]);
+        fetch(&t->calls[begin]);
+        if (t->soft)
+            __builtin_prefetch(&t->soft[begin]);
     }
-    return wrong;
+    sweep->hurt[i] = hurt_one(g, i, t, sweep->hurt, &sweep->wrong);
+    sweep->place = i + 1;
+    return 1;
+}
+
+/* From places to services. */
+static void blast_end(const struct blast_sweep *sweep, double *failure, double *latency) {
+    for (int64_t i = 0; i < sweep->g->services; i++) {
+        failure[sweep->g->stops[i].service] = sweep->hurt[i].failure;
+        latency[sweep->g->stops[i].service] = sweep->hurt[i].latency;
+    }
 }
 
 /* Fill `reach` with the earliest of a service's own onset and of each hurt callee's reach and hop; `at` is by place. */

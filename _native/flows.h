@@ -9,21 +9,21 @@
 
 #include "csr.h"
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 #define SWEEPS_MAX 10000 /* over one cycle; one that halves what is left in each sweep needs 47 */
 #define SETTLED 1e-14    /* of what came in, or of the figure: what is left or changes is rounding */
 #define MASS_MIN 1e-300  /* below it there is no mass to divide by */
 #define AHEAD 5          /* stops; what a sweep fetches before it comes to them, since figures of edges lie anywhere */
 
-/* Have the first 64 * `lines` bytes from `begin` on brought near; an address of nothing does no harm. */
-#define FETCH(begin, lines) \
-    do { \
-        for (int line = 0; line < (lines); line++) \
-            __builtin_prefetch((const char *)(begin) + 64 * line); \
-    } while (0)
+/* Have the first lines from `begin` on brought near: always as many, since a loop whose end nobody foresees costs more. */
+ALWAYS_INLINE void fetch(const void *begin) {
+    for (int line = 0; line < 4; line++)
+        __builtin_prefetch((const char *)begin + 64 * line);
+}
 
-/* Which argument a sweep found wrong, as bits; what it wrote is then to be thrown away. */
-enum { WRONG_EXCESS = 1, WRONG_EDGE_EXCESS = 2, WRONG_LOCAL = 4, WRONG_SOURCE = 8 };
-enum { WRONG_FAILURE = 1, WRONG_LATENCY = 2, WRONG_FRACTION = 4, WRONG_CALLS = 8 };
+/* What a sweep found: then what it wrote is to be thrown away. */
+enum { WRONG_MASS = 1, WRONG_TROUBLE = 2 };
 
 /* Unknown (NaN) is let through by the first, and by no other. */
 static inline int not_mass(double value) { return (value < 0) | (value > DBL_MAX); }
@@ -40,5 +40,9 @@ static inline uint64_t bits(double value) {
     return word;
 }
 static inline uint64_t later(uint64_t one, uint64_t other) { return one > other ? one : other; }
+
+/* Two figures of edges at a time: the compiler makes of it what the processor has. Comparing gives all bits or none. */
+typedef double two __attribute__((vector_size(16), aligned(8), may_alias));
+typedef int64_t two_masks __attribute__((vector_size(16)));
 
 #endif

@@ -1,6 +1,6 @@
 """Blame and blast over a call graph in CSR: whole sweeps (Flows), and figures kept up to date (Spread).
 
-The arithmetic is in C, without the interpreter's lock: csr.h puts the services in order, blame.h and blast.h sweep over it,
+The arithmetic is in C, without the interpreter's lock: csr.h puts the services in order, sweep.h goes over all of them,
 spread.h follows a change. Here buffers become pointers. What figures mean, and which are wrong, is said in
 `controlplane.decide`; these classes refuse only what would read outside of a buffer.
 """
@@ -28,8 +28,6 @@ cdef extern from "blame.h":
         const double *source
     struct around:
         pass
-    int blame(const graph *g, const blame_terms *t, double *share, double *unexplained, double *arrived,
-              around *at) nogil
 
 cdef extern from "blast.h":
     struct blast_terms:
@@ -40,9 +38,16 @@ cdef extern from "blast.h":
         const uint8_t *soft
     struct hurt:
         pass
-    int blast(const graph *g, const blast_terms *t, double *failure, double *latency, hurt *at) nogil
     void reach(const graph *g, const uint8_t *is_hurt, const double *hop, const double *onset, double *out,
                double *at) nogil
+
+cdef extern from "sweep.h":
+    struct workspace:
+        double *arrived
+        around *around
+        hurt *hurt
+    int sweep(const graph *g, const blame_terms *mass, double *share, double *unexplained, const blast_terms *trouble,
+              double *failure, double *latency, const workspace *work) nogil
 
 cdef extern from "spread_build.h":
     struct spread_edge:
@@ -91,10 +96,15 @@ cdef const uint8_t *bytes_of(const uint8_t[::1] values, int64_t wanted) except? 
         raise ValueError(f"a buffer of {values.shape[0]} where {wanted} are needed")
     return &values[0] if wanted else NULL
 
+cdef void free_room(workspace work) noexcept:
+    free(work.arrived)
+    free(work.around)
+    free(work.hurt)
+
 
 cdef class Flows:
     cdef graph g
-    cdef char *work  # for one sweep at a time: a number for each stop, then what cycles need; pages not used are not there
+    cdef workspace work  # of one sweep at a time; pages that are not used are not there
     cdef bint lent  # to a sweep under way: another thread's brings its own
 
     def __cinit__(self, const int64_t[::1] indptr, const int32_t[::1] indices):
@@ -105,7 +115,7 @@ cdef class Flows:
         self.g.stops = <stop *>malloc((n + 1) * sizeof(stop))
         self.g.callees = <int32_t *>malloc((edges + 1) * sizeof(int32_t))
         self.g.cycle = <int32_t *>malloc((n + 2) * sizeof(int32_t))
-        self.work = self.workspace()
+        self.work = self.room()
         cdef walk *w = <walk *>calloc(n + 1, sizeof(walk))
         try:
             if not (self.g.stops and self.g.callees and self.g.cycle and w):
@@ -119,25 +129,30 @@ cdef class Flows:
         free(self.g.stops)
         free(self.g.callees)
         free(self.g.cycle)
-        free(self.work)
+        free_room(self.work)
 
-    cdef char *workspace(self) except NULL:
-        cdef char *work = <char *>calloc(self.g.services + 1, sizeof(hurt) + sizeof(around))
-        if work == NULL:
+    cdef workspace room(self) except *:
+        cdef workspace work
+        cdef int64_t n = self.g.services + 1
+        work.arrived = <double *>calloc(n, sizeof(double))
+        work.around = <around *>calloc(n, sizeof(around))
+        work.hurt = <hurt *>calloc(n, sizeof(hurt))
+        if not (work.arrived and work.around and work.hurt):
+            free_room(work)
             raise MemoryError
         return work
 
-    cdef char *borrow(self) except NULL:
+    cdef workspace borrow(self) except *:
         if self.lent:
-            return self.workspace()
+            return self.room()
         self.lent = True
         return self.work
 
-    cdef void give_back(self, char *work) noexcept:
-        if work == self.work:
+    cdef void give_back(self, workspace work) noexcept:
+        if work.arrived == self.work.arrived:
             self.lent = False
         else:
-            free(work)
+            free_room(work)
 
     @property
     def order(self):
@@ -152,35 +167,42 @@ cdef class Flows:
             for c in range(self.g.cycles)
         ]
 
-    def blame(self, const double[::1] excess, const double[::1] edge_excess, const double[::1] local,
-              const double[::1] source, double[::1] share):
-        cdef int64_t n = self.g.services
-        cdef blame_terms terms
-        terms.excess, terms.edge_excess = doubles(excess, n), doubles(edge_excess, self.g.edges)
-        terms.local, terms.source = doubles(local, n), doubles(source, n)
-        cdef double *out = <double *>doubles(share, n)
+    cdef blame_terms mass(self, tuple arrays) except *:
+        cdef blame_terms t
+        excess, edge_excess, local, source = arrays
+        t.excess, t.edge_excess = doubles(excess, self.g.services), doubles(edge_excess, self.g.edges)
+        t.local, t.source = doubles(local, self.g.services), doubles(source, self.g.services)
+        return t
+
+    cdef blast_terms trouble(self, tuple arrays) except *:
+        cdef blast_terms t
+        own, slow, need, calls, soft = arrays
+        t.own, t.slow = doubles(own, self.g.services), doubles(slow, self.g.services)
+        t.need, t.calls = doubles(need, self.g.edges), doubles(calls, self.g.edges)
+        t.soft = bytes_of(soft, self.g.edges)
+        return t
+
+    def sweep(self, tuple mass, double[::1] share, tuple trouble, double[::1] failure, double[::1] latency):
+        cdef blame_terms down
+        cdef blast_terms up
+        cdef blame_terms *with_mass = NULL
+        cdef blast_terms *with_trouble = NULL
+        if mass is not None:
+            down = self.mass(mass)
+            with_mass = &down
+        if trouble is not None:
+            up = self.trouble(trouble)
+            with_trouble = &up
+        cdef double *shares = <double *>doubles(share, self.g.services)
+        cdef double *failing = <double *>doubles(failure, self.g.services)
+        cdef double *slower = <double *>doubles(latency, self.g.services)
         cdef double unexplained = 0
         cdef int wrong
-        cdef char *work = self.borrow()
+        cdef workspace work = self.borrow()
         with nogil:
-            wrong = blame(&self.g, &terms, out, &unexplained, <double *>work, <around *>(work + n * sizeof(hurt)))
+            wrong = sweep(&self.g, with_mass, shares, &unexplained, with_trouble, failing, slower, &work)
         self.give_back(work)
         return unexplained, wrong
-
-    def blast(self, const double[::1] own, const double[::1] slow, const double[::1] need, const double[::1] calls,
-              const uint8_t[::1] soft, double[::1] failure, double[::1] latency):
-        cdef int64_t n = self.g.services, edges = self.g.edges
-        cdef blast_terms terms
-        terms.own, terms.slow = doubles(own, n), doubles(slow, n)
-        terms.need, terms.calls, terms.soft = doubles(need, edges), doubles(calls, edges), bytes_of(soft, edges)
-        cdef double *failing = <double *>doubles(failure, n)
-        cdef double *slower = <double *>doubles(latency, n)
-        cdef int wrong
-        cdef char *work = self.borrow()
-        with nogil:
-            wrong = blast(&self.g, &terms, failing, slower, <hurt *>work)
-        self.give_back(work)
-        return wrong
 
     def reach(self, const uint8_t[::1] is_hurt, const double[::1] hop, const double[::1] onset, double[::1] out):
         cdef int64_t n = self.g.services
@@ -188,9 +210,9 @@ cdef class Flows:
         cdef const double *step = doubles(hop, self.g.edges)
         cdef const double *begin = doubles(onset, n)
         cdef double *result = <double *>doubles(out, n)
-        cdef char *work = self.borrow()
+        cdef workspace work = self.borrow()
         with nogil:
-            reach(&self.g, which, step, begin, result, <double *>work)
+            reach(&self.g, which, step, begin, result, work.arrived)
         self.give_back(work)
 
 

@@ -126,5 +126,4 @@ cdef class Spread:
 
     @property
     def nbytes(self):
-        """Memory of services and of edges, as (bytes a service, bytes an edge)."""
         return sizeof(spread_node) + 3 * sizeof(int32_t) + 2 * sizeof(int64_t) + 4 * sizeof(double), sizeof(spread_edge) + 8

@@ -76,8 +76,10 @@ def reach(services: int, hop: Edges, hurt: list[bool], onset: list[float]) -> li
 def impact(
     reached: float, latency: float, arrivals: float, in_flight: float, capacity: float, stuck: float, step: float
 ) -> float:
-    """When one pool is full, by filling it step by step: stuck requests come in until the first of them would leave."""
-    holds = latency / stuck if stuck else 0.0  # the mean over all requests is `latency`, so those that wait wait so long
+    """When one pool is full, by filling it step by step until the first of those stuck would leave."""
+    holds = (
+        latency / stuck if stuck else 0.0
+    )  # the mean over all requests is `latency`, so those that wait wait so long
     waiting, at = 0.0, 0.0
     while at < holds:
         if in_flight + waiting >= capacity:

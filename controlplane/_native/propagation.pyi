@@ -13,8 +13,8 @@ class Flows:
     """The sweeps over one structure: rows callers, columns callees, well formed (CallGraph sees to that).
 
     Arrays are float64, contiguous, one entry for each service or each edge; results are written into the last ones. A
-    sweep looks at every figure and returns which arguments were wrong as bits in the order of the arguments, 0 when
-    none was; then the results mean nothing.
+    sweep looks at every figure and says whether one was wrong, 0 when none was: 1 a mass, 2 one of the trouble's, 3 of
+    each; then the results mean nothing.
     Raises  ValueError for a buffer of another length; MemoryError.
     """
 
@@ -27,32 +27,29 @@ class Flows:
     @property
     def cycles(self) -> list[list[int]]:
         """The services of each cycle."""
-    def blame(
-        self, excess: _Doubles, edge_excess: _Doubles, local: _Doubles | None, source: _Doubles, share: _Doubles, /
-    ) -> tuple[float, int]:
-        """Fill `share`; (unexplained, what is wrong). docs/concepts/blame.md, equations 2 to 4."""
-    def blast(
+    def sweep(
         self,
-        own: _Doubles,
-        slow: _Doubles,
-        need: _Doubles,
-        calls: _Doubles,
-        soft: _Bytes | None,
-        failure: _Doubles,
-        latency: _Doubles,
+        mass: tuple[_Doubles, _Doubles, _Doubles | None, _Doubles] | None,
+        share: _Doubles | None,
+        trouble: tuple[_Doubles, _Doubles, _Doubles, _Doubles, _Bytes | None] | None,
+        failure: _Doubles | None,
+        latency: _Doubles | None,
         /,
-    ) -> int:
-        """Fill `failure` and `latency`; what is wrong. docs/concepts/blast-radius.md, equations 1 and 2."""
+    ) -> tuple[float, int]:
+        """Fill `share` from mass (excess, edge_excess, local, source), the others from trouble (failure, latency,
+        fraction, calls, soft), or all three; (unexplained, what is wrong). docs/concepts/blame.md, equations 2 to 4;
+        blast-radius.md, equations 1 and 2.
+        """
     def reach(self, is_hurt: _Bytes, hop: _Doubles | None, onset: _Doubles, reach: _Doubles, /) -> None:
         """Fill `reach`. docs/concepts/blast-radius.md, equation 3."""
 
 @final
 class Spread:
-    """Blame and blast over the structure of `flows`, kept up to date. Begins with no trouble and no mass at any service.
+    """Blame and blast over the structure of `flows`, kept up to date. Begins without trouble or mass at any service.
 
-    Edges by their number in the CSR, services by theirs. What is set shows after `update`. Not for two threads at once.
-    Raises  ValueError for a buffer of another length; IndexError for what is not there; RuntimeError when another thread
-            is in `update`; MemoryError.
+    Edges by their number in the CSR, services by theirs. What is set shows after `update`. For one thread at a time.
+    Raises  ValueError for a buffer of another length; IndexError for what is not there; RuntimeError when another
+            thread is in `update`; MemoryError.
     """
 
     def __new__(

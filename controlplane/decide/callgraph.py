@@ -4,7 +4,6 @@ What depends on the structure alone is worked out once, when the graph is made: 
 its services are put in an order in which every callee outside a cycle comes before its callers.
 """
 
-from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -102,6 +101,9 @@ class CallGraph:
             raise ValueError(f"matrix: {dense.dtype}; it takes numbers, not zero where the row calls the column")
         if not (dense >= 0).all():
             raise ValueError("matrix: NaN or a negative entry; it takes 0 for no call and more than 0 for some")
+        itself = np.flatnonzero(dense.diagonal())
+        if itself.size:
+            raise ValueError(f"matrix: service {itself[0]} calls itself; leave the diagonal 0: it is its own doing")
         caller, callee = np.nonzero(dense)
         return cls.from_edges(len(dense), np.column_stack((caller, callee)))[0]
 
@@ -123,7 +125,7 @@ def as_graph(given: GraphLike) -> CallGraph:
         return given
     if isinstance(given, np.ndarray):
         return CallGraph.from_dense(given)
-    if isinstance(given, Sequence):
+    if isinstance(given, tuple | list):
         if len(given) != 3:
             raise ValueError(f"graph: {len(given)} arrays; a CSR triplet is (data, indices, indptr)")
         return CallGraph(given[2], given[1])

@@ -64,7 +64,7 @@ def known(name: str, values: Floats, most: float = np.inf, *, infinite: bool = F
 
 def _on_edges(graph: CallGraph, name: str, given: EdgeLike) -> NDArray[np.generic]:
     if hasattr(given, "indptr") and hasattr(given, "indices") and hasattr(given, "data"):
-        sparse = cast(Compressed, given)
+        sparse = cast("Compressed", given)
         if not (np.array_equal(sparse.indptr, graph.indptr) and np.array_equal(sparse.indices, graph.indices)):
             raise ValueError(f"{name}: a CSR of another structure; it takes the graph's own indptr and indices")
         return _vector(name, sparse.data, graph.edges, "one for each edge")

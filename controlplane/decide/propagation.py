@@ -5,15 +5,16 @@ carry excess, and what a service's callees do not explain stays with it. *Blast*
 everybody who needs it. These functions sweep the whole graph; `Propagation` follows single changes.
 """
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from controlplane.decide.callgraph import CallGraph, GraphLike, as_graph
+from controlplane.decide.callgraph import CallGraph, Floats, GraphLike, as_graph
 from controlplane.decide.figures import (
     Blame,
     Blast,
     EdgeLike,
-    Floats,
     flags_per_edge,
     known,
     masses,
@@ -51,19 +52,11 @@ def blame_flow(
     Source  docs/concepts/blame.md, equations 2 to 4.
     """
     graph = as_graph(graph)
-    own = per_service(graph, "excess", excess)
-    on_edges = per_edge(graph, "edge_excess", edge_excess)
-    at = None if local is None else per_service(graph, "local", local)
-    seen = per_service(graph, "source", source)
+    mass = _mass(graph, excess, edge_excess, local, source)
     share = np.empty(graph.services)
-    unexplained, wrong = graph.flows.blame(own, on_edges, at, seen, share)
-    if wrong:  # the sweep looks at every figure anyway, and says only that one is wrong; this says which
-        masses("excess", own)
-        masses("edge_excess", on_edges)
-        if at is not None:
-            masses("local", at)
-        masses("source", seen)
-        raise ValueError("excess, edge_excess, source: their sums are beyond any float; measure in a larger unit")
+    unexplained, wrong = graph.flows.sweep(mass, share, None, None, None)
+    if wrong:
+        _refuse_mass(mass)
     return Blame(share, unexplained)
 
 
@@ -78,10 +71,10 @@ def blast_radius(
 ) -> Blast:
     """What trouble in some services becomes for everybody who needs them.
 
-    failure_u = 1 - (1 - own_u) x product over hard edges of (1 - fraction x failure_callee); latency_u = own_u + sum over
-    all edges of calls x latency_callee. In a cycle: the least solution; infinite latency where calls beget themselves.
+    failure_u = 1 - (1 - own_u) x product over hard edges of (1 - fraction x failure_callee); latency_u = own_u + sum
+    over all edges of calls x latency_callee. In a cycle: the least solution; infinite latency where calls beget more.
 
-    Shapes  failure, latency (n,); fraction, calls, soft (E,) in CSR order, or a CSR of the graph's structure, or (n, n).
+    Shapes  failure, latency (n,); fraction, calls, soft (E,) in CSR order, or a CSR of the graph's structure, or (n, n)
     Units   failure: share of the service's own requests failing, 0 to 1. latency: excess seconds a request. fraction:
             share of the caller's requests that need the callee, 0 to 1. calls: calls per request of the caller;
             `fraction` when not given. soft: true where the caller has a fallback; nowhere when not given.
@@ -89,17 +82,11 @@ def blast_radius(
     Source  docs/concepts/blast-radius.md, equations 1 and 2.
     """
     graph = as_graph(graph)
-    own, slow = per_service(graph, "failure", failure), per_service(graph, "latency", latency)
-    need = per_edge(graph, "fraction", fraction)
-    repeated = need if calls is None else per_edge(graph, "calls", calls)
-    falls_back = None if soft is None else flags_per_edge(graph, "soft", soft)
+    trouble = _trouble(graph, failure, latency, fraction, calls, soft)
     failing, slower = np.empty(graph.services), np.empty(graph.services)
-    if graph.flows.blast(own, slow, need, repeated, falls_back, failing, slower):
-        known("failure", own, 1.0)
-        known("latency", slow)
-        known("fraction", need, 1.0)
-        known("calls", repeated)
-    return Blast(failing, slower, (own > 0) | (slow > 0))
+    if graph.flows.sweep(None, None, trouble, failing, slower)[1]:
+        _refuse_trouble(trouble)
+    return Blast(failing, slower, (trouble[0] > 0) | (trouble[1] > 0))
 
 
 def time_to_reach(
@@ -136,8 +123,8 @@ def time_to_impact(
 ) -> Floats:
     """Seconds until each service's pool is full of requests that wait for the trouble.
 
-    By Little's law `blast.latency` adds arrivals x latency to what is in flight. Where that fits under capacity the pool
-    never fills. Where it does not, stuck requests pile up at arrivals x stuck a second against capacity - in_flight.
+    By Little's law `blast.latency` adds arrivals x latency to what is in flight. Where that fits under capacity the
+    pool never fills. Where not, stuck requests pile up at arrivals x stuck a second against capacity - in_flight.
 
     Shapes  arrivals, in_flight, capacity, stuck, onset (n,); hop (E,) in CSR order.
     Units   arrivals: requests a second. in_flight: requests, before the trouble. capacity: requests at a time, infinite
@@ -169,3 +156,48 @@ def _is_hurt(graph: CallGraph, blast: Blast) -> NDArray[np.uint8]:
             f"blast: of {len(blast.failure)} services; it takes the blast of this graph's {graph.services}"
         )
     return ((blast.failure > 0) | (blast.latency > 0)).view(np.uint8)
+
+
+def _mass(
+    graph: CallGraph, excess: ArrayLike, edge_excess: EdgeLike, local: ArrayLike | None, source: ArrayLike
+) -> tuple[Floats, Floats, Floats | None, Floats]:
+    return (
+        per_service(graph, "excess", excess),
+        per_edge(graph, "edge_excess", edge_excess),
+        None if local is None else per_service(graph, "local", local),
+        per_service(graph, "source", source),
+    )
+
+
+def _trouble(
+    graph: CallGraph,
+    failure: ArrayLike,
+    latency: ArrayLike,
+    fraction: EdgeLike,
+    calls: EdgeLike | None,
+    soft: EdgeLike | None,
+) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.uint8] | None]:
+    need = per_edge(graph, "fraction", fraction)
+    return (
+        per_service(graph, "failure", failure),
+        per_service(graph, "latency", latency),
+        need,
+        need if calls is None else per_edge(graph, "calls", calls),
+        None if soft is None else flags_per_edge(graph, "soft", soft),
+    )
+
+
+def _refuse_mass(mass: tuple[Floats, Floats, Floats | None, Floats]) -> NoReturn:
+    """The sweep looks at every figure anyway, and says only that one is wrong; this says which."""
+    for name, values in zip(("excess", "edge_excess", "local", "source"), mass, strict=True):
+        if values is not None:
+            masses(name, values)
+    raise ValueError("excess, edge_excess, source: their sums are beyond any float; measure in a larger unit")
+
+
+def _refuse_trouble(trouble: tuple[Floats, Floats, Floats, Floats, NDArray[np.uint8] | None]) -> None:
+    """The same; the sweep takes -0.0 for wrong as well, and then nothing is."""
+    known("failure", trouble[0], 1.0)
+    known("latency", trouble[1])
+    known("fraction", trouble[2], 1.0)
+    known("calls", trouble[3])

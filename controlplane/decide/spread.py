@@ -21,9 +21,9 @@ class Propagation:
 
     Shapes  fraction, calls, soft, edge_excess (E,) in CSR order; excess, local, source, failure, latency (n,).
     Memory  see `nbytes`; about 200 bytes a service and 40 an edge, beside the CallGraph's own.
-    Raises  ValueError naming the argument, as blame_flow and blast_radius do, and for a mass above 1e300; IndexError for
-            a service or edge that is not there. What was kept then stays as it was.
-    Source  docs/concepts/blame.md and blast-radius.md, "Keeping it up to date".
+    Raises  ValueError naming the argument, as blame_flow and blast_radius do, and for a mass above 1e300; IndexError
+            for a service or edge that is not there. What was kept then stays as it was.
+    Source  docs/concepts/blame.md, "Keeping it up to date".
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Propagation:
         calls: float | None = None,
         soft: bool | None = None,
     ) -> None:
-        """New figures of one edge, by its number (`graph.edge`); what is not given stays. They show after `update()`."""
+        """New figures of one edge, by its number (`graph.edge`); what is not given stays. Shown after `update()`."""
         was = self._spread.need(edge)
         need = was[0] if fraction is None else _known("fraction", fraction, 1.0)
         repeated = was[1] if calls is None else _known("calls", calls)

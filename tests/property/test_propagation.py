@@ -1,4 +1,4 @@
-"""The compiled propagation against plain dictionaries, on random graphs with cycles, and what must hold of any answer."""
+"""The compiled propagation against plain dictionaries, on random graphs with cycles; what holds of any answer."""
 
 from typing import Any
 
@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.decide.propagation import Blame, Blast, CallGraph, Propagation, blame_flow, blast_radius, time_to_reach
+from controlplane.decide.propagation import (
+    Blame,
+    Blast,
+    CallGraph,
+    Propagation,
+    blame_flow,
+    blast_radius,
+    time_to_reach,
+)
 from tests import propagation_oracle as oracle
 
 EXACT = 1e-9
@@ -192,7 +200,9 @@ def test_following_changes_equals_beginning_anew(case: dict[str, Any], data: st.
     """After any sequence of changes, updated at any moments, the kept figures are those of a whole sweep."""
     graph = graph_of(case)
     arrays = {
-        name: np.array(values, bool if name == "soft" else float) for name, values in case.items() if isinstance(values, list)
+        name: np.array(values, bool if name == "soft" else float)
+        for name, values in case.items()
+        if isinstance(values, list)
     }
     arrays.pop("pairs")
     kept = Propagation(graph, **arrays)

@@ -57,7 +57,9 @@ def call_graph(services: int, edges: int, seed: int, *, cell: int = CELL) -> Cal
     pairs = np.column_stack((caller, callee))[keep]
     partner = np.arange(0, local - count, PARTNERS_EACH)
     partner = partner[layer[partner] == layer[partner + count]]
-    pairs = np.concatenate((pairs, np.column_stack((partner, partner + count)), np.column_stack((partner + count, partner))))
+    pairs = np.concatenate(
+        (pairs, np.column_stack((partner, partner + count)), np.column_stack((partner + count, partner)))
+    )
     key = np.unique(pairs[:, 0] * services + pairs[:, 1])
     if len(key) > edges:
         key = np.delete(key, dice.choice(len(key), len(key) - edges, replace=False))
@@ -66,7 +68,7 @@ def call_graph(services: int, edges: int, seed: int, *, cell: int = CELL) -> Cal
 
 
 def sample(services: int, edges: int, seed: int, *, cell: int = CELL) -> Sample:
-    """Trouble everywhere, the worst case of a full evaluation: every edge carries excess, every service fails a little."""
+    """Trouble everywhere, the worst case of a whole evaluation: every edge carries excess, every service fails."""
     graph = call_graph(services, edges, seed, cell=cell)
     dice = np.random.default_rng(seed + 1)
     source = np.where(np.bincount(graph.indices, minlength=services) == 0, dice.random(services), 0.0)

@@ -56,18 +56,19 @@ class Levels:
         own = np.maximum(s.excess - out, 0.0)
         inverse = 1.0 / (own + out)
         stay, go = own * inverse, s.edge_excess * inverse[self.callers]
-        arrived, need = s.source / s.source.sum(), np.where(s.soft, 0.0, s.fraction)
+        arrived: Floats = s.source / s.source.sum()
+        need = np.where(s.soft, 0.0, s.fraction)
         for level in reversed(self.levels):
             part = go[level.edges]
             if not level.cyclic:
-                arrived += np.bincount(level.callees, arrived[level.caller] * part, n)
+                arrived += _sums(level.callees, arrived[level.caller] * part, n)
                 continue
-            pending = np.zeros(n)
+            pending: Floats = np.zeros(n)
             pending[level.services] = arrived[level.services]
             inside = np.zeros(n, bool)
             inside[level.services] = True
             while pending[level.services].sum() > SETTLED:
-                pending = np.bincount(level.callees, pending[level.caller] * part, n)
+                pending = _sums(level.callees, pending[level.caller] * part, n)
                 arrived += pending
                 pending *= inside
         keep, failure, latency = 1.0 - s.failure, s.failure.copy(), s.latency.copy()
@@ -80,10 +81,15 @@ class Levels:
                 failure[at] = 1.0 - keep[at] * np.multiply.reduceat(1.0 - lost * failure[level.callees], level.starts)
                 latency[at] = s.latency[at] + np.add.reduceat(more * latency[level.callees], level.starts)
                 if level.cyclic and all(
-                    np.abs(new - old).max() <= SETTLED for new, old in zip((failure[at], latency[at]), before, strict=True)
+                    np.abs(new - old).max() <= SETTLED
+                    for new, old in zip((failure[at], latency[at]), before, strict=True)
                 ):
                     break
         return arrived * stay, failure, latency
+
+
+def _sums(places: NDArray[np.int64], values: Floats, count: int) -> Floats:
+    return np.bincount(places, values, count).astype(np.float64, copy=False)  # for the types: it is that already
 
 
 class Sparse:
