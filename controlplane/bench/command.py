@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     guard.add_argument("--no-peers", action="store_true", help="leave other libraries out")
     guard.add_argument("--check", action="store_true", help="exit status 1 when a promised ratio is missed")
     guard.set_defaults(suite=_guard)
+    propagation = suites.add_parser("propagation", help="what blame and blast over a call graph cost, beside numpy")
+    propagation.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    propagation.add_argument("--quick", action="store_true", help="fewer rounds: a glance, not a measurement")
+    propagation.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    propagation.set_defaults(suite=_propagation)
     peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
     peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
     peers.set_defaults(suite=_peers)
@@ -51,6 +56,12 @@ def _guard(args: argparse.Namespace) -> int:
     if args.json:
         result.join(args.json, [row.result() for row in rows if not row.why])
     return EXIT_MISSED if args.check and any(row.missed for row in rows) else 0
+
+
+def _propagation(args: argparse.Namespace) -> int:
+    from controlplane.bench.propagation import command
+
+    return EXIT_MISSED if command.run(args.json, quick=args.quick) and args.check else 0
 
 
 def _peers(args: argparse.Namespace) -> int:
