@@ -7,8 +7,8 @@ Origins are judged in `origin`, evidence worded in `evidence_text`. What follows
 import numpy as np
 
 from controlplane.decide.evidence_text import sentences
-from controlplane.decide.origin import Verdict, judge
 from controlplane.decide.foresee import foresee
+from controlplane.decide.origin import Verdict, judge
 from controlplane.decide.window import Floats, Window
 from controlplane.model.analysis import Analysis, Origin
 
