@@ -29,15 +29,16 @@ def contain_retries(loop: Loop, failed: ArrayLike | None = None) -> Retries:
     nothing = np.zeros(0, dtype=np.int64)
     if not holds(before):
         return Retries(edges=nothing, enough=True, before=before, after=before)
-    if holds(verdict(loop.with_attempts(1.0), failed)):
+    if holds(verdict(loop.replace(attempts=1.0), failed)):
         return Retries(edges=nothing, enough=False, before=before, after=before)
+    caller = np.repeat(np.arange(len(loop.base)), np.diff(loop.indptr))
     attempts, chosen, after = loop.attempts.copy(), [], before
     while holds(after):
-        costs = loop.calls * np.minimum(attempts - 1.0, loop.budget) * after.load[loop.callers]
+        costs = loop.calls * np.minimum(attempts - 1.0, loop.budget) * after.load[caller]
         edge = int(np.argmax(np.where(attempts > 1.0, costs, -1.0)))
         attempts[edge] = 1.0
         chosen.append(edge)
-        after = verdict(loop.with_attempts(attempts), failed)
+        after = verdict(loop.replace(attempts=attempts), failed)
     return Retries(edges=np.array(chosen, dtype=np.int64), enough=True, before=before, after=after)
 
 
