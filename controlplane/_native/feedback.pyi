@@ -38,4 +38,4 @@ class FeedbackLoop:
     def derivative(self, failure: ArrayLike, vector: ArrayLike, /) -> NDArray[np.float64]:
         """The Jacobian of `turn` at `failure`, times `vector`."""
     def radius(self, failure: ArrayLike, /) -> tuple[float, int]:
-        """(spectral radius of that Jacobian, to 1e-6, how often it was applied: at most 480); under 0.001 it is a bound."""
+        """(spectral radius of that Jacobian to 1e-6, or a bound under 0.001; how often it was applied, at most 480)."""

@@ -1,8 +1,8 @@
 """Whether a failure feeds itself: retries turn failures into load, and load into failures.
 
-One turn of the loop (docs/concepts/reproduction-number.md): failure shares decide how often callers try again, that decides
-what every service is offered, that decides how full its queue is and so how much of it fails. The reproduction number R
-is the spectral radius of that map's Jacobian, and the verdict is where the map settles from a failed state.
+One turn of the loop (docs/concepts/reproduction-number.md): failure shares decide how often callers try again, that
+decides what every service is offered, that decides how full its queue is and so how much of it fails. The reproduction
+number R is the spectral radius of that map's Jacobian, and the verdict is where the map settles from a failed state.
 """
 
 from typing import Self
@@ -29,20 +29,32 @@ class Loop:
     """The load-failure loop over a call graph in CSR form, row = caller, column = callee. It never changes.
 
     Shapes  indptr (n + 1,), indices (E,); base, capacity, patience, queue (n,); calls, attempts, budget, need (E,).
-            One number stands for all.
+            A number stands for all.
     Units   base      requests per second that reach a service from outside of the graph.
-            capacity  requests per second that it completes at most; inf: it has no limit of its own, as users have none.
+            capacity  requests per second that it completes at most; inf: no limit of its own, as users have none.
             calls     calls per request of the caller, before retries.
             attempts  of one call at most; 1: no retry.
             budget    retries per call at most, on average: 0.2 for a retry budget of 20 %; inf: there is none.
             need      share of the caller's requests that fail with the call; 0: a fallback answers.
-            patience  requests in the queue ahead of an arrival at which its caller will have left: capacity x time-out.
+            patience  requests ahead of an arrival at which its caller will have left: capacity x time-out.
             queue     requests that may wait; more are refused at once.
-    Raises  ValueError that names the argument and what is wrong with it: NaN, below 0, capacity 0, attempts 1.5.
+    Raises  ValueError that names the argument and its value: NaN, below 0, capacity 0, attempts 1.5.
     Source  docs/concepts/reproduction-number.md, "the loop".
     """
 
-    __slots__ = ("attempts", "base", "budget", "calls", "capacity", "core", "indices", "indptr", "need", "patience", "queue")
+    __slots__ = (
+        "attempts",
+        "base",
+        "budget",
+        "calls",
+        "capacity",
+        "core",
+        "indices",
+        "indptr",
+        "need",
+        "patience",
+        "queue",
+    )
 
     def __init__(
         self,
@@ -85,9 +97,9 @@ class Loop:
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a failed state once nothing but the loop itself holds it.
 
-    reproduction_number  R at its worst on the way from the healthy to the failed state: under 1, nothing can keep it up.
+    reproduction_number  R at its worst on the way from the healthy to the failed state.
     metastable           some service stays failed that would be healthy, had it not failed once.
-    clears               no service stays failed. Neither this nor metastable: it is too much load in any case.
+    clears               no service stays failed. Neither this nor metastable: too much load in any case.
     stuck                (n,) which services stay failed.
     failure, load        (n,) where the loop settles: share of requests, and requests per second.
     utilisation          (n,) load over capacity when nothing fails.
@@ -154,7 +166,7 @@ def from_telemetry(
     A service's utilisation matters where retries can bring load, so where nothing retries, none of them does. A
     utilisation of 0, or of a service without requests, tells no capacity: it is unknown, too.
     """
-    start, callee = np.asarray(indptr), np.asarray(indices)
+    start, callee = np.asarray(indptr, dtype=np.int64), np.asarray(indices, dtype=np.int64)
     seen, share = np.asarray(requests, dtype=np.float64), np.asarray(utilisation, dtype=np.float64)
     on_edge, tries = np.asarray(edge_requests, dtype=np.float64), _all(attempts, len(callee))
     if np.isnan(seen).any() or np.isnan(on_edge).any() or np.isnan(tries).any():
@@ -191,7 +203,11 @@ def _worst(loop: Loop, healthy: Floats, failed: Floats) -> float:
 
 
 def _below_retries(
-    caller: NDArray[np.int64], callee: Indices, retried: NDArray[np.bool_], used: NDArray[np.bool_], services: int
+    caller: NDArray[np.int64],
+    callee: NDArray[np.int64],
+    retried: NDArray[np.bool_],
+    used: NDArray[np.bool_],
+    services: int,
 ) -> NDArray[np.bool_]:
     """The services that retries can bring load to: callees of retried edges, and all below them."""
     reached = np.zeros(services, dtype=np.bool_)

@@ -1,7 +1,7 @@
 """Retry containment: the fewest edges whose retries to stop so that a failure no longer feeds itself.
 
-Stopped retries cost little: the calls that a retry would have saved. So the plan stops as few edges as suffice, and says so
-when none do. docs/concepts/reproduction-number.md, "containment".
+Stopped retries cost little: the calls that a retry would have saved. So as few edges as suffice are chosen, and it is
+said when none do. docs/concepts/reproduction-number.md, "containment".
 """
 
 import msgspec
