@@ -14,7 +14,7 @@
 struct service {
     double base, capacity;
     double useful; /* an arrival that finds so many ahead fails: its caller will have left, or the queue is full */
-    double queue;  /* requests that may wait; one more may be there, the one that is served */
+    double queue;  /* requests that may be there, waiting or served; one that finds so many is refused */
 };
 
 struct edge {
@@ -33,7 +33,7 @@ struct retried {
     double tries, tries_rise, lost, lost_rise;
 };
 
-/* P(an arrival finds `least` or more ahead) where at most `places` may be there; *slope: by log = ln(load / capacity) */
+/* P(an arrival finds `least` or more ahead) where fewer than `places` may be there; *slope: by ln(load / capacity) */
 static inline double feedback_ahead(double log_ratio, double least, double places, double *slope) {
     double more = places - least, l = log_ratio, share;
     if (fabs(l) * places < NEAR_FULL) {

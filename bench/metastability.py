@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.bench.result import Result, join
+from controlplane.decide.backlog import after_backlog
 from controlplane.decide.feedback import STUCK_SHARE, Loop, verdict
 from controlplane.sim.draw import RESTLESS, USERS, draw
 from controlplane.sim.fluid import Course, Systems, Trigger, simulate
@@ -68,10 +69,14 @@ class Judged:
         self.quiet = ~self._any((course.before > STUCK_SHARE) & inner)
         self.stuck = self._any((course.after > course.before + STUCK_SHARE) & inner)
         self.failed = self._any((course.triggered > STUCK_SHARE) & inner)
-        seen = verdict(loop, course.triggered)
+        seen = verdict(loop, after_backlog(loop, course.triggered, course.backlog))
         self.seen = self._any(seen.stuck & inner)
+        self.shares = self._any(verdict(loop, course.triggered).stuck & inner)
         nothing = np.zeros(len(systems.load))
-        self.foreseen = self._any(verdict(loop, loop_of(systems, trigger).core.settle(nothing)[0]).stuck & inner)
+        under = loop_of(systems, trigger)
+        failing, load, _ = under.core.settle(nothing)
+        full = np.where(load > under.capacity, systems.queue, 0.0)
+        self.foreseen = self._any(verdict(loop, after_backlog(loop, failing, full)).stuck & inner)
         self.simple = self._most(seen.utilisation * seen.amplification) > 1.0
         load = self._most(loop.core.loads(course.triggered) / systems.capacity)
         self.near = (load > NEAR[0]) & (load < NEAR[1])
@@ -109,6 +114,7 @@ class Judged:
             "verdict": self.score(self.seen, quiet),
             "verdict, near": self.score(self.seen, quiet & self.near),
             "verdict, trigger took hold": self.score(self.seen, quiet & self.failed),
+            "verdict without backlog": self.score(self.shares, quiet),
             "foreseen": self.score(self.foreseen, quiet),
             "utilisation x amplification": self.score(self.simple, quiet),
             "still fails": self.score(self.failed, quiet),

@@ -23,6 +23,7 @@ QUEUE = 1000.0
 
 STUCK_SHARE = 0.05  # failing share from which a service has not recovered
 BISECTIONS = 24  # of the way from healthy to failed, to find the point from which it goes up, not down
+POINTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of that way at which R is taken besides
 
 
 class Loop:
@@ -37,7 +38,7 @@ class Loop:
             budget    retries per call at most, on average: 0.2 for a retry budget of 20 %; inf: there is none.
             need      share of the caller's requests that fail with the call; 0: a fallback answers.
             patience  requests ahead of an arrival at which its caller will have left: capacity x time-out.
-            queue     requests that may wait; more are refused at once.
+            queue     requests that may be there, waiting or served; more are refused at once.
     Raises  ValueError that names the argument and its value: NaN, below 0, capacity 0, attempts 1.5.
     Source  docs/concepts/reproduction-number.md, "the loop".
     """
@@ -78,12 +79,18 @@ class Loop:
         self.calls, self.attempts = _all(calls, edges), _all(attempts, edges)
         self.budget, self.need = _all(budget, edges), _all(need, edges)
 
-    def replace(self, *, attempts: ArrayLike | None = None, capacity: ArrayLike | None = None) -> Self:
+    def replace(
+        self,
+        *,
+        base: ArrayLike | None = None,
+        capacity: ArrayLike | None = None,
+        attempts: ArrayLike | None = None,
+    ) -> Self:
         """The same loop but for what is named."""
         return type(self)(
             self.indptr,
             self.indices,
-            base=self.base,
+            base=self.base if base is None else base,
             capacity=self.capacity if capacity is None else capacity,
             calls=self.calls,
             attempts=self.attempts if attempts is None else attempts,
@@ -130,13 +137,13 @@ def reproduction_number(loop: Loop, failure: ArrayLike | None = None) -> float:
 def verdict(loop: Loop, failed: ArrayLike | None = None) -> Verdict:
     """Whether the state `failed` clears when the trigger is gone. `failed` None: every service fails altogether."""
     nothing = np.zeros(len(loop.base))
-    healthy, quiet, _ = loop.core.settle(nothing)
+    healthy, _, _ = loop.core.settle(nothing)
     start = np.ones(len(loop.base)) if failed is None else np.asarray(failed, dtype=np.float64)
     failure, load, _ = loop.core.settle(start)
     stuck = failure > STUCK_SHARE
     quiet, storm = loop.core.loads(nothing), loop.core.storm()
     return Verdict(
-        reproduction_number=_worst(loop, healthy, start),
+        reproduction_number=_worst(loop, healthy, start, failure),
         metastable=bool(np.any(stuck & (healthy <= STUCK_SHARE))),
         clears=not np.any(stuck),
         stuck=stuck,
@@ -190,16 +197,21 @@ def from_telemetry(
     )
 
 
-def _worst(loop: Loop, healthy: Floats, failed: Floats) -> float:
-    """The largest R at healthy, failed, halfway, and where the way between them turns from falling back to going on."""
-    way = failed - healthy
+def _worst(loop: Loop, healthy: Floats, failed: Floats, settled: Floats) -> float:
+    """The largest R at both ends of the way back from `failed`, at points on it, and where it turns from up to down.
+
+    Between two states of rest the mean Jacobian takes their difference to itself, so somewhere R is 1 or more: what was
+    seen of the state may lie above both, so where there are two, the way is that between them.
+    """
+    top = settled if float(np.max(settled - healthy, initial=0.0)) > STUCK_SHARE else failed
     low, high = 0.0, 1.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2.0
-        at = healthy + middle * way
+        at = healthy + middle * (top - healthy)
         rises = float(np.sum(loop.core.turn(at) - at)) > 0.0
         low, high = (low, middle) if rises else (middle, high)
-    return max(loop.core.radius(np.clip(healthy + t * way, 0.0, 1.0))[0] for t in (0.0, high, 0.5, 1.0))
+    points = [healthy + t * (top - healthy) for t in (0.0, *POINTS, high)]
+    return max(loop.core.radius(np.clip(at, 0.0, 1.0))[0] for at in (*points, failed))
 
 
 def _below_retries(

@@ -49,11 +49,15 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """Failing share of the attempts that arrive at each service: (n,), means over the stretch that the name says."""
+    """Failing share of the attempts that arrive at each service: (n,), means over the stretch that the name says.
+
+    backlog  (n,) requests in each service's queue as the trigger ends.
+    """
 
     before: Floats
     triggered: Floats
     after: Floats
+    backlog: Floats
 
 
 def simulate(
@@ -61,7 +65,7 @@ def simulate(
 ) -> Course:
     """What is seen in the last `look_s` before the trigger, of the trigger, and before the end."""
     world = _World(systems, step_s, random)
-    steps = round(end_s / step_s)
+    steps, backlog = round(end_s / step_s), world.queue
     marks = {"before": trigger.begin_s, "triggered": trigger.end_s, "after": end_s}
     seen = {name: np.zeros((2, len(systems.load))) for name in marks}
     for number in range(steps):
@@ -71,6 +75,8 @@ def simulate(
             systems.capacity * trigger.capacity if on else systems.capacity,
             systems.load * trigger.load if on else systems.load,
         )
+        if on:
+            backlog = world.queue
         for name, until in marks.items():
             if until - look_s <= now < until:
                 seen[name] += arrived, failed
@@ -78,7 +84,7 @@ def simulate(
         name: np.minimum(1.0, np.divide(failed, arrived, out=np.zeros(len(arrived)), where=arrived > 0.0))
         for name, (arrived, failed) in seen.items()
     }
-    return Course(**shares)
+    return Course(**shares, backlog=backlog)
 
 
 class _World:
@@ -166,7 +172,8 @@ class _World:
         when = (slot + 1 + self._steps(answered)) % self.slots
         self.passed[when, np.arange(len(when))] += (1.0 - failing) * tries.sum(axis=0)
         self.took = answered
-        return failing * tries.sum(axis=0)
+        failed: Floats = failing * tries.sum(axis=0)
+        return failed
 
     def _late(self, waits: Floats) -> tuple[Floats, Floats]:
         """Per edge: share of tries whose answer comes too late, and seconds that the callee's own calls take."""
