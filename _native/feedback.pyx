@@ -150,25 +150,25 @@ cdef class FeedbackLoop:
         free(self.graph.by)
 
     def loads(self, failure, /):
-        cdef Turn turn = Turn(self, failure)
+        cdef _Turn turn = _Turn(self, failure)
         with nogil:
             turn.go(NULL)
         return turn.read(turn.load)
 
     def storm(self):
-        cdef Turn turn = Turn(self, np.ones(self.graph.services))
+        cdef _Turn turn = _Turn(self, np.ones(self.graph.services))
         with nogil:
             feedback_storm(&self.graph, turn.load, turn.work)
         return turn.read(turn.load)
 
     def turn(self, failure, /):
-        cdef Turn turn = Turn(self, failure)
+        cdef _Turn turn = _Turn(self, failure)
         with nogil:
             turn.go(NULL)
         return turn.read(turn.after)
 
     def settle(self, failure, /):
-        cdef Turn turn = Turn(self, failure)
+        cdef _Turn turn = _Turn(self, failure)
         cdef int64_t v, turns = 0
         cdef double moved = 1.0
         with nogil:
@@ -182,7 +182,7 @@ cdef class FeedbackLoop:
         return turn.read(turn.after), turn.read(turn.load), turns
 
     def derivative(self, failure, vector, /):
-        cdef Turn turn = Turn(self, failure)
+        cdef _Turn turn = _Turn(self, failure)
         cdef const double[::1] direction = checked("vector", vector, self.graph.services, -1e300)
         cdef tangent t
         cdef int64_t v
@@ -195,7 +195,7 @@ cdef class FeedbackLoop:
         return turn.read(turn.after)
 
     def radius(self, failure, /):
-        cdef Turn turn = Turn(self, failure)
+        cdef _Turn turn = _Turn(self, failure)
         cdef tangent t
         cdef double found = 0.0
         cdef int64_t applications = 0
@@ -212,7 +212,7 @@ cdef class FeedbackLoop:
 
 
 @cython.final
-cdef class Turn:
+cdef class _Turn:
     """Memory for one turn of a loop, and for its tangent when that is asked for."""
 
     cdef FeedbackLoop of

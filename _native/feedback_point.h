@@ -41,6 +41,9 @@ static inline double feedback_ahead(double log_ratio, double least, double place
         double fourth = (more * more - places * places) * (more * more + places * places);
         share = more / places * exp(l * (0.5 * least - l * (second / 24.0 + fourth * l * l / 2880.0)));
         *slope = share * (0.5 * least - l * (second / 12.0 + fourth * l * l / 720.0));
+    } else if (places * l < -NEGLIGIBLE_LOG && more * l < -NEGLIGIBLE_LOG) {
+        share = exp(least * l); /* the queue might as well be endless */
+        *slope = share * least;
     } else if (l < 0.0) {
         double all = expm1(places * l), rest = expm1(more * l);
         share = exp(least * l) * rest / all;
@@ -59,6 +62,8 @@ static inline struct point feedback_point(const struct service *at, double load)
     if (!(ratio > 0.0) || at->useful * (1.0 - ratio) > NEGLIGIBLE_LOG) /* ratio^useful <= e^(useful (ratio - 1)) */
         return p;
     log_ratio = log(ratio);
+    if (at->useful * log_ratio < -NEGLIGIBLE_LOG)
+        return p;
     if ((places - at->useful) * log_ratio > NEGLIGIBLE_LOG) {
         p.overflow = 1.0;
     } else {
@@ -86,9 +91,15 @@ static inline struct retried feedback_retried(const struct edge *by, double fail
         r.lost_rise = 0.0;
         return r;
     }
-    for (int32_t left = by->attempts; left > 1; left--) {
-        r.tries_rise = r.tries + failing * r.tries_rise;
-        r.tries = 1.0 + failing * r.tries;
+    if (by->attempts <= 4) { /* nearly all are, each another: no branch to guess */
+        double second = by->attempts > 2, third = by->attempts > 3;
+        r.tries = 1.0 + failing * (1.0 + failing * (second + failing * third));
+        r.tries_rise = 1.0 + failing * (2.0 * second + 3.0 * failing * third);
+    } else {
+        for (int32_t left = by->attempts; left > 1; left--) {
+            r.tries_rise = r.tries + failing * r.tries_rise;
+            r.tries = 1.0 + failing * r.tries;
+        }
     }
     if (r.tries > 1.0 + by->budget) {
         r.tries = 1.0 + by->budget;

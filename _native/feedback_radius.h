@@ -10,7 +10,8 @@
 
 #define STEPS_MAX 24          /* vectors kept; then it begins again with the best vector in their span */
 #define APPLICATIONS_MAX 480
-#define RADIUS_TOLERANCE 1e-6 /* residual and last change of R, as shares of R, with which it ends */
+#define RADIUS_TOLERANCE 1e-6 /* last two changes of R, as shares of R, with which it ends */
+#define RESIDUAL_MAX 1e-3     /* and what is left of its vector: R's own error goes with the square where it is symmetric */
 #define RADIUS_NOTHING 1e-3   /* R below is not told from nothing: the largest row sum, which is no less, is returned */
 #define NEWTON_MAX 200
 
@@ -102,6 +103,7 @@ static inline double product(const double *a, const double *b, int64_t n) {
 /* `span` holds (STEPS_MAX + 1) x services, `work` as tangent_apply's */
 static double tangent_radius(const struct tangent *t, double *span, double *work, int64_t *applications) {
     int64_t n = t->services;
+    int agreed = 0;
     double h[STEPS_MAX * STEPS_MAX], x[STEPS_MAX], radius = 0.0, bound = 0.0, norm;
     *applications = 1;
     for (int64_t v = 0; v < n; v++)
@@ -137,8 +139,9 @@ static double tangent_radius(const struct tangent *t, double *span, double *work
             radius = hessenberg_largest(h, k + 1, fmin(largest, bound), x);
             for (int i = 0; i <= k; i++)
                 size += x[i] * x[i];
+            agreed = fabs(radius - before) <= RADIUS_TOLERANCE * radius ? agreed + 1 : 0;
             if (left <= 1e-14 * norm || norm == 0.0 ||
-                (left <= RADIUS_TOLERANCE * radius * sqrt(size) && fabs(radius - before) <= RADIUS_TOLERANCE * radius))
+                (left <= RESIDUAL_MAX * radius * sqrt(size) && agreed >= 2))
                 return fmax(radius, 0.0);
             if (k + 1 == STEPS_MAX)
                 break;
