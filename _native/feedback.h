@@ -17,6 +17,7 @@
 struct loop {
     int64_t services, edges, back; /* back: edges to a service that is not later in the order */
     int64_t *first;                /* services + 1; places in the order name services, here and everywhere */
+    int32_t *callee;               /* of each edge, packed: ways are followed without reading what edges do */
     struct service *at;
     struct edge *by;
 };
@@ -24,8 +25,8 @@ struct loop {
 /* The Jacobian in factors: failure -> (slope) more load -> (down) -> (own) more failure -> (up) */
 struct tangent {
     int64_t services, edges, back;
-    int64_t *first;
-    int32_t *callee;
+    const int64_t *first;
+    const int32_t *callee;
     double *slope, *own, *down, *up;
 };
 

@@ -7,7 +7,6 @@ cimport cython
 from libc.math cimport INFINITY, fabs, fmax, fmin
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 
 import numpy as np
 
@@ -26,12 +25,13 @@ cdef extern from "feedback_radius.h":
     struct loop:
         int64_t services, edges, back
         int64_t *first
+        int32_t *callee
         service *at
         edge *by
     struct tangent:
         int64_t services, edges, back
-        int64_t *first
-        int32_t *callee
+        const int64_t *first
+        const int32_t *callee
         double *slope
         double *own
         double *down
@@ -41,8 +41,20 @@ cdef extern from "feedback_radius.h":
     void feedback_failures(const loop *g, const point *points, double *failing, tangent *t) nogil
     void feedback_storm(const loop *g, double *load, double *returning) nogil
     void tangent_apply(const tangent *t, const double *vector, double *out, double *work) nogil
-    void tangent_shrink(tangent *t, int32_t *mark) nogil
-    double tangent_radius(const tangent *t, double *span, double *work, int64_t *applications) nogil
+    struct link:
+        pass
+    struct circuit:
+        int64_t services, edges
+        int64_t *first
+        double *slope
+        double *own
+        link *down
+        link *up
+    struct jacobian:
+        const circuit *circuit
+        const tangent *tangent
+    void circuit_pack(const tangent *t, circuit *c, int32_t *mark) nogil
+    double jacobian_radius(jacobian j, int64_t n, double *span, double *work, int64_t *applications) nogil
     int64_t STEPS_MAX
 
 cdef int64_t ATTEMPTS_MAX = 100
@@ -117,6 +129,7 @@ cdef class FeedbackLoop:
         self.graph.services, self.graph.edges = n, edges
         self.order = <int64_t *>claim(n, sizeof(int64_t))
         self.graph.first = <int64_t *>claim(n + 1, sizeof(int64_t))
+        self.graph.callee = <int32_t *>claim(edges, sizeof(int32_t))
         self.graph.at = <service *>claim(n, sizeof(service))
         self.graph.by = <edge *>claim(edges, sizeof(edge))
         placed = self.graph.first  # scratch, until it is filled below
@@ -138,6 +151,7 @@ cdef class FeedbackLoop:
                     calls_[e], budget_[e], need_[e], <int32_t>attempts_[e] if budget_[e] > 0 else 1,
                     <int32_t>placed[column[e]],
                 )
+                self.graph.callee[at] = <int32_t>placed[column[e]]
                 self.graph.back += placed[column[e]] <= place
                 at += 1
         self.graph.first[n] = at
@@ -146,6 +160,7 @@ cdef class FeedbackLoop:
     def __dealloc__(self):
         free(self.order)
         free(self.graph.first)
+        free(self.graph.callee)
         free(self.graph.at)
         free(self.graph.by)
 
@@ -197,17 +212,23 @@ cdef class FeedbackLoop:
     def radius(self, failure, /):
         cdef _Turn turn = _Turn(self, failure)
         cdef tangent t
+        cdef circuit c
+        cdef jacobian j
         cdef double found = 0.0
-        cdef int64_t applications = 0
+        cdef int64_t applications = 0, n = self.graph.services
         turn.tangent(&t)
+        j.circuit, j.tangent = NULL, &t
         with nogil:
             turn.go(&t)
-            if t.back == 0:
-                tangent_shrink(&t, turn.mark)
-        if t.services:
-            turn.span = <double *>claim((STEPS_MAX + 1) * t.services, sizeof(double))
+        if t.back == 0:
+            turn.circuit(&c)
             with nogil:
-                found = tangent_radius(&t, turn.span, turn.work, &applications)
+                circuit_pack(&t, &c, turn.mark)
+            j.circuit, n = &c, c.services
+        if n:
+            turn.span = <double *>claim((STEPS_MAX + 1) * n, sizeof(double))
+            with nogil:
+                found = jacobian_radius(j, n, turn.span, turn.work, &applications)
         return found, applications
 
 
@@ -224,7 +245,7 @@ cdef class _Turn:
     cdef double *span
     cdef point *points
     cdef int64_t *first
-    cdef int32_t *callee
+    cdef link *links
     cdef int32_t *mark
 
     def __cinit__(self, FeedbackLoop of, failure):
@@ -243,21 +264,25 @@ cdef class _Turn:
         free(self.factors)
         free(self.span)
         free(self.first)
-        free(self.callee)
+        free(self.links)
         free(self.mark)
 
     cdef int tangent(self, tangent *t) except -1:
-        cdef int64_t n = self.of.graph.services, edges = self.of.graph.edges, e
-        self.factors = <double *>claim(2 * n + 2 * edges, sizeof(double))
-        self.first = <int64_t *>claim(n + 1, sizeof(int64_t))
-        self.callee = <int32_t *>claim(edges, sizeof(int32_t))
-        self.mark = <int32_t *>claim(n, sizeof(int32_t))
-        memcpy(self.first, self.of.graph.first, (n + 1) * sizeof(int64_t))
-        for e in range(edges):
-            self.callee[e] = self.of.graph.by[e].callee
-        t.services, t.edges, t.back, t.first, t.callee = n, edges, self.of.graph.back, self.first, self.callee
+        cdef int64_t n = self.of.graph.services, edges = self.of.graph.edges
+        self.factors = <double *>claim(4 * n + 2 * edges, sizeof(double))
+        t.services, t.edges, t.back = n, edges, self.of.graph.back
+        t.first, t.callee = self.of.graph.first, self.of.graph.callee
         t.slope, t.own = self.factors, self.factors + n
-        t.down, t.up = self.factors + 2 * n, self.factors + 2 * n + edges
+        t.down, t.up = self.factors + 4 * n, self.factors + 4 * n + edges
+        return 0
+
+    cdef int circuit(self, circuit *c) except -1:
+        cdef int64_t n = self.of.graph.services, edges = self.of.graph.edges
+        self.first = <int64_t *>claim(n + 1, sizeof(int64_t))
+        self.links = <link *>claim(2 * edges, sizeof(link))
+        self.mark = <int32_t *>claim(n, sizeof(int32_t))
+        c.first, c.down, c.up = self.first, self.links, self.links + edges
+        c.slope, c.own = self.factors + 2 * n, self.factors + 3 * n
         return 0
 
     cdef void go(self, tangent *t) noexcept nogil:

@@ -14,14 +14,33 @@
 #define RESIDUAL_MAX 1e-3     /* and what is left of its vector: R's own error goes with the square where it is symmetric */
 #define RADIUS_NOTHING 1e-3   /* R below is not told from nothing: the largest row sum, which is no less, is returned */
 #define NEWTON_MAX 200
+#define OWN_NOTHING 1e-12 /* a queue that minds less than this share of what the most sensitive one does is no part of it */
 
-/* Keep what lies on a way from a service that is tried again (slope) down to one whose queue minds (own). In place: places
-   move together, `mark` (services) is scratch. Only without circles; the edges' order stays. */
-static void tangent_shrink(struct tangent *t, int32_t *mark) {
+/* The part of a tangent in which a failure can come back, packed: its edges twice, by direction, in single precision,
+   which is an error of 1e-7 in R and half of the memory that every application has to read. */
+struct link {
+    int32_t callee;
+    float weight;
+};
+
+struct circuit {
+    int64_t services, edges;
+    int64_t *first;
+    double *slope, *own;
+    struct link *down, *up;
+};
+
+/* Pack what lies on a way from a service that is tried again (slope) down to one whose queue minds (own). Only without
+   circles. What c points to has room for all of t; `mark` (services) is scratch. */
+static void circuit_pack(const struct tangent *t, struct circuit *c, int32_t *mark) {
     int64_t kept = 0, edges = 0;
+    double least = 0.0;
     enum { FED = 1, MINDS = 2 };
-    for (int64_t v = 0; v < t->services; v++)
+    for (int64_t v = 0; v < t->services; v++) {
         mark[v] = 0;
+        least = t->own[v] > least ? t->own[v] : least;
+    }
+    least *= OWN_NOTHING;
     for (int64_t v = 0; v < t->services; v++) {
         if (t->slope[v] > 0.0)
             mark[v] |= FED;
@@ -30,32 +49,60 @@ static void tangent_shrink(struct tangent *t, int32_t *mark) {
                 mark[t->callee[e]] |= FED;
     }
     for (int64_t v = t->services - 1; v >= 0; v--) {
-        if (t->own[v] > 0.0)
+        if (t->own[v] > least)
             mark[v] |= MINDS;
         for (int64_t e = t->first[v]; e < t->first[v + 1] && !(mark[v] & MINDS); e++)
             mark[v] |= mark[t->callee[e]] & MINDS;
     }
     for (int64_t v = 0; v < t->services; v++)
         mark[v] = mark[v] == (FED | MINDS) ? (int32_t)kept++ : -1;
+    kept = 0;
     for (int64_t v = 0; v < t->services; v++) {
-        int64_t place = mark[v], start = t->first[v], end = t->first[v + 1];
-        if (place < 0)
+        if (mark[v] < 0)
             continue;
-        t->first[place] = edges; /* place <= v, and what is read next lies at v + 1 or later */
-        t->slope[place] = t->slope[v];
-        t->own[place] = t->own[v];
-        for (int64_t e = start; e < end; e++) {
+        c->first[kept] = edges;
+        c->slope[kept] = t->slope[v];
+        c->own[kept++] = t->own[v] > least ? t->own[v] : 0.0;
+        for (int64_t e = t->first[v]; e < t->first[v + 1]; e++) {
             int32_t w = mark[t->callee[e]];
-            if (w < 0 || (t->down[e] == 0.0 && t->up[e] == 0.0))
+            if (w < 0)
                 continue;
-            t->callee[edges] = w;
-            t->down[edges] = t->down[e];
-            t->up[edges++] = t->up[e];
+            c->down[edges] = (struct link){w, (float)t->down[e]};
+            c->up[edges++] = (struct link){w, (float)t->up[e]};
         }
     }
-    t->services = kept;
-    t->edges = edges;
-    t->first[kept] = edges;
+    c->first[kept] = edges;
+    c->services = kept;
+    c->edges = edges;
+}
+
+/* out = the circuit's Jacobian x vector; `load` is scratch */
+static void circuit_apply(const struct circuit *c, const double *vector, double *out, double *load) {
+    int64_t n = c->services;
+    for (int64_t v = 0; v < n; v++)
+        load[v] = c->slope[v] * vector[v];
+    for (int64_t v = 0; v < n; v++)
+        for (const struct link *l = c->down + c->first[v], *end = c->down + c->first[v + 1]; l < end; l++)
+            load[l->callee] += load[v] * l->weight;
+    for (int64_t v = n - 1; v >= 0; v--) {
+        double worse = c->own[v] * load[v];
+        for (const struct link *l = c->up + c->first[v], *end = c->up + c->first[v + 1]; l < end; l++)
+            worse += l->weight * out[l->callee];
+        out[v] = worse;
+    }
+}
+
+/* What Arnoldi's method applies: a circuit, or where calls go in circles the tangent as it is. */
+struct jacobian {
+    const struct circuit *circuit;
+    const struct tangent *tangent;
+};
+
+static inline void jacobian_apply(struct jacobian j, const double *vector, double *out, double *work) {
+    if (j.circuit)
+        circuit_apply(j.circuit, vector, out, work);
+    else
+        tangent_apply(j.tangent, vector, out, work);
 }
 
 /* The largest real eigenvalue of the leading `k` x `k` part of `h` (rows of STEPS_MAX), from `above`, which is no less, and its
@@ -101,14 +148,13 @@ static inline double product(const double *a, const double *b, int64_t n) {
 }
 
 /* `span` holds (STEPS_MAX + 1) x services, `work` as tangent_apply's */
-static double tangent_radius(const struct tangent *t, double *span, double *work, int64_t *applications) {
-    int64_t n = t->services;
+static double jacobian_radius(struct jacobian j, int64_t n, double *span, double *work, int64_t *applications) {
     int agreed = 0;
     double h[STEPS_MAX * STEPS_MAX], x[STEPS_MAX], radius = 0.0, bound = 0.0, norm;
     *applications = 1;
     for (int64_t v = 0; v < n; v++)
         span[v] = 1.0;
-    tangent_apply(t, span, span, work);
+    jacobian_apply(j, span, span, work);
     for (int64_t v = 0; v < n; v++)
         bound = fmax(bound, span[v]);
     if (bound <= RADIUS_NOTHING)
@@ -120,7 +166,7 @@ static double tangent_radius(const struct tangent *t, double *span, double *work
         memset(h, 0, sizeof(h));
         for (int k = 0; k < STEPS_MAX; k++) {
             double *next = span + (k + 1) * n, largest = 0.0, before = radius, size = 0.0;
-            tangent_apply(t, span + k * n, next, work);
+            jacobian_apply(j, span + k * n, next, work);
             ++*applications;
             norm = sqrt(product(next, next, n));
             for (int i = 0; i <= k; i++) {
