@@ -104,6 +104,7 @@ cdef class FeedbackLoop:
 
     cdef loop graph
     cdef int64_t *order  # order[place] = service as the caller numbers it
+    cdef _Turn idle  # memory of the last turn: fresh pages would cost a third of the next
 
     def __cinit__(self, indptr, indices, base, capacity, calls, attempts, budget, need, patience, queue):
         cdef const int64_t[::1] start = indexed("indptr", indptr), column = indexed("indices", indices)
@@ -164,79 +165,104 @@ cdef class FeedbackLoop:
         free(self.graph.at)
         free(self.graph.by)
 
+    cdef _Turn begin(self, failure):
+        """Memory that no other thread uses, with `failure` in it."""
+        cdef const double[::1] given = checked("failure", failure, self.graph.services, 0.0, 1.0)
+        cdef _Turn turn = self.idle if self.idle is not None else _Turn(self.graph.services)
+        cdef int64_t v
+        self.idle = None
+        for v in range(self.graph.services):
+            turn.failing[v] = given[self.order[v]]
+        return turn
+
+    cdef object end(self, _Turn turn, const double *values):
+        found = self.read(values)
+        self.idle = turn
+        return found
+
+    cdef object read(self, const double *values):
+        cdef int64_t v
+        out = np.empty(self.graph.services)
+        cdef double[::1] view = out
+        for v in range(self.graph.services):
+            view[self.order[v]] = values[v]
+        return out
+
     def loads(self, failure, /):
-        cdef _Turn turn = _Turn(self, failure)
+        cdef _Turn turn = self.begin(failure)
         with nogil:
-            turn.go(NULL)
-        return turn.read(turn.load)
+            turn.go(&self.graph, NULL)
+        return self.end(turn, turn.load)
 
     def storm(self):
-        cdef _Turn turn = _Turn(self, np.ones(self.graph.services))
+        cdef _Turn turn = self.begin(np.ones(self.graph.services))
         with nogil:
             feedback_storm(&self.graph, turn.load, turn.work)
-        return turn.read(turn.load)
+        return self.end(turn, turn.load)
 
     def turn(self, failure, /):
-        cdef _Turn turn = _Turn(self, failure)
+        cdef _Turn turn = self.begin(failure)
         with nogil:
-            turn.go(NULL)
-        return turn.read(turn.after)
+            turn.go(&self.graph, NULL)
+        return self.end(turn, turn.after)
 
     def settle(self, failure, /):
-        cdef _Turn turn = _Turn(self, failure)
+        cdef _Turn turn = self.begin(failure)
         cdef int64_t v, turns = 0
         cdef double moved = 1.0
         with nogil:
             while moved > SETTLED and turns < TURNS_MAX:
-                turn.go(NULL)
+                turn.go(&self.graph, NULL)
                 turns += 1
                 moved = 0.0
                 for v in range(self.graph.services):
                     moved = fmax(moved, fabs(turn.after[v] - turn.failing[v]))
                     turn.failing[v] = turn.after[v]
-        return turn.read(turn.after), turn.read(turn.load), turns
+        load = self.read(turn.load)
+        return self.end(turn, turn.after), load, turns
 
     def derivative(self, failure, vector, /):
-        cdef _Turn turn = _Turn(self, failure)
+        cdef _Turn turn = self.begin(failure)
         cdef const double[::1] direction = checked("vector", vector, self.graph.services, -1e300)
         cdef tangent t
         cdef int64_t v
-        turn.tangent(&t)
+        turn.tangent(&self.graph, &t)
         with nogil:
-            turn.go(&t)
+            turn.go(&self.graph, &t)
             for v in range(self.graph.services):
                 turn.failing[v] = direction[self.order[v]]
             tangent_apply(&t, turn.failing, turn.after, turn.work)
-        return turn.read(turn.after)
+        return self.end(turn, turn.after)
 
     def radius(self, failure, /):
-        cdef _Turn turn = _Turn(self, failure)
+        cdef _Turn turn = self.begin(failure)
         cdef tangent t
         cdef circuit c
         cdef jacobian j
         cdef double found = 0.0
         cdef int64_t applications = 0, n = self.graph.services
-        turn.tangent(&t)
+        turn.tangent(&self.graph, &t)
         j.circuit, j.tangent = NULL, &t
         with nogil:
-            turn.go(&t)
+            turn.go(&self.graph, &t)
         if t.back == 0:
-            turn.circuit(&c)
+            turn.circuit(&self.graph, &c)
             with nogil:
                 circuit_pack(&t, &c, turn.mark)
             j.circuit, n = &c, c.services
         if n:
-            turn.span = <double *>claim((STEPS_MAX + 1) * n, sizeof(double))
+            if turn.span == NULL:
+                turn.span = <double *>claim((STEPS_MAX + 1) * self.graph.services, sizeof(double))
             with nogil:
                 found = jacobian_radius(j, n, turn.span, turn.work, &applications)
+        self.idle = turn
         return found, applications
 
 
 @cython.final
 cdef class _Turn:
-    """Memory for one turn of a loop, and for its tangent when that is asked for."""
+    """Memory for a turn of one loop, and for its tangent when that is asked for."""
 
-    cdef FeedbackLoop of
     cdef double *failing
     cdef double *load
     cdef double *after
@@ -248,15 +274,10 @@ cdef class _Turn:
     cdef link *links
     cdef int32_t *mark
 
-    def __cinit__(self, FeedbackLoop of, failure):
-        cdef int64_t n = of.graph.services, v
-        cdef const double[::1] given = checked("failure", failure, n, 0.0, 1.0)
-        self.of = of
+    def __cinit__(self, int64_t n):
         self.failing = <double *>claim(6 * n, sizeof(double))
         self.load, self.after, self.work = self.failing + n, self.failing + 2 * n, self.failing + 3 * n
         self.points = <point *>claim(n, sizeof(point))
-        for v in range(n):
-            self.failing[v] = given[of.order[v]]
 
     def __dealloc__(self):
         free(self.failing)
@@ -267,32 +288,27 @@ cdef class _Turn:
         free(self.links)
         free(self.mark)
 
-    cdef int tangent(self, tangent *t) except -1:
-        cdef int64_t n = self.of.graph.services, edges = self.of.graph.edges
-        self.factors = <double *>claim(4 * n + 2 * edges, sizeof(double))
-        t.services, t.edges, t.back = n, edges, self.of.graph.back
-        t.first, t.callee = self.of.graph.first, self.of.graph.callee
+    cdef int tangent(self, const loop *g, tangent *t) except -1:
+        cdef int64_t n = g.services, edges = g.edges
+        if self.factors == NULL:
+            self.factors = <double *>claim(4 * n + 2 * edges, sizeof(double))
+        t.services, t.edges, t.back, t.first, t.callee = n, edges, g.back, g.first, g.callee
         t.slope, t.own = self.factors, self.factors + n
         t.down, t.up = self.factors + 4 * n, self.factors + 4 * n + edges
         return 0
 
-    cdef int circuit(self, circuit *c) except -1:
-        cdef int64_t n = self.of.graph.services, edges = self.of.graph.edges
-        self.first = <int64_t *>claim(n + 1, sizeof(int64_t))
-        self.links = <link *>claim(2 * edges, sizeof(link))
-        self.mark = <int32_t *>claim(n, sizeof(int32_t))
+    cdef int circuit(self, const loop *g, circuit *c) except -1:
+        cdef int64_t n = g.services, edges = g.edges
+        if self.first == NULL:
+            self.first = <int64_t *>claim(n + 1, sizeof(int64_t))
+        if self.links == NULL:
+            self.links = <link *>claim(2 * edges, sizeof(link))
+        if self.mark == NULL:
+            self.mark = <int32_t *>claim(n, sizeof(int32_t))
         c.first, c.down, c.up = self.first, self.links, self.links + edges
         c.slope, c.own = self.factors + 2 * n, self.factors + 3 * n
         return 0
 
-    cdef void go(self, tangent *t) noexcept nogil:
-        feedback_loads(&self.of.graph, self.failing, self.load, self.points, self.work, t)
-        feedback_failures(&self.of.graph, self.points, self.after, t)
-
-    cdef object read(self, const double *values):
-        cdef int64_t v, n = self.of.graph.services
-        out = np.empty(n)
-        cdef double[::1] view = out
-        for v in range(n):
-            view[self.of.order[v]] = values[v]
-        return out
+    cdef void go(self, const loop *g, tangent *t) noexcept nogil:
+        feedback_loads(g, self.failing, self.load, self.points, self.work, t)
+        feedback_failures(g, self.points, self.after, t)

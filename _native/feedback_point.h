@@ -81,21 +81,19 @@ static inline struct point feedback_point(const struct service *at, double load)
     return p;
 }
 
+/* [attempts][k]: whether a (k + 2)th is made; a table, since what edges allow is nothing a branch could guess */
+static const double FEEDBACK_AGAIN[5][3] = {{0, 0, 0}, {0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {1, 1, 1}};
+
 static inline struct retried feedback_retried(const struct edge *by, double failing) {
-    struct retried r = {1.0, 0.0, failing, 1.0};
-    double passing = 1.0 - failing;
-    if (by->attempts == 1)
-        return r;
-    if (failing == 0.0) {
-        r.tries_rise = 1.0;
-        r.lost_rise = 0.0;
-        return r;
-    }
-    if (by->attempts <= 4) { /* nearly all are, each another: no branch to guess */
-        double second = by->attempts > 2, third = by->attempts > 3;
-        r.tries = 1.0 + failing * (1.0 + failing * (second + failing * third));
-        r.tries_rise = 1.0 + failing * (2.0 * second + 3.0 * failing * third);
+    struct retried r;
+    double passing = 1.0 - failing, lost;
+    if (by->attempts <= 4) {
+        const double *again = FEEDBACK_AGAIN[by->attempts];
+        r.tries = 1.0 + failing * (again[0] + failing * (again[1] + failing * again[2]));
+        r.tries_rise = again[0] + failing * (2.0 * again[1] + 3.0 * failing * again[2]);
     } else {
+        r.tries = 1.0;
+        r.tries_rise = 0.0;
         for (int32_t left = by->attempts; left > 1; left--) {
             r.tries_rise = r.tries + failing * r.tries_rise;
             r.tries = 1.0 + failing * r.tries;
@@ -105,8 +103,8 @@ static inline struct retried feedback_retried(const struct edge *by, double fail
         r.tries = 1.0 + by->budget;
         r.tries_rise = 0.0;
     }
-    r.lost = 1.0 - r.tries * passing;
-    r.lost = r.lost > 0.0 ? r.lost : 0.0;
+    lost = 1.0 - r.tries * passing;
+    r.lost = lost > 0.0 ? lost : 0.0;
     r.lost_rise = r.tries - r.tries_rise * passing;
     return r;
 }
