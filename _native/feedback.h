@@ -20,6 +20,7 @@ struct loop {
     int32_t *callee;               /* of each edge, packed: ways are followed without reading what edges do */
     struct service *at;
     struct edge *by;
+    double *budget; /* of each edge */
 };
 
 /* The Jacobian in factors: failure -> (slope) more load -> (down) -> (own) more failure -> (up) */
@@ -27,7 +28,8 @@ struct tangent {
     int64_t services, edges, back;
     const int64_t *first;
     const int32_t *callee;
-    double *slope, *own, *down, *up;
+    double *slope, *own;
+    float *down, *up; /* single: an error of 1e-7 in R, and half of the memory to write and read */
 };
 
 static inline int feedback_agree(double before, double after) {
@@ -58,7 +60,7 @@ static void feedback_loads(const struct loop *g, const double *failing, double *
             for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
                 const struct edge *by = &g->by[e];
                 int32_t w = by->callee;
-                struct retried r = feedback_retried(by, failing[w]);
+                struct retried r = feedback_retried(by, &g->budget[e], failing[w]);
                 if (w > v)
                     load[w] += p.served * by->calls * r.tries;
                 else
@@ -89,7 +91,7 @@ static void feedback_storm(const struct loop *g, double *load, double *returning
         for (int64_t v = 0; v < g->services; v++)
             for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
                 const struct edge *by = &g->by[e];
-                double more = load[v] * by->calls * feedback_retried(by, 1.0).tries;
+                double more = load[v] * by->calls * feedback_retried(by, &g->budget[e], 1.0).tries;
                 double *to = by->callee > v ? load : goes;
                 to[by->callee] = fmin(LOAD_MAX, to[by->callee] + more);
             }
@@ -107,17 +109,17 @@ static inline double feedback_kept(const struct edge *by, double kept) {
 }
 
 /* Where an edge loses everything its caller needs: what one edge would change is the product of the others. */
-static void feedback_up_at_nothing(const struct loop *g, int64_t v, const double *failing, double rest, double *up) {
+static void feedback_up_at_nothing(const struct loop *g, int64_t v, const double *failing, double rest, float *up) {
     int64_t gone = 0;
     for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
         const struct edge *by = &g->by[e];
-        double kept = 1.0 - by->need * feedback_retried(by, failing[by->callee]).lost;
+        double kept = 1.0 - by->need * feedback_retried(by, &g->budget[e], failing[by->callee]).lost;
         gone += kept <= 0.0;
         rest *= kept <= 0.0 ? 1.0 : feedback_kept(by, kept);
     }
     for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
         const struct edge *by = &g->by[e];
-        struct retried r = feedback_retried(by, failing[by->callee]);
+        struct retried r = feedback_retried(by, &g->budget[e], failing[by->callee]);
         int last = gone == 1 && 1.0 - by->need * r.lost <= 0.0 && by->calls <= 1.0;
         up[e] = last ? rest * by->need * r.lost_rise : 0.0;
     }
@@ -132,7 +134,7 @@ static inline double feedback_left(const struct loop *g, int64_t v, const double
         double callee = failing[by->callee];
         if (!t && callee == 0.0)
             continue;
-        struct retried r = feedback_retried(by, callee);
+        struct retried r = feedback_retried(by, &g->budget[e], callee);
         double kept = 1.0 - by->need * r.lost;
         left *= feedback_kept(by, kept);
         if (t)

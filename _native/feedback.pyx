@@ -5,7 +5,7 @@ A loop keeps its arrays in an order of its own and never changes, so its methods
 
 cimport cython
 from libc.math cimport INFINITY, fabs, fmax, fmin
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -18,8 +18,9 @@ cdef extern from "feedback_radius.h":
     struct service:
         double base, capacity, useful, queue
     struct edge:
-        double calls, budget, need
-        int32_t attempts, callee
+        double calls, need
+        int16_t attempts, budgeted
+        int32_t callee
     struct point:
         double overflow, overflow_rise, served, served_rise
     struct loop:
@@ -28,14 +29,15 @@ cdef extern from "feedback_radius.h":
         int32_t *callee
         service *at
         edge *by
+        double *budget
     struct tangent:
         int64_t services, edges, back
         const int64_t *first
         const int32_t *callee
         double *slope
         double *own
-        double *down
-        double *up
+        float *down
+        float *up
     void feedback_loads(const loop *g, const double *failing, double *load, point *points, double *returning,
                         tangent *t) nogil
     void feedback_failures(const loop *g, const point *points, double *failing, tangent *t) nogil
@@ -132,6 +134,7 @@ cdef class FeedbackLoop:
         self.graph.first = <int64_t *>claim(n + 1, sizeof(int64_t))
         self.graph.callee = <int32_t *>claim(edges, sizeof(int32_t))
         self.graph.at = <service *>claim(n, sizeof(service))
+        self.graph.budget = <double *>claim(edges, sizeof(double))
         self.graph.by = <edge *>claim(edges, sizeof(edge))
         placed = self.graph.first  # scratch, until it is filled below
         if edges:
@@ -149,9 +152,10 @@ cdef class FeedbackLoop:
             self.graph.first[place] = at
             for e in range(start[v], start[v + 1]):
                 self.graph.by[at] = edge(
-                    calls_[e], budget_[e], need_[e], <int32_t>attempts_[e] if budget_[e] > 0 else 1,
+                    calls_[e], need_[e], <int16_t>attempts_[e] if budget_[e] > 0 else 1, budget_[e] < INFINITY,
                     <int32_t>placed[column[e]],
                 )
+                self.graph.budget[at] = budget_[e]
                 self.graph.callee[at] = <int32_t>placed[column[e]]
                 self.graph.back += placed[column[e]] <= place
                 at += 1
@@ -164,6 +168,7 @@ cdef class FeedbackLoop:
         free(self.graph.callee)
         free(self.graph.at)
         free(self.graph.by)
+        free(self.graph.budget)
 
     cdef _Turn begin(self, failure):
         """Memory that no other thread uses, with `failure` in it."""
@@ -269,6 +274,7 @@ cdef class _Turn:
     cdef double *work
     cdef double *factors
     cdef double *span
+    cdef float *weights
     cdef point *points
     cdef int64_t *first
     cdef link *links
@@ -284,6 +290,7 @@ cdef class _Turn:
         free(self.points)
         free(self.factors)
         free(self.span)
+        free(self.weights)
         free(self.first)
         free(self.links)
         free(self.mark)
@@ -291,10 +298,11 @@ cdef class _Turn:
     cdef int tangent(self, const loop *g, tangent *t) except -1:
         cdef int64_t n = g.services, edges = g.edges
         if self.factors == NULL:
-            self.factors = <double *>claim(4 * n + 2 * edges, sizeof(double))
+            self.factors = <double *>claim(4 * n, sizeof(double))
+            self.weights = <float *>claim(2 * edges, sizeof(float))
         t.services, t.edges, t.back, t.first, t.callee = n, edges, g.back, g.first, g.callee
         t.slope, t.own = self.factors, self.factors + n
-        t.down, t.up = self.factors + 4 * n, self.factors + 4 * n + edges
+        t.down, t.up = self.weights, self.weights + edges
         return 0
 
     cdef int circuit(self, const loop *g, circuit *c) except -1:

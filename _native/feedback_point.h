@@ -17,9 +17,11 @@ struct service {
     double queue;  /* requests that may be there, waiting or served; one that finds so many is refused */
 };
 
+/* A turn is as quick as these can be read, so the budget, which few have, lies elsewhere. */
 struct edge {
-    double calls, budget, need;
-    int32_t attempts; /* 1 also where the budget is 0 */
+    double calls, need;
+    int16_t attempts; /* 1 also where the budget is 0 */
+    int16_t budgeted;
     int32_t callee;
 };
 
@@ -84,7 +86,7 @@ static inline struct point feedback_point(const struct service *at, double load)
 /* [attempts][k]: whether a (k + 2)th is made; a table, since what edges allow is nothing a branch could guess */
 static const double FEEDBACK_AGAIN[5][3] = {{0, 0, 0}, {0, 0, 0}, {1, 0, 0}, {1, 1, 0}, {1, 1, 1}};
 
-static inline struct retried feedback_retried(const struct edge *by, double failing) {
+static inline struct retried feedback_retried(const struct edge *by, const double *budget, double failing) {
     struct retried r;
     double passing = 1.0 - failing, lost;
     if (by->attempts <= 4) {
@@ -99,8 +101,8 @@ static inline struct retried feedback_retried(const struct edge *by, double fail
             r.tries = 1.0 + failing * r.tries;
         }
     }
-    if (r.tries > 1.0 + by->budget) {
-        r.tries = 1.0 + by->budget;
+    if (by->budgeted && r.tries > 1.0 + *budget) {
+        r.tries = 1.0 + *budget;
         r.tries_rise = 0.0;
     }
     lost = 1.0 - r.tries * passing;

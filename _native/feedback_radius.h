@@ -16,8 +16,7 @@
 #define NEWTON_MAX 200
 #define OWN_NOTHING 1e-12 /* a queue that minds less than this share of what the most sensitive one does is no part of it */
 
-/* The part of a tangent in which a failure can come back, packed: its edges twice, by direction, in single precision,
-   which is an error of 1e-7 in R and half of the memory that every application has to read. */
+/* The part of a tangent in which a failure can come back, packed: its edges twice, by direction. */
 struct link {
     int32_t callee;
     float weight;
@@ -67,8 +66,8 @@ static void circuit_pack(const struct tangent *t, struct circuit *c, int32_t *ma
             int32_t w = mark[t->callee[e]];
             if (w < 0)
                 continue;
-            c->down[edges] = (struct link){w, (float)t->down[e]};
-            c->up[edges++] = (struct link){w, (float)t->up[e]};
+            c->down[edges] = (struct link){w, t->down[e]};
+            c->up[edges++] = (struct link){w, t->up[e]};
         }
     }
     c->first[kept] = edges;
