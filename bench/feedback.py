@@ -1,0 +1,242 @@
+"""R of the load-failure loop: the kernel beside the same in numpy and scipy, in one run.
+
+    python -m bench.feedback [--quick] [--json FILE]
+
+The rival does what the kernel does, as well as we could write it in numpy 2 and scipy: services in layers, one slice of a
+CSR matrix per layer for either direction, the factors of the Jacobian once, then ARPACK or power iteration to the same
+tolerance, whichever is quicker. What depends on the graph alone is prepared outside of the clock for both.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+
+from controlplane.bench.result import Result, join
+from controlplane.decide.feedback import Loop, verdict
+
+SIZES = {"2k": (2_000, 10_000), "18k": (18_500, 350_000)}
+LAYERS = 8
+TOLERANCE = 1e-6
+ROUNDS, QUICK_ROUNDS = 15, 3
+
+Floats = NDArray[np.float64]
+
+
+def draw(services: int, edges: int, full_share: float, seed: int = 0) -> tuple[Loop, Floats]:
+    """A loop in LAYERS layers of which `full_share` services are near their capacity, and where it settles."""
+    random = np.random.default_rng(seed)
+    layer = np.sort(random.integers(0, LAYERS, services))
+    ends = random.integers(0, services, (3 * edges, 2))
+    ends = np.unique(ends[layer[ends[:, 0]] < layer[ends[:, 1]]], axis=0)
+    ends = ends[np.sort(random.permutation(len(ends))[:edges])]
+    caller, callee = ends.T
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(caller, minlength=services))])
+    callers = np.maximum(1, np.bincount(callee, minlength=services))
+    arguments = {
+        "base": np.where(layer == 0, 100.0, 1.0),
+        "calls": random.uniform(0.1, 1.0, len(caller)) / callers[callee],
+        "attempts": random.integers(1, 4, len(caller)).astype(np.float64),
+        "need": np.minimum(1.0, random.uniform(0.0, 1.0, len(caller)) * services / edges),
+    }
+    quiet = Loop(indptr, callee, capacity=np.inf, **arguments).core.loads(np.zeros(services))
+    full = random.random(services) < full_share
+    utilisation = np.where(full, random.uniform(0.9, 1.05, services), random.uniform(0.2, 0.7, services))
+    loop = Loop(indptr, callee, capacity=quiet / utilisation, **arguments)
+    return loop, loop.core.settle(np.zeros(services))[0]
+
+
+class Numpy:
+    """The same R in numpy and scipy."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, services = loop, len(loop.base)
+        self.caller = np.repeat(np.arange(services), np.diff(loop.indptr))
+        self.callee = np.asarray(loop.indices)
+        self.places = loop.queue + 1.0
+        self.useful = np.minimum(loop.patience, loop.queue)
+        depth = np.zeros(services, dtype=np.int64)
+        for _ in range(LAYERS):
+            np.maximum.at(depth, self.callee, depth[self.caller] + 1)
+        self.order = np.argsort(depth, kind="stable")
+        place = np.argsort(self.order)
+        self.layers = np.concatenate([[0], np.cumsum(np.bincount(depth))])
+        caller, callee = place[self.caller], place[self.callee]
+        self.by_callee = np.lexsort((caller, callee))
+        self.by_caller = np.lexsort((callee, caller))
+        self.into = [self._slice(callee, caller, self.by_callee, k) for k in range(len(self.layers) - 1)]
+        self.out = [self._slice(caller, callee, self.by_caller, k) for k in range(len(self.layers) - 1)]
+
+    def _slice(self, row: NDArray[np.int64], column: NDArray[np.int64], order: NDArray[np.int64], k: int) -> list[object]:
+        """Of one layer: its edges in `order` (first, last) and a matrix of its rows, whose data are exchanged."""
+        low, high = self.layers[k], self.layers[k + 1]
+        first, last = np.searchsorted(row[order], [low, high])
+        inside = order[first:last]
+        pointer = np.searchsorted(row[inside], np.arange(low, high + 1)).astype(np.int32)
+        size = (int(high - low), len(self.order))
+        return [first, last, csr_array((np.zeros(len(inside)), column[inside].astype(np.int32), pointer), shape=size)]
+
+    def _queue(self, load: Floats, services: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+        """(overflow, its rise, served, its rise) of some services."""
+        ratio = load / self.loop.capacity[services]
+        log = np.log(np.maximum(ratio, 1e-300))
+        log = np.where(np.abs(log) < 1e-9, 1e-9, log)
+        overflow, slope = self._ahead(log, self.useful[services], self.places[services])
+        refused, refused_slope = self._ahead(log, self.loop.queue[services], self.places[services])
+        return overflow, slope / np.maximum(load, 1e-300), load * (1.0 - refused), 1.0 - refused - refused_slope
+
+    @staticmethod
+    def _ahead(log: Floats, least: Floats, places: Floats) -> tuple[Floats, Floats]:
+        more, way = places - least, np.abs(log)
+        whole, rest = -np.expm1(-places * way), -np.expm1(-more * way)
+        below = log < 0.0
+        share = np.where(below, np.exp(-least * way), 1.0) * rest / whole
+        by = np.where(below, least, 0.0) - more * (np.where(below, 1.0 - rest, -(1.0 - rest)) / rest)
+        by = by + places * np.where(below, 1.0 - whole, -(1.0 - whole)) / whole
+        return share, share * np.where(below, by, -(by) * -1.0)
+
+    def _tries(self, failing: Floats) -> tuple[Floats, Floats]:
+        tries, rise = np.ones(len(failing)), np.zeros(len(failing))
+        power = np.ones(len(failing))
+        for k in range(1, int(self.loop.attempts.max())):
+            on = self.loop.attempts > k
+            rise += on * (k * power)
+            power = power * failing
+            tries += on * power
+        held = tries > 1.0 + self.loop.budget
+        return np.where(held, 1.0 + self.loop.budget, tries), np.where(held, 0.0, rise)
+
+    def radius(self, failing: Floats, *, arpack: bool) -> float:
+        """The spectral radius at `failing`."""
+        loop, services = self.loop, len(self.loop.base)
+        tries, rise = self._tries(failing[self.callee])
+        flow = (loop.calls * tries)[self.by_callee]
+        load, served = loop.base[self.order].copy(), np.zeros(services)
+        own_rise, served_rise, overflow = np.zeros(services), np.zeros(services), np.zeros(services)
+        for k, (first, last, matrix) in enumerate(self.into):
+            low, high = self.layers[k], self.layers[k + 1]
+            if last > first:
+                matrix.data = flow[first:last]
+                load[low:high] += matrix @ served
+            overflow[low:high], own_rise[low:high], served[low:high], served_rise[low:high] = self._queue(
+                load[low:high], self.order[low:high]
+            )
+        place = np.argsort(self.order)
+        slope = np.bincount(
+            place[self.callee], weights=served[place[self.caller]] * loop.calls * rise, minlength=services
+        )
+        after, left = overflow.copy(), np.ones(services)
+        up = np.zeros(len(self.callee))
+        for k in range(len(self.layers) - 2, -1, -1):
+            first, last, matrix = self.out[k]
+            low, high = self.layers[k], self.layers[k + 1]
+            if last == first:
+                continue
+            edge = self.by_caller[first:last]
+            below = after[matrix.indices]
+            n_tries, n_rise = self._tries_of(edge, below)
+            kept = 1.0 - loop.need[edge] * np.maximum(0.0, 1.0 - n_tries * (1.0 - below))
+            rows = np.diff(matrix.indptr)
+            some = rows > 0
+            left[low:high][some] = np.multiply.reduceat(kept, matrix.indptr[:-1][some])
+            after[low:high] = 1.0 - (1.0 - overflow[low:high]) * left[low:high]
+            factor = loop.need[edge] * (n_tries - n_rise * (1.0 - below)) / kept
+            up[first:last] = factor * np.repeat((1.0 - overflow[low:high]) * left[low:high], rows)
+            matrix.data = up[first:last]
+        down = (flow.T * 1.0) * served_rise[place[self.caller]][self.by_callee]
+        for first, last, matrix in self.into:
+            matrix.data = down[first:last]
+        own = own_rise * left
+
+        def apply(vector: Floats) -> Floats:
+            more = slope * vector.ravel()
+            for k, (first, last, matrix) in enumerate(self.into):
+                if last > first:
+                    more[self.layers[k] : self.layers[k + 1]] += matrix @ more
+            worse = own * more
+            for k in range(len(self.layers) - 2, -1, -1):
+                first, last, matrix = self.out[k]
+                if last > first:
+                    worse[self.layers[k] : self.layers[k + 1]] += matrix @ worse
+            return worse
+
+        if arpack:
+            operator = LinearOperator((services, services), matvec=apply, dtype=np.float64)
+            start = np.ones(services)
+            try:
+                found = eigs(operator, k=1, ncv=12, v0=start, tol=TOLERANCE, return_eigenvectors=False, maxiter=100)
+            except ArpackNoConvergence as error:
+                found = error.eigenvalues
+            return float(np.max(np.abs(found), initial=0.0))
+        vector, radius, agreed = np.ones(services), 0.0, 0
+        for _ in range(480):
+            vector = apply(vector)
+            now = float(vector.sum())
+            vector /= now
+            agreed = agreed + 1 if abs(now - radius) <= TOLERANCE * now else 0
+            radius = now
+            if agreed == 2:
+                break
+        return radius
+
+    def _tries_of(self, edge: NDArray[np.int64], failing: Floats) -> tuple[Floats, Floats]:
+        attempts, budget = self.loop.attempts[edge], self.loop.budget[edge]
+        tries, rise, power = np.ones(len(edge)), np.zeros(len(edge)), np.ones(len(edge))
+        for k in range(1, int(self.loop.attempts.max())):
+            on = attempts > k
+            rise += on * (k * power)
+            power = power * failing
+            tries += on * power
+        held = tries > 1.0 + budget
+        return np.where(held, 1.0 + budget, tries), np.where(held, 0.0, rise)
+
+
+def clock(work: Callable[[], object], rounds: int) -> float:
+    """Milliseconds of processor time of the quickest round: neighbours on the machine do not count."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.thread_time()
+        work()
+        best = min(best, time.thread_time() - began)
+    return best * 1e3
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    asked = parser.parse_args()
+    rounds, rows = QUICK_ROUNDS if asked.quick else ROUNDS, []
+    print(f"{'':24}{'R':>9}{'applied':>9}{'ms':>9}{'arpack':>9}{'power':>9}{'ratio':>7}")
+    for name, (services, edges) in SIZES.items():
+        for state, full in (("healthy", 0.0), ("incident", 0.05), ("everywhere", 0.6)):
+            loop, at = draw(services, edges, full)
+            rival = Numpy(loop)
+            radius, applied = loop.core.radius(at)
+            ours = clock(lambda loop=loop, at=at: loop.core.radius(at), rounds)
+            arpack = clock(lambda rival=rival, at=at: rival.radius(at, arpack=True), max(2, rounds // 3))
+            power = clock(lambda rival=rival, at=at: rival.radius(at, arpack=False), max(2, rounds // 3))
+            theirs = rival.radius(at, arpack=True)
+            best = min(arpack, power)
+            label = f"feedback.radius.{name}.{state}"
+            print(f"{label[9:]:24}{radius:9.4f}{applied:9}{ours:9.3f}{arpack:9.3f}{power:9.3f}{best / ours:7.1f}  {theirs:.4f}")
+            rows.append(Result(label, ours, "ms", rival="scipy", rival_value=best, peer_ratio=best / ours))
+        loop, at = draw(services, edges, 0.05)
+        built = clock(lambda loop=loop: loop.replace(), rounds)
+        judged = clock(lambda loop=loop: verdict(loop), max(2, rounds // 5))
+        turned = clock(lambda loop=loop, at=at: loop.core.turn(at), rounds)
+        print(f"{name}: build {built:.3f} ms, one turn {turned:.3f} ms, whole verdict {judged:.1f} ms")
+        rows += [Result(f"feedback.{what}.{name}", value, "ms") for what, value in
+                 (("build", built), ("turn", turned), ("verdict", judged))]  # fmt: skip
+    if asked.json:
+        join(asked.json, rows)
+
+
+if __name__ == "__main__":
+    main()
