@@ -80,7 +80,7 @@ def _lines(name: str, window: Window, answer: Analysis) -> list[str]:
     for index, step in enumerate(answer.plan):
         lines.append(f"{'plan' if index == 0 else '':<12} {index + 1}. {step}")
     if not answer.plan:
-        lines.append(f"{'plan':<12} none")
+        lines.append(f"{'plan':<12} nothing: {answer.plan_reason or 'nothing is known that could be done'}")
     return lines
 
 

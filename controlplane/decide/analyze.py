@@ -6,9 +6,12 @@ Origins are judged in `origin`, evidence worded in `evidence_text`. What follows
 
 import numpy as np
 
+from controlplane.decide.choose import Rule
+from controlplane.decide.contain import Refine, contain, feedback
 from controlplane.decide.evidence_text import sentences
-from controlplane.decide.foresee import foresee
+from controlplane.decide.foresee import foresee, impacts
 from controlplane.decide.origin import Verdict, judge
+from controlplane.decide.prospect import Prospect
 from controlplane.decide.window import Floats, Window
 from controlplane.model.analysis import Analysis, Origin
 
@@ -17,24 +20,35 @@ SCORE_MIN = 0.001
 SAME = 1e-9  # scores closer than this are a tie
 
 
-def analyze(window: Window) -> Analysis:
-    """Origins, evidence, spread, feedback and containment of the incident in `window`; no origins on a healthy one."""
-    return report(window, judge(window))
+def analyze(window: Window, *, refine: Refine | None = None, forbidden: Rule | None = None) -> Analysis:
+    """Origins, evidence, spread, feedback and containment of the incident in `window`; no origins on a healthy one.
+
+    `refine` adds what the window does not hold to what is planned from, `forbidden` asks the safety rules.
+    """
+    return report(window, judge(window), refine=refine, forbidden=forbidden)
 
 
-def report(window: Window, verdict: Verdict) -> Analysis:
+def report(
+    window: Window, verdict: Verdict, *, refine: Refine | None = None, forbidden: Rule | None = None
+) -> Analysis:
     """What `verdict` says about `window`, in words and figures."""
     ranked = ranking(window, verdict)
+    if not ranked:
+        return Analysis()
     origins = tuple(Origin(window.services[v], float(verdict.score[v]), sentences(window, verdict, v)) for v in ranked)
-    reproduction, metastable = feedback(window, verdict)
+    prospect = Prospect.of(window)
+    found = foresee(window, verdict, ranked, prospect)
+    retries = feedback(prospect, found)
+    choice = contain(window, ranked[0], prospect, found, retries, refine=refine, forbidden=forbidden)
     return Analysis(
         origins=origins,
         ties=_ties(origins),
-        unexplained=max(0.0, 1.0 - sum(origin.score for origin in origins)) if origins else 0.0,
-        blast=foresee(window, verdict, ranked),
-        reproduction_number=reproduction,
-        metastable=metastable,
-        plan=contain(window, verdict, ranked),
+        unexplained=max(0.0, 1.0 - sum(origin.score for origin in origins)),
+        blast=impacts(window, verdict, found),
+        reproduction_number=None if retries is None else retries.before.reproduction_number,
+        metastable=None if retries is None else retries.before.metastable,
+        plan=choice.sentences(),
+        plan_reason=choice.why,
     )
 
 
@@ -42,16 +56,6 @@ def ranking(window: Window, verdict: Verdict) -> list[int]:
     """Indices of the origins, the highest score first; equal scores by name, so that the answer is always the same."""
     order = sorted(range(len(window.services)), key=lambda v: (-round(float(verdict.score[v]), 9), window.services[v]))
     return [v for v in order if verdict.score[v] >= SCORE_MIN][:ORIGINS_MAX]
-
-
-def feedback(_window: Window, _verdict: Verdict) -> tuple[float | None, bool | None]:
-    """(reproduction number, metastable) of the load-failure loop; None where attempts and capacity are not known."""
-    return None, None
-
-
-def contain(_window: Window, _verdict: Verdict, _origins: list[int]) -> tuple[str, ...]:
-    """The containment that it would have ordered, one sentence each; nothing where nothing is accused."""
-    return ()
 
 
 def _ties(origins: tuple[Origin, ...]) -> tuple[tuple[str, ...], ...]:

@@ -1,20 +1,20 @@
-"""Who will feel an incident, and how much: from its origins up to their callers.
+"""Who will feel an incident, how much and how soon: from its origins up to their callers.
 
-A caller's request fails with its own share, or with any callee it needs; times add up:
-
-    failure_u = 1 - (1 - own_u) * product over callees c of (1 - fraction_uc * failure_c)
-    latency_u = own_u + sum over callees c of calls_uc * latency_c
-
-own: the origin's own, by the verdict; calls_uc: calls per request of u in normal operation; fraction = min(1, calls).
-Source  docs/concepts/blast-radius.md
+What is the origins' own, by the verdict, goes up the calls as the blast radius does (docs/concepts/blast-radius.md). A
+caller feels it as soon as an answer that it waits for comes late or fails: the quickest way up, each call taking as
+long as it takes now.
 """
 
+import msgspec
 import numpy as np
 
 from controlplane.decide.evidence_local import service_requests
 from controlplane.decide.excess import median
+from controlplane.decide.figures import Blast
 from controlplane.decide.mass import Mass, sum_at
 from controlplane.decide.origin import Verdict
+from controlplane.decide.propagation import blast_radius, time_to_reach
+from controlplane.decide.prospect import Prospect, summed
 from controlplane.decide.window import Floats, Window
 from controlplane.model.analysis import Impact
 
@@ -23,49 +23,62 @@ LATENCY_MIN = 0.02  # of the usual latency, likewise
 IMPACTS_MAX = 50
 
 
-def foresee(window: Window, verdict: Verdict, origins: list[int]) -> tuple[Impact, ...]:
-    """What services are expected to show if nothing is done, the worst first; times to impact are not foreseen here."""
-    calls = calls_per_request(window)
-    fraction = np.minimum(1.0, calls)
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """failure, latency (N,): the origins' own; blast: what becomes of it; reach_s (N,): how soon, NaN: unknown."""
+
+    failure: Floats
+    latency: Floats
+    blast: Blast
+    reach_s: Floats
+
+
+def foresee(window: Window, verdict: Verdict, origins: list[int], prospect: Prospect) -> Foresight:
+    """What becomes of what is wrong with `origins`, if nothing is done."""
     failure = np.minimum(1.0, _own(window, verdict.failing, origins))
     failure[[v for v in origins if verdict.local.silent[v]]] = 1.0
     latency = _own(window, verdict.seconds, origins)
-    caller, callee = window.edges[:, 0], window.edges[:, 1]
-    services = len(window.services)
-    fails, waits = failure, latency
-    for _ in range(services):
-        keeps = np.ones(services)
-        np.multiply.at(keeps, caller, 1.0 - fraction * fails[callee])
-        worse = 1.0 - (1.0 - failure) * keeps
-        longer = latency + sum_at(caller, calls * waits[callee], services)
-        if np.allclose(worse, fails, atol=1e-9) and np.allclose(longer, waits, rtol=1e-6):
-            break
-        fails, waits = worse, np.minimum(longer, 1e6)
+    calls = np.nan_to_num(prospect.calls, nan=1.0)
+    blast = blast_radius(
+        prospect.graph, failure=failure, latency=latency, fraction=prospect.fraction, calls=calls, soft=prospect.soft
+    )
+    hop = _hop(window, prospect)
+    reach = time_to_reach(prospect.graph, blast, hop=np.nan_to_num(hop))
+    if not np.isfinite(hop).any():
+        reach = np.where(blast.origin, reach, np.nan)
+    return Foresight(failure=failure, latency=latency, blast=blast, reach_s=reach)
+
+
+def impacts(window: Window, verdict: Verdict, found: Foresight) -> tuple[Impact, ...]:
+    """What services are expected to show, the worst first: failures, then delays."""
+    fails, waits = found.blast.failure, np.minimum(found.blast.latency, 1e6)
     usual = np.nan_to_num(verdict.seconds.seen.centre)
-    found = [Impact(window.services[v], "availability", float(fails[v])) for v in np.flatnonzero(fails >= FAILURE_MIN)]
-    slow = np.flatnonzero((waits > 0) & (waits >= LATENCY_MIN * usual))
-    delays = [Impact(window.services[v], "latency", float(waits[v])) for v in slow]
-    found.sort(key=lambda impact: (-impact.expected, impact.service))
-    delays.sort(key=lambda impact: (-impact.expected, impact.service))
-    return tuple(found[:IMPACTS_MAX] + delays[:IMPACTS_MAX])
+
+    def said(service: int, metric: str, expected: float) -> Impact:
+        seconds = found.reach_s[service]
+        after = float(seconds) if np.isfinite(seconds) else None
+        return Impact(window.services[service], "availability" if metric == "failure" else "latency", expected, after)
+
+    failing = [said(v, "failure", float(fails[v])) for v in np.flatnonzero(fails >= FAILURE_MIN).tolist()]
+    slow = np.flatnonzero((waits > 0) & (waits >= LATENCY_MIN * usual)).tolist()
+    late = [said(v, "latency", float(waits[v])) for v in slow]
+    for each in (failing, late):
+        each.sort(key=lambda impact: (-impact.expected, impact.service))
+    return tuple(failing[:IMPACTS_MAX] + late[:IMPACTS_MAX])
 
 
-def calls_per_request(window: Window) -> Floats:
-    """Calls (E,) per request of the caller in normal operation; from the services' own counts where calls are not seen.
-
-    A callee's requests are then divided among its callers in proportion to theirs; 1 where nothing is counted.
-    """
-    at = window.incident_at
-    requests, calls = window.service.get("requests"), window.edge.get("requests")
-    if requests is None or not len(window.edges):
-        return np.ones(len(window.edges))
-    usual = median(requests[:at])
-    asked = usual[window.edges[:, 0]]
-    seen = median(calls[:at]) if calls is not None else np.full(len(window.edges), np.nan)
-    callers = sum_at(window.edges[:, 1], np.nan_to_num(asked), len(window.services))[window.edges[:, 1]]
-    divided = usual[window.edges[:, 1]] / np.where(callers > 0, callers, np.nan)
-    each = np.where(np.isfinite(seen), seen / np.where(asked > 0, asked, np.nan), divided)
-    return np.where(np.isfinite(each), each, 1.0)
+def _hop(window: Window, prospect: Prospect) -> Floats:
+    """Seconds (E,) that a call takes now, as its caller waits; else as its callee works; NaN where neither is known."""
+    graph, since = prospect.graph, slice(window.incident_at, None)
+    client, served = window.edge.get("client_latency_s"), window.service.get("latency_s")
+    taken = np.full(graph.edges, np.nan)
+    if served is not None:
+        taken = median(served[since])[graph.indices]
+    if client is not None:
+        seen = median(client[since])
+        waited = summed(graph, prospect.place, np.nan_to_num(seen))
+        known = summed(graph, prospect.place, np.isfinite(seen).astype(float))
+        taken = np.where(known > 0, waited / np.maximum(1.0, known), taken)
+    return np.asarray(np.maximum(0.0, taken))
 
 
 def _own(window: Window, mass: Mass, origins: list[int]) -> Floats:

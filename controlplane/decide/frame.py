@@ -131,7 +131,14 @@ def window_of(frame: Frame) -> Window:
             "error_ratio": _ratio(frame.edge),
             "client_latency_s": _seconds(frame.edge, CLIENT_NS, TIMED),
             "server_latency_s": _seconds(frame.edge, SERVER_NS, SERVED),
+            "attempts": np.divide(
+                frame.edge[..., ATTEMPTS],
+                frame.edge[..., COUNTED],
+                out=np.full(frame.edge.shape[:2], np.nan),
+                where=frame.edge[..., COUNTED] > 0,
+            ),
         },
+        soft=frame.soft,
         entry=frame.entry,
         time_s=frame.start_ns / 1e9,
     )

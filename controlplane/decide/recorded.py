@@ -18,6 +18,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "saturation": (0.0, np.inf),
     "client_latency_s": (0.0, np.inf),
     "server_latency_s": (0.0, np.inf),
+    "attempts": (0.0, np.inf),
 }  # self time is a difference of two measurements, and may come out below zero
 
 

@@ -12,9 +12,10 @@ Floats = NDArray[np.float64]
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """T buckets of N services and E edges. NaN: nothing is known, which is never zero.
 
-    Shapes  edges: (E, 2), caller and callee as indices of `services`; `service` signals (T, N); `edge` signals (T, E).
+    Shapes  edges: (E, 2), caller and callee as indices of `services`; `service` signals (T, N); `edge` signals (T, E);
+            soft (E,): whether the caller has a fallback.
     Units   requests and error_logs per bucket; error_ratio and saturation as shares, 0 to 1; latencies and self time in
-            seconds, means over the bucket.
+            seconds, attempts per call, means over the bucket.
     Time    buckets before `incident_at` are normal operation; gaps between buckets are allowed.
     """
 
@@ -27,6 +28,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     entry: int | None = None
     metric: Metric | None = None
     time_s: Floats | None = None
+    soft: NDArray[np.bool_] | None = None
 
     @property
     def buckets(self) -> int:

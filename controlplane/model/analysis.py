@@ -34,6 +34,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     reproduction_number  of the load-failure loop; None: the signals do not tell.
     metastable           True: it will not clear when its trigger is gone; None: the signals do not tell.
     plan                 the containment it would have ordered, one sentence each, in order.
+    plan_reason          why the runner-up lost; without a plan, why nothing would have been done.
     """
 
     origins: tuple[Origin, ...] = ()
@@ -43,3 +44,4 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     reproduction_number: float | None = None
     metastable: bool | None = None
     plan: tuple[str, ...] = ()
+    plan_reason: str = ""

@@ -13,7 +13,7 @@ Rows = list[list[float | None]]
 """T x N or T x E values, row by row in time; None: nothing is known."""
 
 ServiceSignal = Literal["requests", "error_ratio", "error_logs", "latency_s", "self_time_s", "saturation"]
-EdgeSignal = Literal["requests", "error_ratio", "client_latency_s", "server_latency_s"]
+EdgeSignal = Literal["requests", "error_ratio", "client_latency_s", "server_latency_s", "attempts"]
 Metric = Literal["availability", "latency"]
 
 
