@@ -157,7 +157,7 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
     hidden = np.maximum(hidden, np.where(mass.mass > 0, 0.0, mass.local))
     gate = np.full(services, ACCUSE)
     if metric == "latency":
-        doors = _entries(window)
+        doors = _entries(window, mass)
         if not breached[doors].any():
             few = window.incident_at + SEVERAL > len(service_requests(window))
             gate = np.where(mass.proven, gate, gate * UNSEEN * (FEW if few else 1.0))
@@ -166,9 +166,9 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
     return np.where(mass.surprise >= BREACHED, hidden, 0.0), gate
 
 
-def _entries(window: Window) -> NDArray[np.int64]:
-    """Where users come in: the named entry, else every service that calls and is not called."""
-    if window.entry is not None:
+def _entries(window: Window, mass: Mass) -> NDArray[np.int64]:
+    """Where users come in: the named entry if it is known, else every service that calls and is not called."""
+    if window.entry is not None and np.isfinite(mass.seen.seen[window.entry]):
         return np.array([window.entry])
     calls, called = (np.bincount(window.edges[:, end], minlength=len(window.services)) > 0 for end in (0, 1))
     return np.flatnonzero(calls & ~called).astype(np.int64)
