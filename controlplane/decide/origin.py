@@ -90,6 +90,8 @@ def aliases(window: Window) -> NDArray[np.int64]:
     same_time = took[callers] <= (1.0 + ALIAS_TIME) * took[callees]
     front = one_out & one_in & same_calls & same_time
     alias[callers[front]] = callees[front]
+    for _ in range(2):  # up to four balancers, one behind the other
+        alias = alias[alias]
     return alias
 
 
