@@ -5,11 +5,14 @@ A caller's request fails with its own share, or with any callee it needs; times 
     failure_u = 1 - (1 - own_u) * product over callees c of (1 - fraction_uc * failure_c)
     latency_u = own_u + sum over callees c of calls_uc * latency_c
 
+Calls whose caller is known to be calm although it should not be are left out: a fallback answers, or nobody waits.
+
 own: the origin's own, by the verdict; calls_uc: calls per request of u in normal operation; fraction = min(1, calls).
 Source  docs/concepts/blast-radius.md
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane.decide.evidence_local import service_requests
 from controlplane.decide.excess import median
@@ -21,26 +24,19 @@ from controlplane.model.analysis import Impact
 FAILURE_MIN = 0.001  # a smaller share of requests is nothing to warn of
 LATENCY_MIN = 0.02  # of the usual latency, likewise
 IMPACTS_MAX = 50
+LATENCY_MAX_S = 1e6  # where calls run in a circle, times add up without end
 
 
 def foresee(window: Window, verdict: Verdict, origins: list[int]) -> tuple[Impact, ...]:
     """What services are expected to show if nothing is done, the worst first; times to impact are not foreseen here."""
     calls = calls_per_request(window)
-    fraction = np.minimum(1.0, calls)
     failure = np.minimum(1.0, _own(window, verdict.failing, origins))
     failure[[v for v in origins if verdict.local.silent[v]]] = 1.0
     latency = _own(window, verdict.seconds, origins)
-    caller, callee = window.edges[:, 0], window.edges[:, 1]
-    services = len(window.services)
-    fails, waits = failure, latency
-    for _ in range(services):
-        keeps = np.ones(services)
-        np.multiply.at(keeps, caller, 1.0 - fraction * fails[callee])
-        worse = 1.0 - (1.0 - failure) * keeps
-        longer = latency + sum_at(caller, calls * waits[callee], services)
-        if np.allclose(worse, fails, atol=1e-9) and np.allclose(longer, waits, rtol=1e-6):
-            break
-        fails, waits = worse, np.minimum(longer, 1e6)
+    fails, waits = _spread(window, failure, latency, np.minimum(1.0, calls), calls)
+    hard = ~_masked(window, verdict.failing, np.minimum(1.0, calls) * fails[window.edges[:, 1]])
+    awaited = ~_masked(window, verdict.seconds, calls * waits[window.edges[:, 1]])
+    fails, waits = _spread(window, failure, latency, np.minimum(1.0, calls) * hard, calls * awaited)
     usual = np.nan_to_num(verdict.seconds.seen.centre)
     found = [Impact(window.services[v], "availability", float(fails[v])) for v in np.flatnonzero(fails >= FAILURE_MIN)]
     slow = np.flatnonzero((waits > 0) & (waits >= LATENCY_MIN * usual))
@@ -48,6 +44,30 @@ def foresee(window: Window, verdict: Verdict, origins: list[int]) -> tuple[Impac
     found.sort(key=lambda impact: (-impact.expected, impact.service))
     delays.sort(key=lambda impact: (-impact.expected, impact.service))
     return tuple(found[:IMPACTS_MAX] + delays[:IMPACTS_MAX])
+
+
+def _spread(window: Window, failure: Floats, latency: Floats, fraction: Floats, calls: Floats) -> tuple[Floats, Floats]:
+    """(failing share, excess seconds) of every service, callers after callees until nothing changes."""
+    caller, callee = window.edges[:, 0], window.edges[:, 1]
+    services = len(window.services)
+    fails, waits = failure, latency
+    for _ in range(services):
+        keeps = np.ones(services)
+        np.multiply.at(keeps, caller, 1.0 - fraction * fails[callee])
+        worse = 1.0 - (1.0 - failure) * keeps
+        longer = np.minimum(latency + sum_at(caller, calls * waits[callee], services), LATENCY_MAX_S)
+        settled = np.allclose(worse, fails, atol=1e-9) and np.allclose(longer, waits, rtol=1e-6)
+        fails, waits = worse, longer
+        if settled:
+            break
+    return fails, waits
+
+
+def _masked(window: Window, mass: Mass, reaching: Floats) -> NDArray[np.bool_]:
+    """Edges whose caller should exceed its bound by what reaches it, is known, and does not: fallback or background."""
+    caller, seen = window.edges[:, 0], mass.seen
+    calm = np.isfinite(seen.seen) & (seen.seen <= seen.bound)
+    return calm[caller] & (reaching > (seen.bound - seen.centre)[caller])
 
 
 def calls_per_request(window: Window) -> Floats:
