@@ -37,7 +37,10 @@ def place(services: int, edges: NDArray[np.int64], shown: Sequence[int], *, entr
 
 def _depths(services: int, pairs: list[tuple[int, int]], shown: Sequence[int], entry: int | None) -> list[int]:
     """The longest way from above, as far as there are no cycles; a cycle ends after as many rounds as services."""
-    depth = [0] * services
+    first = 0 if entry is None else 1  # the entry stands alone at the top
+    depth = [first] * services
+    if entry is not None:
+        depth[entry] = 0
     for _ in range(min(len(shown), 50)):
         moved = False
         for u, v in pairs:
@@ -51,7 +54,7 @@ def _depths(services: int, pairs: list[tuple[int, int]], shown: Sequence[int], e
         below[u] = min(below.get(u, depth[v]), depth[v])
     for v in shown:  # who is called by nobody stands just above its first callee, not far away at the top
         if v not in called and v != entry:
-            depth[v] = max(0, below.get(v, 1) - 1)
+            depth[v] = max(first, below.get(v, first + 1) - 1)
     return depth
 
 

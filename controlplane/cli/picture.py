@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 144, 46  # of a service, in pixels
 GAP_X, GAP_Y = 22, 62
 MARGIN, HEAD, FOOT = 28, 74, 76
 LABEL_MAX = 19  # characters that fit into WIDTH
+BELOW_MAX = 24  # of the smaller line below it
 CARRIES = 0.01  # share of the largest excess from which a call is highlighted
 INK, PALE, LINE = "#1f2933", "#9aa5b1", "#cbd2d9"
 BLAME, FEEL = (208, 52, 44), "#e8871e"
@@ -140,6 +141,8 @@ def _service(
     ink = "#ffffff" if score > 0.5 else INK
     label = name if len(name) <= LABEL_MAX else f"{name[: LABEL_MAX // 2]}…{name[-(LABEL_MAX // 2 - 1) :]}"
     below = "  ".join(part for part in (f"blame {score:.0%}" if score > 0 else "", said) if part)
+    if len(below) > BELOW_MAX:  # the title, which a mouse finds, says all of it
+        name, below = f"{name}: {below}", f"blame {score:.0%}" if score > 0 else below[:BELOW_MAX]
     if not below and v == window.entry:
         below = "users come in here"
     middle = y + (20 if below else 28)

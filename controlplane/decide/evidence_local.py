@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.excess import COUNT_SPREADS, Excess, excess, filled, latencies, median
+from controlplane.decide.baseline import median
+from controlplane.decide.excess import COUNT_SPREADS, Excess, excess, filled, latencies
 from controlplane.decide.window import Floats, Window
 
 NETWORK_FLOOR = 0.05  # of what the caller waits

@@ -10,12 +10,10 @@ questions are asked of it:
 Student's t, not of a normal distribution) and fewer requests in the incident than usual (their mean varies more).
 """
 
-import warnings
-
 import msgspec
 import numpy as np
 
-from controlplane.decide.baseline import Floats, robust
+from controlplane.decide.baseline import Floats, median, robust
 
 LATENCY_FLOOR = 0.05  # of the median: a service that varies less than this is still allowed to
 ERROR_FLOOR = 0.002  # of requests
@@ -87,11 +85,3 @@ def filled(requests: Floats | None, incident_at: int, shape: tuple[int, int]) ->
     every = float(median(usual[:, None])[0]) if usual.size else 1.0
     usual = np.where(np.isfinite(usual), usual, every if np.isfinite(every) else 1.0)
     return np.where(np.isfinite(requests), requests, usual)
-
-
-def median(values: Floats) -> Floats:
-    """The median of each column, NaN where nothing is known."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # columns without data are NaN, and meant to be
-        middle: Floats = np.nanmedian(values, axis=0)
-    return middle

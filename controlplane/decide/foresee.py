@@ -1,15 +1,17 @@
 """Who will feel an incident, how much and how soon: from its origins up to their callers.
 
-What is the origins' own, by the verdict, goes up the calls as the blast radius does (docs/concepts/blast-radius.md). A
+What is the origins' own, by the verdict, goes up the calls as the blast radius does (docs/concepts/blast-radius.md).
+Calls whose caller is known to be calm although it should not be are left out: a fallback answers, or nobody waits. A
 caller feels it as soon as an answer that it waits for comes late or fails: the quickest way up, each call taking as
 long as it takes now.
 """
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from controlplane.decide.baseline import median
 from controlplane.decide.evidence_local import service_requests
-from controlplane.decide.excess import median
 from controlplane.decide.figures import Blast
 from controlplane.decide.mass import Mass, sum_at
 from controlplane.decide.origin import Verdict
@@ -21,6 +23,7 @@ from controlplane.model.analysis import Impact
 FAILURE_MIN = 0.001  # a smaller share of requests is nothing to warn of
 LATENCY_MIN = 0.02  # of the usual latency, likewise
 IMPACTS_MAX = 50
+LATENCY_MAX_S = 1e6  # where calls run in a circle, times add up without end
 
 
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +40,11 @@ def foresee(window: Window, verdict: Verdict, origins: list[int], prospect: Pros
     failure = np.minimum(1.0, _own(window, verdict.failing, origins))
     failure[[v for v in origins if verdict.local.silent[v]]] = 1.0
     latency = _own(window, verdict.seconds, origins)
-    calls = np.nan_to_num(prospect.calls, nan=1.0)
-    blast = blast_radius(
-        prospect.graph, failure=failure, latency=latency, fraction=prospect.fraction, calls=calls, soft=prospect.soft
-    )
+    graph, calls, soft, need = prospect.graph, np.nan_to_num(prospect.calls, nan=1.0), prospect.soft, prospect.fraction
+    blast = blast_radius(graph, failure=failure, latency=latency, fraction=need, calls=calls, soft=soft)
+    need = need * ~_calm(prospect, verdict.failing, need * blast.failure[graph.indices])
+    calls = calls * ~_calm(prospect, verdict.seconds, calls * np.minimum(blast.latency, LATENCY_MAX_S)[graph.indices])
+    blast = blast_radius(graph, failure=failure, latency=latency, fraction=need, calls=calls, soft=soft)
     hop = _hop(window, prospect)
     reach = time_to_reach(prospect.graph, blast, hop=np.nan_to_num(hop))
     if not np.isfinite(hop).any():
@@ -50,7 +54,7 @@ def foresee(window: Window, verdict: Verdict, origins: list[int], prospect: Pros
 
 def impacts(window: Window, verdict: Verdict, found: Foresight) -> tuple[Impact, ...]:
     """What services are expected to show, the worst first: failures, then delays."""
-    fails, waits = found.blast.failure, np.minimum(found.blast.latency, 1e6)
+    fails, waits = found.blast.failure, np.minimum(found.blast.latency, LATENCY_MAX_S)
     usual = np.nan_to_num(verdict.seconds.seen.centre)
 
     def said(service: int, metric: str, expected: float) -> Impact:
@@ -64,6 +68,13 @@ def impacts(window: Window, verdict: Verdict, found: Foresight) -> tuple[Impact,
     for each in (failing, late):
         each.sort(key=lambda impact: (-impact.expected, impact.service))
     return tuple(failing[:IMPACTS_MAX] + late[:IMPACTS_MAX])
+
+
+def _calm(prospect: Prospect, mass: Mass, reaching: Floats) -> NDArray[np.bool_]:
+    """Edges (E,) whose caller should exceed its bound by what reaches it, is known, and does not."""
+    callers, seen = prospect.graph.callers, mass.seen
+    calm = np.isfinite(seen.seen) & (seen.seen <= seen.bound)
+    return np.asarray(calm[callers] & (reaching > (seen.bound - seen.centre)[callers]))
 
 
 def _hop(window: Window, prospect: Prospect) -> Floats:

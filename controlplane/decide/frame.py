@@ -4,7 +4,6 @@ What is unknown is NaN, never zero: an edge of which nothing was heard during a 
 that was heard, and not called, had none.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.baseline import robust
+from controlplane.decide.baseline import median, robust
 from controlplane.decide.bucket import (
     ATTEMPTS,
     CALLS,
@@ -180,12 +179,7 @@ def _grouped(counts: Ints, group: Ints, groups: int) -> Floats:
 
 def _late(normal: Floats, since: Floats, total: int, count: int) -> Floats:
     usual = _seconds(normal, total, count)
-    if not np.isfinite(usual).any():  # not measured, or nothing is normal yet
-        return np.full(usual.shape[1], np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # edges without a latency are NaN, and meant to be
-        floor = LATENCY_FLOOR * np.nanmedian(usual, axis=0)
-    _, bound = robust(usual, floor=floor)
+    _, bound = robust(usual, floor=LATENCY_FLOOR * median(usual))
     late: Floats = _sends(since)[0] * np.maximum(0.0, _seconds(since, total, count)[0] - bound)
     return late
 

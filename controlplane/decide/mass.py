@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from controlplane.decide.baseline import median
 from controlplane.decide.evidence_local import Local, edge_requests, service_requests
-from controlplane.decide.excess import Excess, excess, failures, latencies, median
+from controlplane.decide.excess import Excess, excess, failures, latencies
 from controlplane.decide.window import Floats, Window
 
 CONDUITS_MAX = 4  # services of which nothing is known, one behind the other

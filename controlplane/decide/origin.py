@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.decide._flow import share_of_blame
+from controlplane.decide.baseline import median
 from controlplane.decide.evidence_local import Local, local_evidence, service_requests
-from controlplane.decide.excess import SEVERAL, median
+from controlplane.decide.excess import SEVERAL
 from controlplane.decide.mass import Mass, failing, logs, nothing, seconds, sum_at
 from controlplane.decide.window import Floats, Window
 from controlplane.model.recording import Metric
@@ -90,6 +91,8 @@ def aliases(window: Window) -> NDArray[np.int64]:
     same_time = took[callers] <= (1.0 + ALIAS_TIME) * took[callees]
     front = one_out & one_in & same_calls & same_time
     alias[callers[front]] = callees[front]
+    for _ in range(2):  # up to four balancers, one behind the other
+        alias = alias[alias]
     return alias
 
 
@@ -157,7 +160,7 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
     hidden = np.maximum(hidden, np.where(mass.mass > 0, 0.0, mass.local))
     gate = np.full(services, ACCUSE)
     if metric == "latency":
-        doors = _entries(window)
+        doors = _entries(window, mass)
         if not breached[doors].any():
             few = window.incident_at + SEVERAL > len(service_requests(window))
             gate = np.where(mass.proven, gate, gate * UNSEEN * (FEW if few else 1.0))
@@ -166,9 +169,9 @@ def _source(window: Window, mass: Mass, metric: Metric | None) -> tuple[Floats, 
     return np.where(mass.surprise >= BREACHED, hidden, 0.0), gate
 
 
-def _entries(window: Window) -> NDArray[np.int64]:
-    """Where users come in: the named entry, else every service that calls and is not called."""
-    if window.entry is not None:
+def _entries(window: Window, mass: Mass) -> NDArray[np.int64]:
+    """Where users come in: the named entry if it is known, else every service that calls and is not called."""
+    if window.entry is not None and np.isfinite(mass.seen.seen[window.entry]):
         return np.array([window.entry])
     calls, called = (np.bincount(window.edges[:, end], minlength=len(window.services)) > 0 for end in (0, 1))
     return np.flatnonzero(calls & ~called).astype(np.int64)

@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from controlplane.decide.baseline import median
 from controlplane.decide.callgraph import CallGraph
 from controlplane.decide.evidence_local import service_requests
-from controlplane.decide.excess import median
 from controlplane.decide.window import Floats, Window
 
 COUNTED_MIN = 0.05  # attempts per call beyond a whole number that make it one more

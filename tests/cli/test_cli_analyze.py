@@ -12,6 +12,7 @@ import pytest
 
 from bench.fleet import case
 from controlplane.cli import main
+from controlplane.cli.layers import ROW_MAX, place
 from controlplane.cli.picture import SHOWN_MAX, draw
 from controlplane.decide.analyze import report
 from controlplane.decide.origin import judge
@@ -142,3 +143,20 @@ def test_calls_in_a_circle_can_be_drawn() -> None:
     window = msgspec.structs.replace(failing(), edges=np.array([[0, 1], [1, 3], [3, 1], [3, 0]]))
     verdict = judge(window)
     assert draw(window, verdict, report(window, verdict)).endswith("</svg>\n")
+
+
+def test_the_entry_stands_alone_at_the_top() -> None:
+    """Callers stand above callees, and nobody above or beside the entry, not even who is called by nobody."""
+    edges = np.array([[0, 1], [1, 2], [3, 2], [4, 1]])
+    rows = {v: where.row for v, where in place(5, edges, range(5), entry=0).items()}
+    assert [v for v, row in rows.items() if row == 0] == [0]
+    assert rows[0] < rows[1] < rows[2]
+    assert rows[3] < rows[2]
+
+
+def test_a_wide_layer_takes_several_rows() -> None:
+    """A picture stays as wide as a screen."""
+    edges = np.array([[0, v] for v in range(1, 26)])
+    places = place(26, edges, range(26), entry=0)
+    assert max(where.column for where in places.values()) < ROW_MAX
+    assert len({(where.row, where.column) for where in places.values()}) == 26

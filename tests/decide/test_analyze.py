@@ -95,3 +95,12 @@ def test_a_lonely_service_is_its_own_origin() -> None:
     shop = failing_db()
     window = msgspec.structs.replace(shop.window(entry=None), edges=np.empty((0, 2), np.int64))
     assert {origin.service for origin in analyze(window).origins} == {"web", "cart", "db"}
+
+
+def test_a_caller_that_stays_calm_has_a_fallback() -> None:
+    """db fails everything and cart, of which all is known, fails nothing: web is not foreseen to feel it either."""
+    shop = Shop(edges=False)
+    shop.service["error_ratio"][shop.bad, DB] = 0.9
+    answer = analyze(shop.window())
+    assert answer.origins[0].service == "db"
+    assert [impact.service for impact in answer.blast if impact.metric == "availability"] == ["db"]

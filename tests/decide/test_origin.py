@@ -1,5 +1,6 @@
 """Where it began, told by services alone, by calls, or by what a service bears about itself."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -120,6 +121,13 @@ def test_a_load_balancer_is_the_service_behind_it() -> None:
         entry=0,
     )
     assert aliases(window).tolist() == [0, 2, 2]
+    chain = msgspec.structs.replace(
+        window,
+        services=("web", "outer", "balancer", "app"),
+        edges=np.array([[0, 1], [1, 2], [2, 3]]),
+        service={"requests": requests[:, [0, 1, 1, 2]], "latency_s": latency[:, [0, 1, 1, 2]]},
+    )
+    assert aliases(chain).tolist() == [0, 3, 3, 3]
     latency[NORMAL:, :2] += 0.5  # the app answers nobody, and says nothing
     latency[NORMAL:, 2] = np.nan
     requests[NORMAL:, 2] = np.nan
