@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide._flow import share_of_blame
 from controlplane.decide.baseline import median
 from controlplane.decide.evidence_local import Local, local_evidence, service_requests
 from controlplane.decide.excess import SEVERAL
+from controlplane.decide.flow import share_of_blame
 from controlplane.decide.mass import Mass, failing, logs, nothing, seconds, sum_at
 from controlplane.decide.window import Floats, Window
 from controlplane.model.recording import Metric

@@ -254,10 +254,10 @@ def summary(analysis: Analysis) -> str:
     parts = [f"origin {origins}"]
     if analysis.unexplained >= 0.005:
         parts.append(f"unexplained {analysis.unexplained:.2f}")
-    if analysis.reproduction_number is not None:
-        parts.append(f"R {analysis.reproduction_number:.2g}")
+    if analysis.reproduction_number is not None and analysis.reproduction_number >= 1:
+        parts.append(f"it feeds itself, R {analysis.reproduction_number:.2g}")
     if analysis.metastable:
-        parts.append("it will not clear by itself")
+        parts.append("it will not clear when its cause is gone")
     return "; ".join([*parts, *analysis.plan[:1]])
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.decide._flow import share_of_blame
+from controlplane.decide.flow import share_of_blame
 
 
 def slow_flow(
