@@ -7,16 +7,22 @@ apart from the response: one incident at a time, in a neighbourhood of bounded s
 
 from collections.abc import Iterator
 
+import msgspec
+
 from controlplane.decide.analyze import analyze
 from controlplane.decide.blame import LAID_MIN
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.neighbourhood import replicas_of
+from controlplane.decide.orders import rule_of
 from controlplane.decide.reach import below
 from controlplane.decide.recorded import recording_of
+from controlplane.decide.scope import narrowed
 from controlplane.model.analysis import Analysis
 from controlplane.model.incident import Incident
 from controlplane.model.record import Assessed, OriginMoved, WindowTaken
 from controlplane.model.signal import Target
+from controlplane.model.situation import Situation
 from controlplane.model.unit import SECOND, Nanos
 
 AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
@@ -44,12 +50,40 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     window = graph.window(draft.now, incident_at=incident.signal_at, only=names)
     if not window.compares:
         return  # nothing was heard before it, or nothing since: unknown is no ground to say anything
-    analysis = analyze(window)
+    analysis = analyze(
+        window,
+        refine=lambda situation: _refined(situation, draft, incident),
+        forbidden=rule_of(draft.state, draft.topology, draft.policy, draft.now),
+    )
     if not analysis.origins or analysis == incident.analysis:
         return
     draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
     draft.record(Assessed(at=draft.now, incident=incident.id, analysis=analysis))
     _lay(draft, evidence, incident, analysis)
+
+
+def _refined(situation: Situation, draft: Draft, incident: Incident) -> Situation:
+    """`situation` with the endpoints of its origin: those found bad fail, the load is divided by weight."""
+    service = draft.topology.service(situation.origin)
+    if service is None or not service.endpoints:
+        return situation
+    bad = {target.endpoint for target in incident.touched if target.service == service.name and target.endpoint}
+    whole = sum(one.weight for one in service.endpoints)
+    asked, failing = situation.requests.get(service.name), situation.failing
+    part = sum(one.weight for one in service.endpoints if one.name in bad) / whole if bad else 1.0
+    each = None if failing is None else min(1.0, failing / part)
+    return msgspec.structs.replace(
+        situation,
+        replicas=replicas_of(
+            service,
+            load={} if asked is None else {one.name: asked * one.weight / whole for one in service.endpoints},
+            failing={}
+            if each is None
+            else {one.name: each if one.name in bad or not bad else 0.0 for one in service.endpoints},
+        ),
+        healthy_floor_percent=draft.policy.healthy_floor_percent,
+        **narrowed(service, bad),
+    )
 
 
 def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:
