@@ -2,6 +2,8 @@
 
 import msgspec
 
+from controlplane.model.analysis import Analysis
+
 
 class _View(msgspec.Struct, frozen=True, kw_only=True):
     pass
@@ -123,6 +125,7 @@ class IncidentView(_View, frozen=True):
     refused: list[str]
     timeline: list[TimelineLine]
     explanation: list[str]
+    analysis: Analysis | None
 
 
 class IncidentList(_View, frozen=True):

@@ -142,6 +142,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
             for line in one.timeline
         ],
         explanation=explain(one),
+        analysis=one.analysis,
     )
 
 

@@ -1,8 +1,10 @@
 """An incident in sentences: what was seen, what it was taken for, what was done, what was refused, what it saved."""
 
 from controlplane.decide.state import describe
+from controlplane.model.analysis import Impact
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 
+SPREAD_SHOWN = 4  # services, the worst first
 LATEST = 8  # orders listed; what is in force now matters more than how it began, which the timeline tells
 
 
@@ -18,6 +20,7 @@ def explain(incident: Incident) -> list[str]:
         )
     else:
         lines.append(f"Taken for: {incident.cause} at {incident.origin}.")
+    lines += _assessed(incident)
     verb = "Would have done" if incident.shadow else "Done"
     done = [describe(command) for command in incident.commands]
     earlier = f"{len(done) - LATEST} orders before, then " if len(done) > LATEST else ""
@@ -35,6 +38,31 @@ def explain(incident: Incident) -> list[str]:
         for held in incident.containments.values()
         if incident.phase is not Phase.CLOSED
     ]
+
+
+def _assessed(incident: Incident) -> list[str]:
+    """What the dependency graph said last."""
+    analysis = incident.analysis
+    if analysis is None or not analysis.origins:
+        return []
+    first = analysis.origins[0]
+    evidence = f": {'; '.join(first.evidence[:2])}" if first.evidence else ""
+    others = ", ".join(f"{origin.service} {origin.score:.0%}" for origin in analysis.origins[1:3])
+    lines = [f"Graph: {first.score:.0%} of the blame is {first.service}'s{evidence}{f' ({others})' if others else ''}."]
+    felt = [one for one in analysis.blast if one.service != first.service][:SPREAD_SHOWN]
+    if felt:
+        lines.append(f"Spreads to: {', '.join(_felt(one) for one in felt)}.")
+    if analysis.reproduction_number is not None:
+        clears = "it will not clear when its cause is gone" if analysis.metastable else "it clears with its cause"
+        lines.append(f"Feeds itself: R {analysis.reproduction_number:.2f}; {clears}.")
+    weighed = "; ".join(analysis.plan) or f"nothing is worth doing: {analysis.plan_reason}"
+    return [*lines, f"Weighed: {weighed}."]
+
+
+def _felt(impact: Impact) -> str:
+    if impact.metric == "availability":
+        return f"{impact.service} ({impact.expected:.1%} of requests fail)"
+    return f"{impact.service} (+{impact.expected * 1000:.3g} ms)"
 
 
 def _next(held: Containment) -> str:
