@@ -208,19 +208,21 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
             return admit_refuse(s, st, why);
         }
         t->endpoint = -1;
-        if (s->g->endpoints || ask->kind == REDRIVE) {
-            if (s->g->endpoints) t->endpoint = balance_pick(s, st, now_ns, ask->kind, ask->avoid);
-            if (t->endpoint < 0) {
-                admit_say(why, NO_ENDPOINT, 0);
-                return admit_refuse(s, st, why);
-            }
-        }
+        if (s->g->endpoints) t->endpoint = balance_pick(s, st, now_ns, ask->kind, ask->avoid);
         t->start_ns = now_ns;
         t->answered_ns = t->flags = t->slot = 0;
         t->era = s->era;
         t->generation = st->generation;
         t->endpoint_generation = t->endpoint < 0 ? 0 : state_place(st, t->endpoint)->generation;
-        if (state_still(shared, s->g, current) && admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
+        if (!state_still(shared, s->g, current)) {
+            s->routed = UNROUTED; /* the table may be half of this standing and half of a later one, by whose number it goes */
+            continue;
+        }
+        if (t->endpoint < 0 && (s->g->endpoints || ask->kind == REDRIVE)) {
+            admit_say(why, NO_ENDPOINT, 0);
+            return admit_refuse(s, st, why);
+        }
+        if (admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
     } while (1);
 }
 
