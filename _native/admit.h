@@ -85,8 +85,10 @@ ALWAYS_INLINE int admit_asked(
     if (__builtin_expect(st->limit != 0, 0)) {
         flying = state_flying(g, EDGE);
         if ((wait = limit_wait_ns(g, st, now_ns, flying))) return admit_say(why, CONCURRENCY, wait > 0 ? wait : 0);
-        if (p->reserve_percent && (flying + 1) * LIMIT_ONE > admit_share(p, limit_milli(g, st), ask->priority))
-            return admit_say(why, SHED, 0);
+        if (p->reserve_percent) {
+            most = admit_share(p, limit_milli(g, st), ask->priority);
+            if (flying && (flying + 1) * LIMIT_ONE > most) return admit_say(why, SHED, 0); /* one call is for anybody */
+        }
     }
     if ((most = concurrency_most(g, p))) {
         flying = state_flying(g, EDGE);
