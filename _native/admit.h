@@ -157,7 +157,8 @@ ALWAYS_INLINE int admit_take(
     if (again && !retry_take(g, p, now_ns)) goto unrate;
     if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {
         if (!admit_probe(s, t, now_ns, EDGE)) goto unretry;
-    } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)) {
+    } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)
+               && probes_free(st, t->endpoint)) { /* else it was drawn in a panic, which asks nobody how it is */
         if (!admit_probe(s, t, now_ns, t->endpoint)) goto unretry;
     }
     if (ask->kind == FIRST) retry_earn(shared, g, p, now_ns);

@@ -86,3 +86,14 @@ def test_probes_that_say_nothing_do_not_keep_others_from_theirs(clock) -> None:
         else:
             permit.success()
     assert states(guard, 3) == [PROBATION, HEALTHY, HEALTHY]
+
+
+def test_a_panic_uses_all_endpoints_also_those_on_probation(clock) -> None:
+    """Where one of four is healthy it must not carry all: beyond its probes an endpoint on probation gets its share."""
+    guard = Guard(endpoints=4, panic_percent=50, ejected_percent_max=100)
+    for endpoint in range(3):
+        guard.probe(endpoint, 1_000 * SECOND)
+    held = [admitted(guard.try_acquire()) for _ in range(40)]
+    assert sum(permit.probe for permit in held) == 3
+    assert max(Counter(permit.endpoint for permit in held).values()) <= 14
+    assert guard.endpoint(0)["state"] == PROBATION
