@@ -72,6 +72,8 @@ cdef class Guard:
     cdef int shared
     cdef Py_ssize_t length
     cdef Py_buffer *mapped  # on the heap, out of the collector's sight: it would clear a view that is in use here
+    cdef Py_buffer *left  # of a memory that was left while somebody looked at its words
+    cdef Py_ssize_t views
     cdef void *private
     cdef void *own  # what this process draws endpoints from
     cdef readonly str name
@@ -145,7 +147,10 @@ cdef class Guard:
         self.seat.era += 1
         draw_by(&self.seat)
         alone(&self.seat, clock_now_ns())
-        unmap_words(self.mapped)
+        if self.views:
+            self.left = self.mapped
+        else:
+            unmap_words(self.mapped)
         self.mapped = NULL
 
     @property
@@ -162,9 +167,17 @@ cdef class Guard:
         free(self.private)
         free(self.own)
         unmap_words(self.mapped)
+        unmap_words(self.left)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         show_words(view, self, <int64_t *>self.seat.g, &self.length, flags)
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.views -= 1
+        if not self.views:
+            unmap_words(self.left)
+            self.left = NULL
 
     @property
     def buffer(self):

@@ -226,3 +226,15 @@ def test_several_places_are_one_guard(steps: list[tuple[int, str, int]]) -> None
         assert EVENT_WORDS == 7
     finally:
         native.set_test_clock(-1)
+
+
+def test_who_looks_at_the_words_may_go_on_after_the_guard_has_left(clock) -> None:
+    """What was shown stays mapped as long as somebody looks, and no longer."""
+    pages = mmap.mmap(-1, 8 * Guard.words(0, 2))
+    guard = Guard(memory=memoryview(pages).cast("q"), workers=2)
+    seen = guard.buffer
+    guard.leave()
+    with pytest.raises(BufferError):
+        pages.close()
+    seen.release()
+    pages.close()
