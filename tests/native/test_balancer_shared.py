@@ -248,6 +248,18 @@ def test_bad_calls_change_nothing() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("garbage", [0, -1, 1 << 62, -(1 << 63)])
+def test_garbage_in_shared_words_gives_odd_shares_and_no_more(garbage: int) -> None:
+    """Another process may write anything: no sum overflows, no index leaves the table."""
+    memory = fresh()
+    balancer = Balancer(EQUALS, memory=memory, workers=2)
+    for at in range(len(memory) - 24, len(memory)):
+        memory[at] = garbage
+    memory[1] += 1  # the version
+    assert all(-1 <= balancer.pick() < 4 for _ in range(100))
+    assert balancer.describe()["drawable"] <= 4
+
+
 def test_its_memory_is_there_as_long_as_it_is() -> None:
     """Also in a cycle that the collector finds: it clears nothing that is in use."""
     pages = Pages(-1, 8 * Balancer.words(4, 2))
