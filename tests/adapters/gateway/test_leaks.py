@@ -1,15 +1,18 @@
 """What strangers and accidents must not leave behind: connections, pools, permits, words that others would believe."""
 
+import gc
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
 from controlplane.adapters.gateway.middleware import GuardMiddleware
+from controlplane.adapters.gateway.pool import PooledTransport
 from controlplane.adapters.gateway.proxy import reverse_proxy
 from controlplane.adapters.gateway.transport import GuardedTransport
-from tests.adapters.gateway.replica import Replica, guards_of, serving
+from tests.adapters.gateway.replica import Replica, deaf, guards_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -53,3 +56,16 @@ class Heard:
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         self.status = message.get("status", self.status)
+
+
+async def test_addresses_that_are_no_endpoints_share_one_pool() -> None:
+    """A program that dials where its users say must not keep a pool, and an idle connection, for every such place."""
+    pools = PooledTransport()
+    with deaf(Replica("gone")) as replica:
+        for number in range(20):
+            request = httpx.Request("GET", replica.url.replace("127.0.0.1", f"127.0.0.{number + 1}"))
+            with suppress(httpx.ConnectError):
+                await pools.handle_async_request(request)
+    gc.collect()
+    assert sum(type(one) is httpx.AsyncHTTPTransport for one in gc.get_referrers(httpx.AsyncHTTPTransport)) <= 1
+    await pools.aclose()
