@@ -69,3 +69,18 @@ async def test_addresses_that_are_no_endpoints_share_one_pool() -> None:
     gc.collect()
     assert sum(type(one) is httpx.AsyncHTTPTransport for one in gc.get_referrers(httpx.AsyncHTTPTransport)) <= 1
     await pools.aclose()
+
+
+async def test_a_third_party_can_blame_nobody_through_us() -> None:
+    """What it says of causes and refusals is neither believed nor passed on to those who believe us."""
+    async with serving(Replica("o1")) as (replica,):
+        replica.status = 503
+        replica.headers = {"controlplane-cause": "db", "controlplane-refused": "rate"}
+        guards = guards_of(replica, external=True)
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as calls:
+            app: Any = GuardMiddleware(reverse_proxy({"/": "orders"}, calls), guards)
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://shop") as users:
+                response = await users.get("/")
+        assert response.status_code == 503
+        assert response.headers["controlplane-cause"] == "orders"
+        assert "controlplane-refused" not in response.headers
