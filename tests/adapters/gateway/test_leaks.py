@@ -1,17 +1,23 @@
 """What strangers and accidents must not leave behind: connections, pools, permits, words that others would believe."""
 
 import gc
+import os
 from collections.abc import MutableMapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.gateway.host import Host
 from controlplane.adapters.gateway.middleware import GuardMiddleware
 from controlplane.adapters.gateway.pool import PooledTransport
 from controlplane.adapters.gateway.proxy import reverse_proxy
 from controlplane.adapters.gateway.transport import GuardedTransport
+from controlplane.model.policy import GuardPolicy
+from controlplane.model.topology import Endpoint, Service, Topology
 from tests.adapters.gateway.replica import Replica, deaf, guards_of, serving
 
 pytestmark = pytest.mark.anyio
@@ -84,3 +90,29 @@ async def test_a_third_party_can_blame_nobody_through_us() -> None:
         assert response.status_code == 503
         assert response.headers["controlplane-cause"] == "orders"
         assert "controlplane-refused" not in response.headers
+
+
+def test_a_child_of_a_fork_leaves_its_parents_places_alone(tmp_path: Path) -> None:
+    """The calls that it inherited, those that it makes and what its users see are not counted in its parent's words."""
+    services = (
+        Service(name="gateway", calls=("orders",)),
+        Service(name="orders", endpoints=(Endpoint(name="o1", url="http://127.0.0.1:1"),)),
+    )
+    topology = Topology(services=services, entry="gateway")
+    host = Host(str(tmp_path / "arena"), topology, workers=2, role="follows")
+    guards = GuardSet(topology, {"default": GuardPolicy(concurrency_max=2)}, host=host)
+    guard = guards.guard("orders")
+    held = [guard.try_acquire() for _ in range(2)]
+    child = os.fork()
+    if not child:
+        held.clear()
+        guards.entry.ended(failed=True, slow=False)
+        guards.fell_back("orders")
+        held.append(guard.try_acquire())
+        os._exit(int(guard.is_shared or not held[0]))
+    assert os.waitpid(child, 0)[1] == 0
+    assert (guard.in_flight, bool(guard.try_acquire())) == (2, False)
+    assert guards.entry.now() == (0, 0, 0, 0)
+    assert guards.drain() == []
+    guards.leave()
+    host.close()
