@@ -29,7 +29,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_REFCNT
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -107,7 +107,7 @@ cdef class Guard:
             self.map(memory)
         if word_load(&self.seat.g.layout) == 0:
             lay_out(self.seat.g, &wanted, <policy *>fields)
-        elif word_load(&self.seat.g.layout) != wanted.layout:
+        elif not laid_out(self.seat.g, &wanted):
             raise ValueError(
                 f"memory holds a guard of another layout than {count} endpoints and {places} workers in version {LAYOUT}"
             )

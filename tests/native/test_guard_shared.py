@@ -238,3 +238,15 @@ def test_who_looks_at_the_words_may_go_on_after_the_guard_has_left(clock) -> Non
         pages.close()
     seen.release()
     pages.close()
+
+
+def test_words_that_contradict_their_own_layout_are_refused(clock) -> None:
+    """The number alone is right: whoever wrote over the rest, what follows would go by offsets that lead anywhere."""
+    memory = memory_for(2)
+    Guard(endpoints=2, memory=memory, workers=WORKERS)
+    for at in range(1, 18):  # words, endpoints ... the histogram's shape, the standing in force
+        was, memory[at] = memory[at], memory[at] ^ 0xFF
+        with pytest.raises(ValueError, match="another layout"):
+            Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS)
+        memory[at] = was
+    assert Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS).try_acquire()
