@@ -250,3 +250,17 @@ def test_words_that_contradict_their_own_layout_are_refused(clock) -> None:
             Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS)
         memory[at] = was
     assert Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS).try_acquire()
+
+
+@pytest.mark.parametrize("garbage", [-1, 1, (1 << 62) + 1, -(1 << 63), 1 << 62])
+def test_an_arrival_time_that_another_process_made_up_is_at_most_a_full_debt(clock, garbage: int) -> None:
+    """Also where it is of terms that never were: it costs some refusals, and no process its life."""
+    memory = memory_for(0)
+    guard = Guard(memory=memory, workers=WORKERS, rate_interval_ns=SECOND, rate_burst=2)
+    before = array("q", memory)
+    admitted(guard.try_acquire()).success()
+    tat = next(at for at in range(18, len(memory)) if memory[at] == 2 * (clock.now_ns + SECOND) and not before[at])
+    memory[tat] = garbage
+    assert [bool(guard.try_acquire()) for _ in range(3)][2] is False
+    clock.advance(2 * SECOND)
+    assert guard.try_acquire()
