@@ -23,6 +23,16 @@ static void meddle(void) {
     order_eject(&seats[1], 1, clock_now_ns(), 1000 * SECOND_NS, 0);
 }
 
+/* A call ended under a limit, which another seat takes back between the look whether there is one and its use. */
+static void learn_without_a_limit(void) {
+    int64_t now_ns = clock_now_ns();
+    order_limit(&seats[1], now_ns, 3, 1000 * SECOND_NS, 0);
+    word_store(&g->limit_bound_ns, now_ns + 1);
+    order_restore_edge(&seats[1], now_ns);
+    limit_learn(g, state_standing(g, word_load(&g->current)), now_ns, now_ns + 1, SUCCESS);
+    limit_learn(g, state_standing(g, word_load(&g->current)), now_ns, now_ns + 2, TIMEOUT);
+}
+
 int main(void) {
     struct ask ask = {FIRST, -1, CRITICAL, NEVER};
     struct policy policy;
@@ -47,5 +57,6 @@ int main(void) {
     if (armed) return printf("nobody meddled\n");
     if (drawn[1]) return printf("%ld calls went to the endpoint that is out\n", (long)drawn[1]);
     if (!drawn[0]) return printf("no call went to the endpoint that is back\n");
+    learn_without_a_limit();
     return printf("ok\n"), 0;
 }
