@@ -89,7 +89,7 @@ ALWAYS_INLINE int64_t balance_silent(struct seat *s, int64_t now_ns) {
     if (s->pick.endpoints < 2 || (random = random_next(&s->random)) & 3) return -1;
     i = alias_draw(s->pick.table, s->pick.endpoints, random);
     word = pick_latency(&s->pick, i);
-    silent_ns = (((now_ns >> COST_TICK_SHIFT) - word) & COST_TIME_MASK) << COST_TICK_SHIFT;
+    silent_ns = cost_ticks(word, now_ns >> COST_TICK_SHIFT) << COST_TICK_SHIFT;
     usual_ns = 8 * cost_ewma_ns(word);
     if (usual_ns > BALANCE_SILENT_MAX_NS) usual_ns = BALANCE_SILENT_MAX_NS;
     if (!word || silent_ns < BALANCE_SILENT_NS || silent_ns < usual_ns) return -1;
