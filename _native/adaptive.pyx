@@ -7,6 +7,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 cdef extern from "clock.h":
@@ -39,6 +40,7 @@ cdef extern from "adaptive.h":
                                int64_t latency_ns, int64_t outcome, int64_t in_flight)
 
 include "arguments.pxi"
+include "memory.pxi"
 
 # word 0 of shared memory: what lies there, in which version
 cdef int64_t LAYOUT = (<int64_t>0x41444150 << 16) | 1
@@ -68,8 +70,8 @@ cdef class AdaptiveLimit:
     cdef adaptive *state
     cdef adaptive own
     cdef adaptive_policy policy
-    cdef Py_buffer memory
-    cdef bint mapped, shared
+    cdef Py_buffer *mapped  # on the heap, out of the collector's sight
+    cdef bint shared
 
     def __cinit__(
         self, now_ns, *, limit_min=1, limit_max=1000, limit_initial=20, window_ns=100_000_000, samples_min=48,
@@ -84,15 +86,8 @@ cdef class AdaptiveLimit:
         if memory is None:
             adaptive_begin(self.state, &self.policy, now)
             return
-        PyObject_GetBuffer(memory, &self.memory, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        self.mapped = True
-        if self.memory.itemsize != sizeof(int64_t) or self.memory.format == NULL or self.memory.format[0] not in b"ql":
-            raise TypeError("memory must hold int64")
-        if self.memory.len < WORDS * <Py_ssize_t>sizeof(int64_t):
-            raise ValueError(f"memory must hold {WORDS} words, not {self.memory.len // sizeof(int64_t)}")
-        if <uint64_t>self.memory.buf % 64:
-            raise ValueError("memory must begin at a multiple of 64 bytes: words that are shared have lines of their own")
-        words = <int64_t *>self.memory.buf
+        self.mapped = map_words(memory, WORDS)
+        words = <int64_t *>self.mapped.buf
         if words[0] == 0:
             memset(words, 0, WORDS * sizeof(int64_t))
             adaptive_begin(<adaptive *>(words + 1), &self.policy, now)
@@ -103,8 +98,7 @@ cdef class AdaptiveLimit:
         self.shared = 1
 
     def __dealloc__(self):
-        if self.mapped:
-            PyBuffer_Release(&self.memory)
+        unmap_words(self.mapped)
 
     @staticmethod
     def words():

@@ -85,8 +85,10 @@ ALWAYS_INLINE int admit_asked(
     if (__builtin_expect(st->limit != 0, 0)) {
         flying = state_flying(g, EDGE);
         if ((wait = limit_wait_ns(g, st, now_ns, flying))) return admit_say(why, CONCURRENCY, wait > 0 ? wait : 0);
-        if (p->reserve_percent && (flying + 1) * LIMIT_ONE > admit_share(p, limit_milli(g, st), ask->priority))
-            return admit_say(why, SHED, 0);
+        if (p->reserve_percent) {
+            most = admit_share(p, limit_milli(g, st), ask->priority);
+            if (flying && (flying + 1) * LIMIT_ONE > most) return admit_say(why, SHED, 0); /* one call is for anybody */
+        }
     }
     if ((most = concurrency_most(g, p))) {
         flying = state_flying(g, EDGE);
@@ -155,7 +157,8 @@ ALWAYS_INLINE int admit_take(
     if (again && !retry_take(g, p, now_ns)) goto unrate;
     if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {
         if (!admit_probe(s, t, now_ns, EDGE)) goto unretry;
-    } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)) {
+    } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)
+               && probes_free(st, t->endpoint)) { /* else it was drawn in a panic, which asks nobody how it is */
         if (!admit_probe(s, t, now_ns, t->endpoint)) goto unretry;
     }
     if (ask->kind == FIRST) retry_earn(shared, g, p, now_ns);
@@ -208,19 +211,21 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
             return admit_refuse(s, st, why);
         }
         t->endpoint = -1;
-        if (s->g->endpoints || ask->kind == REDRIVE) {
-            if (s->g->endpoints) t->endpoint = balance_pick(s, st, now_ns, ask->kind, ask->avoid);
-            if (t->endpoint < 0) {
-                admit_say(why, NO_ENDPOINT, 0);
-                return admit_refuse(s, st, why);
-            }
-        }
+        if (s->g->endpoints) t->endpoint = balance_pick(s, st, now_ns, ask->kind, ask->avoid);
         t->start_ns = now_ns;
         t->answered_ns = t->flags = t->slot = 0;
         t->era = s->era;
         t->generation = st->generation;
         t->endpoint_generation = t->endpoint < 0 ? 0 : state_place(st, t->endpoint)->generation;
-        if (state_still(shared, s->g, current) && admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
+        if (!state_still(shared, s->g, current)) {
+            s->routed = UNROUTED; /* the table may be half of this standing and half of a later one, by whose number it goes */
+            continue;
+        }
+        if (t->endpoint < 0 && (s->g->endpoints || ask->kind == REDRIVE)) {
+            admit_say(why, NO_ENDPOINT, 0);
+            return admit_refuse(s, st, why);
+        }
+        if (admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
     } while (1);
 }
 

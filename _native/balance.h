@@ -30,13 +30,18 @@ static __attribute__((noinline)) void balance_turn(struct seat *s, const struct 
     s->routed = st->routes;
 }
 
-/* An endpoint on probation that can take this call as its probe, or -1. */
+/* An endpoint on probation that can take this call as its probe, or -1. Of several the one that has waited longest: where
+ * probes of one say nothing (relayed failures), the others have theirs all the same. */
 static int64_t balance_probe(const struct seat *s, const struct standing *st, int64_t now_ns) {
+    int64_t found = -1, ready_ns = NEVER;
     for (int64_t k = 0; k < s->trial; k++) {
         const struct place *at = state_place(st, s->trials[k]);
-        if (at->state == PROBATION && at->ready_ns <= now_ns && probes_free(st, s->trials[k])) return s->trials[k];
+        if (at->state != PROBATION || at->ready_ns > now_ns || at->ready_ns >= ready_ns) continue;
+        if (!probes_free(st, s->trials[k])) continue;
+        found = s->trials[k];
+        ready_ns = at->ready_ns;
     }
-    return -1;
+    return found;
 }
 
 /* This decision was made without the endpoints that are out: the first such one after a signal makes it effective. */
@@ -84,7 +89,7 @@ ALWAYS_INLINE int64_t balance_silent(struct seat *s, int64_t now_ns) {
     if (s->pick.endpoints < 2 || (random = random_next(&s->random)) & 3) return -1;
     i = alias_draw(s->pick.table, s->pick.endpoints, random);
     word = pick_latency(&s->pick, i);
-    silent_ns = (((now_ns >> COST_TICK_SHIFT) - word) & COST_TIME_MASK) << COST_TICK_SHIFT;
+    silent_ns = cost_ticks(word, now_ns >> COST_TICK_SHIFT) << COST_TICK_SHIFT;
     usual_ns = 8 * cost_ewma_ns(word);
     if (usual_ns > BALANCE_SILENT_MAX_NS) usual_ns = BALANCE_SILENT_MAX_NS;
     if (!word || silent_ns < BALANCE_SILENT_NS || silent_ns < usual_ns) return -1;

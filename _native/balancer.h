@@ -62,9 +62,12 @@ static __attribute__((noinline)) void balancer_turn(struct balancer *b, int64_t 
         int64_t until_ns = word_load(&h->until_ns);
         struct site *s = &b->pick.sites[i];
         s->weight = word_load(&h->weight);
+        if ((uint64_t)s->weight - 1 >= ROUTE_WEIGHT_MAX) s->weight = 1; /* the words are shared, the sums are ours */
         s->usable = word_load(&h->usable) && until_ns <= now_ns;
         /* rounded up: a ramp of an order's small share is never nothing */
-        s->percent = (word_load(&h->percent) * balancer_ramp(b, i, now_ns, &due_ns) + 99) / 100;
+        s->percent = word_load(&h->percent);
+        if ((uint64_t)s->percent > 100) s->percent = 100;
+        s->percent = (s->percent * balancer_ramp(b, i, now_ns, &due_ns) + 99) / 100;
         if (until_ns > now_ns && until_ns < due_ns) due_ns = until_ns;
     }
     pick_turn(&b->pick);

@@ -90,6 +90,7 @@ cdef extern from "balancer.h":
 
 include "arguments.pxi"
 include "words.pxi"
+include "memory.pxi"
 
 ENDPOINTS_MAX, LEVELS_MAX, LOCALITIES_MAX = ROUTE_SITES_MAX, ROUTE_LEVELS_MAX, ROUTE_LOCALITIES_MAX
 WEIGHT_MAX = ROUTE_WEIGHT_MAX
@@ -127,6 +128,7 @@ cdef int64_t words_of(int64_t endpoints, int64_t workers) noexcept:
 
 
 @cython.final
+@cython.no_gc
 cdef class Balancer:
     """Chooses the endpoint of each call; see balancer.pyi."""
 
@@ -136,8 +138,7 @@ cdef class Balancer:
     cdef int64_t *memory
     cdef void *private
     cdef void *own
-    cdef Py_buffer view
-    cdef bint mapped
+    cdef Py_buffer *mapped  # on the heap, out of the collector's sight
     cdef Py_ssize_t length
 
     def __cinit__(
@@ -194,15 +195,8 @@ cdef class Balancer:
             self.memory = <int64_t *>self.private
             self.memory[0] = 0
         else:
-            PyObject_GetBuffer(memory, &self.view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-            self.mapped = True
-            if self.view.itemsize != sizeof(int64_t) or self.view.format == NULL or self.view.format[0] not in b"ql":
-                raise TypeError("memory must hold int64")
-            if self.view.len < self.length * <Py_ssize_t>sizeof(int64_t):
-                raise ValueError(f"memory must hold {self.length} words, not {self.view.len // sizeof(int64_t)}")
-            if <uint64_t>self.view.buf % 64:
-                raise ValueError("memory must begin at a multiple of 64 bytes: shared words have lines of their own")
-            self.memory = <int64_t *>self.view.buf
+            self.mapped = map_words(memory, self.length)
+            self.memory = <int64_t *>self.mapped.buf
         b.version = self.memory + 1
         b.in_flight = self.memory + BALANCER_HEADER_WORDS
         b.latency = b.in_flight + line(b.pick.endpoints * b.pick.workers)
@@ -234,8 +228,7 @@ cdef class Balancer:
     def __dealloc__(self):
         free(self.private)
         free(self.own)
-        if self.mapped:
-            PyBuffer_Release(&self.view)
+        unmap_words(self.mapped)
 
     @staticmethod
     def words(endpoints, workers, /):

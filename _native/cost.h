@@ -25,9 +25,14 @@
 
 ALWAYS_INLINE int64_t cost_ewma_ns(int64_t word) { return (int64_t)((uint64_t)word >> COST_TIME_BITS); }
 
-/* Ticks from the time in `from` to the time in `to`; 0 where `to` is the older one. */
+/* Ticks from the time in one word to that in another, or to a time, modulo 4.9 hours. */
+ALWAYS_INLINE int64_t cost_ticks(int64_t from, int64_t to) {
+    return (int64_t)(((uint64_t)to - (uint64_t)from) & (uint64_t)COST_TIME_MASK);
+}
+
+/* The same; 0 where `to` is the older one. */
 ALWAYS_INLINE int64_t cost_age(int64_t from, int64_t to) {
-    int64_t age = (to - from) & COST_TIME_MASK;
+    int64_t age = cost_ticks(from, to);
     return age > COST_TIME_MASK / 2 ? 0 : age;
 }
 
@@ -37,7 +42,7 @@ static inline int64_t cost_learnt(int64_t word, int64_t now_ns, int64_t latency_
     if (latency_ns < 1) latency_ns = 1;
     if (latency_ns > COST_LATENCY_MAX_NS) latency_ns = COST_LATENCY_MAX_NS;
     if (latency_ns < ewma_ns) {
-        int64_t age = (now - word) & COST_TIME_MASK;
+        int64_t age = cost_ticks(word, now);
         if (age > COST_TIME_MASK - COST_EWMA_TICKS) return word; /* a time a little ahead is another process's */
         latency_ns += (ewma_ns - latency_ns) * COST_EWMA_TICKS / (COST_EWMA_TICKS + age);
     }

@@ -55,7 +55,8 @@ static __attribute__((noinline)) int64_t gcra_mended(int64_t word, const struct 
     __int128 carried = debt_ns;
     if (gcra_sound(word, r, now_ns)) return word;
     if (debt_ns <= 0) return gcra_word(gcra_tat_ns(word), r->side);
-    if ((word & 1) != r->side) carried = (carried * r->interval_ns + r->from_ns - 1) / r->from_ns;
+    if ((word & 1) != r->side && r->from_ns > 0) /* else no terms were before: somebody else wrote it, and it is clamped */
+        carried = (carried * r->interval_ns + r->from_ns - 1) / r->from_ns;
     return gcra_word(now_ns + (carried < most_ns ? (int64_t)carried : most_ns), r->side);
 }
 

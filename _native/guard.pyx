@@ -29,7 +29,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_REFCNT
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 cdef extern from "<stdlib.h>":
     int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -72,6 +72,8 @@ cdef class Guard:
     cdef int shared
     cdef Py_ssize_t length
     cdef Py_buffer *mapped  # on the heap, out of the collector's sight: it would clear a view that is in use here
+    cdef Py_buffer *left  # of a memory that was left while somebody looked at its words
+    cdef Py_ssize_t views
     cdef void *private
     cdef void *own  # what this process draws endpoints from
     cdef readonly str name
@@ -105,7 +107,7 @@ cdef class Guard:
             self.map(memory)
         if word_load(&self.seat.g.layout) == 0:
             lay_out(self.seat.g, &wanted, <policy *>fields)
-        elif word_load(&self.seat.g.layout) != wanted.layout:
+        elif not laid_out(self.seat.g, &wanted):
             raise ValueError(
                 f"memory holds a guard of another layout than {count} endpoints and {places} workers in version {LAYOUT}"
             )
@@ -145,7 +147,10 @@ cdef class Guard:
         self.seat.era += 1
         draw_by(&self.seat)
         alone(&self.seat, clock_now_ns())
-        unmap_words(self.mapped)
+        if self.views:
+            self.left = self.mapped
+        else:
+            unmap_words(self.mapped)
         self.mapped = NULL
 
     @property
@@ -162,9 +167,17 @@ cdef class Guard:
         free(self.private)
         free(self.own)
         unmap_words(self.mapped)
+        unmap_words(self.left)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         show_words(view, self, <int64_t *>self.seat.g, &self.length, flags)
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer *view):
+        self.views -= 1
+        if not self.views:
+            unmap_words(self.left)
+            self.left = NULL
 
     @property
     def buffer(self):

@@ -32,6 +32,16 @@ cdef edge geometry(int64_t endpoints, int64_t workers) noexcept:
     return g
 
 
+cdef bint laid_out(const edge *g, const edge *wanted) noexcept:
+    """Whether the words are of that geometry, as far as they say so: what follows goes by their own offsets."""
+    cdef size_t said = <const char *>&g.current - <const char *>&g.words
+    return (
+        word_load(&g.layout) == wanted.layout
+        and not memcmp(&g.words, &wanted.words, said)
+        and word_load(&g.current) & 0xFF < 2 * wanted.workers
+    )
+
+
 cdef void lay_out(edge *g, const edge *wanted, const policy *p) noexcept:
     """Put everything into its first state; the layout number, last, says that it is there."""
     cdef int64_t now = clock_now_ns(), i

@@ -22,7 +22,10 @@ static inline int64_t limit_tag(const struct standing *st) { return (int64_t)((u
 
 static inline int64_t limit_of(const struct standing *st, int64_t word) {
     int64_t first = st->limit < LIMIT_MAX_MILLI / LIMIT_ONE ? st->limit * LIMIT_ONE : LIMIT_MAX_MILLI;
-    return (word ^ limit_tag(st)) >> 48 ? first : word & LIMIT_MASK;
+    /* less than a call is nobody's limit: the word was never written, and the tag has come round to it; or the standing is
+     * being rewritten under our eyes, by an order that ended */
+    int64_t milli = (word ^ limit_tag(st)) >> 48 || (word & LIMIT_MASK) < LIMIT_ONE ? first : word & LIMIT_MASK;
+    return milli < LIMIT_ONE ? LIMIT_ONE : milli;
 }
 
 /* The limit in thousandths, 0 without an order. */

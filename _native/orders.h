@@ -103,6 +103,7 @@ static void order_weigh_edge(struct seat *s, int64_t now_ns, int64_t percent, in
     do {
         draft_begin(&d, s);
         if (!d.st->policy.enforced) return;
+        if (d.st->state == EDGE_OPEN && !d.st->ordered) return; /* as of an endpoint: the reflex knows more */
         if (d.st->state != EDGE_CLOSED) breaker_move(&d, EDGE_CLOSED, now_ns);
         d.st->weight = percent;
         d.st->weight_until_ns = now_ns + lease_ns;

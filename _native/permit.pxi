@@ -137,7 +137,10 @@ cdef class Permit:
         self.leave(error)
 
     def __aenter__(self):
-        cdef Given given = self.guard.given
+        cdef Given given
+        if self.guard is None:
+            raise RuntimeError("a permit comes from a guard; this one was made by hand")
+        given = self.guard.given
         if THREADS or Py_REFCNT(given) > 2:  # somebody is about to await the last one
             given = self.guard.given = Given.__new__(Given)
         given.value = self

@@ -38,6 +38,7 @@ enum {
     EDGE_OPENED, EDGE_PROBE_PASSED, EDGE_PROBE_FAILED, EFFECTIVE, LEASE_LAPSED
 };
 enum { BY_CONSECUTIVE = 1, BY_ERRORS, BY_SLOW, BY_STALLED, BY_OVERLOAD };
+#define UNROUTED ((int64_t)-1) /* no standing's `routes` */
 enum { HEALTHY = 0, EJECTED, PROBATION };          /* states of an endpoint */
 enum { EDGE_CLOSED = 0, EDGE_OPEN, EDGE_HALF_OPEN }; /* states of the breaker */
 /* what a call is for: the less important are refused sooner (admit.h) */
@@ -128,7 +129,7 @@ struct seat {
     int64_t worker, random, drafting;
     int64_t era; /* of this place: a permit of an earlier one belongs to a place that was left */
     struct pick pick;       /* balance.h */
-    int64_t routed;         /* the standing's `routes` that it was made for */
+    int64_t routed;         /* the standing's `routes` that it was made for, or UNROUTED */
     int64_t *trials, trial; /* endpoints on probation, and how many */
     int64_t epoch_ns, epoch_width_ns, epoch; /* window.h: a division saved */
     int64_t events_read, events_lost, events_told, events_stuck_ns;

@@ -109,8 +109,9 @@ static void window_resize(struct draft *d, int64_t now_ns, int64_t window_ns) {
     for (int64_t k = 0; k < WINDOW_BUCKETS; k++) {
         struct tally t = window_bucket(d->g, k, v);
         int64_t age = window_age(word_load(&d->g->window[k][0]), v);
+        if (!t.calls || age >= WINDOW_BUCKETS) continue; /* not in this window, or gone from it since it was read */
         int64_t age_ns = age ? (age - 1) * was_ns + now_ns % was_ns : 0;
-        if (t.calls && age_ns / width_ns < WINDOW_BUCKETS) window_sum_into(&carried[age_ns / width_ns], &t);
+        if (age_ns / width_ns < WINDOW_BUCKETS) window_sum_into(&carried[age_ns / width_ns], &t);
     }
     if (now_ns < st->carried_until_ns)
         for (int64_t k = 0; k < WINDOW_BUCKETS; k++) {

@@ -1,10 +1,12 @@
 """The adaptive limit call by call: what teaches, what does not, what a window holds, and words that processes share."""
 
+import gc
 import mmap
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,21 @@ def test_workers_killed_while_they_learn_leave_a_limit_that_learns(arena: Path) 
     windows = limit.describe()["windows"]
     teach(limit, 10**15, 2000, 10 * MILLISECOND)
     assert limit.describe()["windows"] >= windows + 5
+
+
+class Pages(mmap.mmap):
+    """Memory that knows who uses it."""
+
+    limit: AdaptiveLimit
+
+
+def test_its_memory_is_there_as_long_as_it_is() -> None:
+    """Also in a cycle that the collector finds: it clears nothing that is in use."""
+    pages = Pages(-1, 8 * AdaptiveLimit.words())
+    pages.limit = AdaptiveLimit(0, memory=memoryview(pages).cast("q"))
+    found = weakref.ref(pages)
+    del pages
+    gc.collect()
+    still = found()
+    assert still is not None
+    assert still.limit.limit == 20

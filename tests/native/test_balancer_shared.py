@@ -1,5 +1,6 @@
 """One set of endpoints under several balancers: in one process, in two, and after one of them was killed."""
 
+import gc
 import mmap
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +38,12 @@ for line in sys.stdin:
     elif word == "eject":
         print(balancer.eject(int(numbers[0]), 1 << 61), flush=True)
 """
+
+
+class Pages(mmap.mmap):
+    """Memory that knows who uses it."""
+
+    balancer: Balancer
 
 
 def fresh(endpoints: int = 4, workers: int = 2) -> memoryview:
@@ -238,3 +246,27 @@ def test_bad_calls_change_nothing() -> None:
     assert balancer.describe() == {
         "endpoints": 4, "drawable": 4, "in_flight": 0, "load_permille": [1000], "panic": [0], "due_ns": None
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", [0, -1, 1 << 62, -(1 << 63)])
+def test_garbage_in_shared_words_gives_odd_shares_and_no_more(garbage: int) -> None:
+    """Another process may write anything: no sum overflows, no index leaves the table."""
+    memory = fresh()
+    balancer = Balancer(EQUALS, memory=memory, workers=2)
+    for at in range(len(memory) - 24, len(memory)):
+        memory[at] = garbage
+    memory[1] += 1  # the version
+    assert all(-1 <= balancer.pick() < 4 for _ in range(100))
+    assert balancer.describe()["drawable"] <= 4
+
+
+def test_its_memory_is_there_as_long_as_it_is() -> None:
+    """Also in a cycle that the collector finds: it clears nothing that is in use."""
+    pages = Pages(-1, 8 * Balancer.words(4, 2))
+    pages.balancer = Balancer(EQUALS, memory=memoryview(pages).cast("q"), workers=2)
+    found = weakref.ref(pages)
+    del pages
+    gc.collect()
+    still = found()
+    assert still is not None
+    assert still.balancer.pick() >= 0

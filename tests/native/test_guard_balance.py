@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from controlplane._native.guard import Guard
-from tests.native.traffic import MILLISECOND, SECOND, admitted, permit_to
+from controlplane._native.guard import HEALTHY, PROBATION, Guard
+from tests.native.traffic import MILLISECOND, SECOND, admitted, permit_to, states
 
 
 def shares(guard: Guard, calls: int) -> Counter[int]:
@@ -71,3 +71,29 @@ def test_observing_avoids_what_it_is_told_to_avoid(clock) -> None:
     guard = Guard(endpoints=3, enforced=0)
     assert {admitted(guard.try_again(1)).endpoint for _ in range(200)} == {0, 2}
     assert admitted(Guard(endpoints=1, enforced=0).try_again(0)).endpoint == 0
+
+
+def test_probes_that_say_nothing_do_not_keep_others_from_theirs(clock) -> None:
+    """Of several on probation the one that has waited longest is asked: all have their turn, however rare calls are."""
+    guard = Guard(endpoints=3, probe_successes=3)
+    guard.probe(0, 1_000 * SECOND)
+    guard.probe(1, 1_000 * SECOND)
+    for _ in range(6):
+        clock.advance(100 * MILLISECOND)
+        permit = admitted(guard.try_acquire())
+        if permit.endpoint == 0:
+            permit.cancel()  # a failure that it only relays, say
+        else:
+            permit.success()
+    assert states(guard, 3) == [PROBATION, HEALTHY, HEALTHY]
+
+
+def test_a_panic_uses_all_endpoints_also_those_on_probation(clock) -> None:
+    """Where one of four is healthy it must not carry all: beyond its probes an endpoint on probation gets its share."""
+    guard = Guard(endpoints=4, panic_percent=50, ejected_percent_max=100)
+    for endpoint in range(3):
+        guard.probe(endpoint, 1_000 * SECOND)
+    held = [admitted(guard.try_acquire()) for _ in range(40)]
+    assert sum(permit.probe for permit in held) == 3
+    assert max(Counter(permit.endpoint for permit in held).values()) <= 14
+    assert guard.endpoint(0)["state"] == PROBATION

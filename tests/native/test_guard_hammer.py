@@ -16,29 +16,34 @@ FLAGS = {
 }
 
 
+def built(folder: Path, source: str, flags: str) -> str:
+    """The C program, compiled."""
+    binary = folder / "program"
+    command = [*CC, *FLAGS[flags], "-pthread", f"-I{NATIVE}", "-xc", str(HERE / source), "-o", str(binary), "-lm"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if flags == "sanitized" and made.returncode and "asan" in made.stderr:
+        pytest.skip("this compiler came without sanitizers")
+    assert made.returncode == 0, made.stderr
+    return str(binary)
+
+
 @pytest.mark.parametrize(
     ("flags", "seats", "threads", "calls"),
     [("optimised", 1, 4, 50_000), ("optimised", 4, 2, 100_000), ("sanitized", 4, 2, 20_000)],
 )
 def test_a_hammered_guard_adds_up(tmp_path: Path, flags: str, seats: int, threads: int, calls: int) -> None:
     """Every admission ends once, nothing stays in flight, no probe slot is lost, the limit holds at every instant."""
-    binary = tmp_path / "hammer"
-    command = [
-        *CC,
-        *FLAGS[flags],
-        "-pthread",
-        f"-I{NATIVE}",
-        "-xc",
-        str(HERE / "guard_hammer.h"),
-        "-o",
-        str(binary),
-        "-lm",
-    ]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    if flags == "sanitized" and built.returncode and "asan" in built.stderr:
-        pytest.skip("this compiler came without sanitizers")
-    assert built.returncode == 0, built.stderr
+    binary = built(tmp_path, "guard_hammer.h", flags)
     ran = subprocess.run(
-        [str(binary), str(seats), str(threads), str(calls)], capture_output=True, text=True, check=False, timeout=100
+        [binary, str(seats), str(threads), str(calls)], capture_output=True, text=True, check=False, timeout=100
     )
     assert ran.stdout.startswith("ok "), ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_table_made_of_a_standing_that_was_rewritten_is_made_again(tmp_path: Path, flags: str) -> None:
+    """Else a worker would go on calling an endpoint that is out until something else changes."""
+    ran = subprocess.run(
+        [built(tmp_path, "torn_table.h", flags)], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert ran.stdout == "ok\n", ran.stdout + ran.stderr

@@ -154,3 +154,14 @@ def test_callers_that_share_an_overloaded_service_find_what_it_can_bear(clock) -
                 permit.success()
                 answered += 1
     assert answered >= 0.7 * 10_000 * step // service
+
+
+def test_what_was_never_learned_is_no_limit_when_its_tag_comes_round(clock) -> None:
+    """The tag has 16 bits: the limit of order number 65,536 is what the order says, not the zero of fresh memory."""
+    guard = Guard()
+    for number in range(1 << 16):
+        guard.limit(5 + number % 2, LONG, 0)
+    assert limit(guard) == 6
+    assert len(full(guard)) == 6
+    admitted(guard.try_acquire()).failure(TIMEOUT)
+    assert limit(guard) == 3

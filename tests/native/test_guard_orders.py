@@ -271,3 +271,15 @@ def test_a_weight_does_not_bring_back_what_a_reflex_has_just_ejected(clock) -> N
     guard.eject(0, 10 * SECOND, 0)
     guard.weigh(0, 25, SECOND)
     assert states(guard, 3) == [HEALTHY, HEALTHY, HEALTHY]
+
+
+def test_nor_does_a_weight_close_what_a_reflex_has_just_opened(clock) -> None:
+    """Of an edge as of an endpoint: a step of a ramp that was on its way must not undo a relapse."""
+    guard = Guard(breaker_consecutive=3)
+    for _ in range(3):
+        admitted(guard.try_acquire()).failure(ERROR)
+    guard.weigh(-1, 50, SECOND)
+    assert refused(guard.try_acquire()).reason == OPEN
+    guard.isolate(10 * SECOND, 0)
+    guard.weigh(-1, 50, SECOND)
+    assert (guard.is_open(), guard.describe()["weight"]) == (False, 50)

@@ -132,3 +132,11 @@ def test_a_wrong_priority_is_named(priority: object) -> None:
     """With its bounds."""
     with pytest.raises((ValueError, TypeError), match="priority"):
         Guard().try_acquire_for(priority, None)
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+def test_nor_is_a_limit_of_one_by_order(clock, priority: int) -> None:
+    """It could never grow again, were nobody let in to find out: the reserve begins with the second call."""
+    guard = Guard(reserve_percent=20)
+    guard.limit(1, 10 * SECOND, 0)
+    assert len(fill(guard, priority)) == 1

@@ -148,3 +148,14 @@ def test_a_retune_between_failures_does_not_save_a_sick_service(clock) -> None:
     assert guard.describe()["window_calls"] == 19
     call(guard, failed=True)
     assert guard.is_open()
+
+
+def test_a_window_of_days_is_carried_over_like_any_other(clock) -> None:
+    """What is long gone from it is left out before its age is reckoned, which would exceed 63 bits."""
+    guard = Guard(window_ns=1_000_000 * SECOND, window_calls_min=100)
+    for _ in range(3):
+        admitted(guard.try_acquire()).failure(ERROR)
+    guard.retune(window_ns=SECOND)
+    assert guard.describe()["window_failures"] == 3
+    guard.retune(window_ns=1_000_000 * SECOND)
+    assert guard.describe()["window_failures"] == 3

@@ -226,3 +226,41 @@ def test_several_places_are_one_guard(steps: list[tuple[int, str, int]]) -> None
         assert EVENT_WORDS == 7
     finally:
         native.set_test_clock(-1)
+
+
+def test_who_looks_at_the_words_may_go_on_after_the_guard_has_left(clock) -> None:
+    """What was shown stays mapped as long as somebody looks, and no longer."""
+    pages = mmap.mmap(-1, 8 * Guard.words(0, 2))
+    guard = Guard(memory=memoryview(pages).cast("q"), workers=2)
+    seen = guard.buffer
+    guard.leave()
+    with pytest.raises(BufferError):
+        pages.close()
+    seen.release()
+    pages.close()
+
+
+def test_words_that_contradict_their_own_layout_are_refused(clock) -> None:
+    """The number alone is right: whoever wrote over the rest, what follows would go by offsets that lead anywhere."""
+    memory = memory_for(2)
+    Guard(endpoints=2, memory=memory, workers=WORKERS)
+    for at in range(1, 18):  # words, endpoints ... the histogram's shape, the standing in force
+        was, memory[at] = memory[at], memory[at] ^ 0xFF
+        with pytest.raises(ValueError, match="another layout"):
+            Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS)
+        memory[at] = was
+    assert Guard(endpoints=2, memory=memory, worker=1, workers=WORKERS).try_acquire()
+
+
+@pytest.mark.parametrize("garbage", [-1, 1, (1 << 62) + 1, -(1 << 63), 1 << 62])
+def test_an_arrival_time_that_another_process_made_up_is_at_most_a_full_debt(clock, garbage: int) -> None:
+    """Also where it is of terms that never were: it costs some refusals, and no process its life."""
+    memory = memory_for(0)
+    guard = Guard(memory=memory, workers=WORKERS, rate_interval_ns=SECOND, rate_burst=2)
+    before = array("q", memory)
+    admitted(guard.try_acquire()).success()
+    tat = next(at for at in range(18, len(memory)) if memory[at] == 2 * (clock.now_ns + SECOND) and not before[at])
+    memory[tat] = garbage
+    assert [bool(guard.try_acquire()) for _ in range(3)][2] is False
+    clock.advance(2 * SECOND)
+    assert guard.try_acquire()

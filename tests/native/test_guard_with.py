@@ -6,7 +6,7 @@ import sys
 import anyio
 import pytest
 
-from controlplane._native.guard import ByGuard, Guard, Refused
+from controlplane._native.guard import ERROR, ByGuard, Guard, Permit, Refused
 
 
 def test_the_body_that_ends_well_is_a_success() -> None:
@@ -105,3 +105,11 @@ async def test_a_cancelled_body_gives_the_slot_back(anyio_backend) -> None:
             await anyio.sleep_forever()
     assert (guard.in_flight, guard.describe()["cancelled"]) == (0, 1)
     assert guard.try_acquire()
+
+
+def test_a_permit_made_by_hand_is_of_no_guard() -> None:
+    """It settles nothing, and says so where it could not even be entered."""
+    permit = Permit()
+    assert (permit.success(), permit.failure(ERROR), permit.cancel()) == (0, 0, 0)
+    with pytest.raises(RuntimeError, match="a permit comes from a guard"):
+        permit.__aenter__()

@@ -37,13 +37,13 @@ class _Origin:
 class Address:
     """Rewrites requests for one service to its endpoints; a service without endpoints is dialled by its own name.
 
-    `sender` gives what sends to an endpoint's URL (None: to whatever the request says).
+    `sender` gives what sends to an endpoint's URL, or for the service of that name to whatever the request says.
     """
 
-    def __init__(self, service: Service, sender: Callable[[httpx.URL | None], Send]) -> None:
+    def __init__(self, service: Service, sender: Callable[[httpx.URL | str], Send]) -> None:
         self._name = service.name
         self._origins = tuple(_Origin(endpoint.url) for endpoint in service.endpoints)
-        self._senders = tuple(sender(origin.base) for origin in self._origins) or (sender(None),)
+        self._senders = tuple(sender(origin.base) for origin in self._origins) or (sender(service.name),)
 
     def sender(self, endpoint: int) -> Send:
         """What sends a request that was rewritten to `endpoint`."""

@@ -72,7 +72,10 @@ def call(guard: Guard, function: Callable[P, T], /, *args: P.args, **kwargs: P.k
 
 
 def guarded(guard: Guard, *, name: str = "", ring: Ring | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A decorator for functions, async or not, each call of which is guarded. Raises Refused in the call's place."""
+    """A decorator for functions, each call of which is guarded; where it gives an awaitable, until that is done.
+
+    Raises Refused in the call's place.
+    """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         called = name or getattr(function, "__qualname__", "guarded call")
@@ -87,9 +90,28 @@ def guarded(guard: Guard, *, name: str = "", ring: Ring | None = None) -> Callab
 
         @wraps(function)
         def calling(*args: P.args, **kwargs: P.kwargs) -> T:
-            with permitted(guard, name=called, ring=ring):
-                return function(*args, **kwargs)
+            block = permitted(guard, name=called, ring=ring)
+            block.__enter__()
+            try:
+                value = function(*args, **kwargs)
+            except BaseException as error:
+                block.__exit__(type(error), error, error.__traceback__)
+                raise
+            if hasattr(value, "__await__"):  # it has only begun
+                return cast("T", _awaited(block, cast("Awaitable[Any]", value)))
+            block.__exit__(None, None, None)
+            return value
 
         return calling
 
     return decorate
+
+
+async def _awaited(block: permitted, value: Awaitable[Any]) -> Any:
+    try:
+        result = await value
+    except BaseException as error:
+        block.__exit__(type(error), error, error.__traceback__)
+        raise
+    block.__exit__(None, None, None)
+    return result

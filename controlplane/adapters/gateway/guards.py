@@ -82,6 +82,8 @@ class GuardSet:
         self._rows = RingReader()
         self._asked_until = 0
         self._told_at = 0
+        if host is not None:
+            host.arena.on_fork.append(self.leave)
 
     def guard(self, service: str) -> Guard:
         """The native guard of the calls to `service`. Raises KeyError where it is not guarded."""
@@ -198,9 +200,11 @@ class GuardSet:
             service.guard.reclaim(worker)
 
     def leave(self) -> None:
-        """Go on with guards of this process alone."""
+        """Go on with guards and counts of this process alone: its place is about to be, or always was, another's."""
         for service in self.services.values():
             service.guard.leave()
+        self.host, self.entry, self._notes = None, EntryCounts(), Notes()
+        self._entry = EntryTally(self.entry, now_ns())
 
     def _changed(self, service: ServiceGuard, endpoint: int) -> None:
         """A settlement changed a state: act on what is in flight, wake the loop. Never raises into the request path."""

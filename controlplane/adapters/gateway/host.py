@@ -13,7 +13,7 @@ import anyio
 
 from controlplane._native.guard import Guard
 from controlplane.adapters.arena import Arena
-from controlplane.adapters.gateway.once import report_once
+from controlplane.adapters.gateway.once import report_once, reporting
 from controlplane.adapters.gateway.service import Place
 from controlplane.adapters.gateway.tally import ENTRY_WORDS, EntryCounts, Notes
 from controlplane.model.signal import FellBack, Relayed, Signal
@@ -113,11 +113,14 @@ class Host:
             with anyio.move_on_after(max(0.0, tend_at - anyio.current_time())):
                 await self.arena.wait_rung()
                 self.arena.hush()
-                heard()
+                with reporting("hearing another process"):
+                    heard()
             if anyio.current_time() >= tend_at:
                 tend_at = anyio.current_time() + TEND_EVERY_S
                 look()
                 gone += self.arena.dead()
+                with reporting("looking for dead processes"):
+                    gone += self.arena.dead()
                 gone = [slot for slot in gone if not self._given_back(slot, reclaim)]
 
     def _given_back(self, slot: int, reclaim: Callable[[int], None]) -> bool:

@@ -1,6 +1,8 @@
 """Bugs of ours stay out of the request path: they are logged once per place, and the request goes on."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 logger = logging.getLogger("controlplane.gateway")
 _reported: set[str] = set()
@@ -11,3 +13,12 @@ def report_once(place: str) -> None:
     if place not in _reported:
         _reported.add(place)
         logger.exception("bookkeeping failed in %s; requests go on without it, and this is logged once", place)
+
+
+@contextmanager
+def reporting(place: str) -> Iterator[None]:
+    """The body; what goes wrong in it is reported, and ends it and no more."""
+    try:
+        yield
+    except Exception:
+        report_once(place)

@@ -1,4 +1,8 @@
-"""Connections, one pool per endpoint: a bulkhead, so that one that hangs cannot use up the others' connections."""
+"""Connections, one pool per endpoint: a bulkhead, so that one that hangs cannot use up the others' connections.
+
+What is no endpoint shares one pool, as in any client: who dials where its users say would else leave a pool, and idle
+connections, behind at every such place.
+"""
 
 from typing import Final
 
@@ -13,10 +17,10 @@ KEEPALIVE_EXPIRY_S: Final = 4.0
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
-    """Sends each request through the pool of its own origin (scheme, host and port)."""
+    """Sends a request for an endpoint through its own pool (`pool` made it), and any other through the common one."""
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[bytes, bytes, int | None], httpx.AsyncHTTPTransport] = {}
+        self._pools: dict[object, httpx.AsyncHTTPTransport] = {}
         self._limits = httpx.Limits(
             max_connections=CONNECTIONS_MAX,
             max_keepalive_connections=KEEPALIVE_MAX,
@@ -26,17 +30,22 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`; connections are opened as needed and kept."""
-        return await self.pool(request.url).handle_async_request(request)
+        pool = self._pools.get(_origin(request.url)) or self.pool(None)
+        return await pool.handle_async_request(request)
 
-    def pool(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
-        """The pool for the origin of `url`; who calls the same endpoint often asks once."""
-        origin = (url.raw_scheme, url.raw_host, url.port)
-        pool = self._pools.get(origin)
+    def pool(self, endpoint: httpx.URL | str | None) -> httpx.AsyncHTTPTransport:
+        """The pool of the origin (scheme, host and port) of a URL, of a name, or the common one."""
+        key = _origin(endpoint) if isinstance(endpoint, httpx.URL) else endpoint
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[origin] = httpx.AsyncHTTPTransport(verify=self._tls, limits=self._limits, retries=0)
+            pool = self._pools[key] = httpx.AsyncHTTPTransport(verify=self._tls, limits=self._limits, retries=0)
         return pool
 
     async def aclose(self) -> None:
         """Close every pool."""
         for pool in self._pools.values():
             await pool.aclose()
+
+
+def _origin(url: httpx.URL) -> tuple[bytes, bytes, int | None]:
+    return url.raw_scheme, url.raw_host, url.port

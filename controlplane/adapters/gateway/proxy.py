@@ -1,9 +1,11 @@
 """A reverse proxy as an ASGI application: path prefixes to services, through whatever transport its client has."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
 
+import anyio
 import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -64,12 +66,9 @@ class _Proxy:
         """Serve one connection scope; other kinds than http are refused by answering nothing."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
-        try:
-            response = await self._respond(request)
-        except ClientDisconnect:
-            return  # nobody is left to answer
-        await response(scope, receive, send)
+        with suppress(ClientDisconnect):  # nobody is left to answer
+            response = await self._respond(Request(scope, receive))
+            await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
         path = request.url.path if not request.scope.get("path") else request.scope["path"]
@@ -86,9 +85,7 @@ class _Proxy:
             answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
         except httpx.TransportError as error:
             return _failed(request, error)
-        response = StreamingResponse(_body(answer), answer.status_code)
-        response.raw_headers = _end_to_end(answer.headers.raw)
-        return response
+        return _Passed(answer)
 
     async def _outgoing(self, request: Request, base: httpx.URL) -> httpx.Request:
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
@@ -116,19 +113,27 @@ class _Proxy:
         return bytes(held)
 
 
+class _Passed(StreamingResponse):
+    """A service's answer on its way to the user; its connection is given back however far it gets."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(answer.aiter_raw(), answer.status_code)
+        self.raw_headers = _end_to_end(answer.headers.raw)
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # and not in the body's own: where the user is gone before its first byte, nobody ever asks for one
+            with anyio.CancelScope(shield=True), suppress(httpx.TransportError):
+                await self._answer.aclose()
+
+
 async def _following(held: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield held
     async for chunk in stream:
         if chunk:
             yield chunk
-
-
-async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.aiter_raw():
-            yield chunk
-    finally:
-        await answer.aclose()
 
 
 def _end_to_end(headers: Fields) -> Fields:

@@ -47,9 +47,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise refused
         return await exchange.run()
 
-    def _sender(self, url: httpx.URL | None) -> Send:
-        if url is not None and isinstance(self._wrapped, PooledTransport):
-            return self._wrapped.pool(url).handle_async_request
+    def _sender(self, to: httpx.URL | str) -> Send:
+        if isinstance(self._wrapped, PooledTransport):
+            return self._wrapped.pool(to).handle_async_request
         return self._wrapped.handle_async_request
 
     async def aclose(self) -> None:

@@ -38,6 +38,12 @@ def relay(response: httpx.Response, service: str, *, external: bool) -> tuple[Re
     return Relay.OWN, service
 
 
+def disown(response: httpx.Response) -> None:
+    """Take from a third party's `response` what others would take for our own word, should it be passed on to them."""
+    for name in (CAUSE, REFUSED):
+        response.headers.pop(name, None)
+
+
 def replayable(request: httpx.Request) -> bool:
     """Whether sending `request` twice does what sending it once does, and its body is still there to be sent."""
     if request.method not in _IDEMPOTENT and "idempotency-key" not in request.headers:

@@ -114,3 +114,27 @@ def test_the_limit_refuses_by_exception(guard: Guard) -> None:
     with permitted(guard), permitted(guard), pytest.raises(Refused) as caught, permitted(guard, name="backup"):
         pass
     assert (caught.value.part, caught.value.service, caught.value.retry_after_s) == ("concurrency", "backup", 0.0)
+
+
+@pytest.mark.anyio
+async def test_whatever_can_be_awaited_is_guarded_until_it_is_done(guard: Guard) -> None:
+    """A lambda, a partial, an object: what they give is the call, and its end the result; given up, it is neither."""
+
+    async def load(error: Exception | None) -> int:
+        assert guard.in_flight == 1
+        if error is not None:
+            raise error
+        return 7
+
+    assert await call(guard, lambda: load(None)) == 7
+    assert settled(guard) == (1, 0, 0, 0)
+    with pytest.raises(TimeoutError):
+        await call(guard, lambda: load(TimeoutError()))
+    assert settled(guard) == (2, 1, 0, 0)
+    begun = load(None)
+    never = call(guard, lambda: begun)
+    assert guard.in_flight == 1
+    never.close()
+    del never
+    begun.close()
+    assert settled(guard) == (2, 1, 1, 0)

@@ -48,7 +48,7 @@ def order(
     target: Target = FIRST,
     *,
     epoch: int = 1,
-    lease_s: float = 30,
+    lease_s: float = 3_600,  # from when the tests are collected, which may be minutes before they run
     enforcement: str = "full",
 ) -> Command:
     return Command(
