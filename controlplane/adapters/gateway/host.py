@@ -117,9 +117,8 @@ class Host:
                     heard()
             if anyio.current_time() >= tend_at:
                 tend_at = anyio.current_time() + TEND_EVERY_S
-                look()
-                gone += self.arena.dead()
                 with reporting("looking for dead processes"):
+                    look()
                     gone += self.arena.dead()
                 gone = [slot for slot in gone if not self._given_back(slot, reclaim)]
 
