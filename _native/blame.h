@@ -2,6 +2,7 @@
 #ifndef CONTROLPLANE_BLAME_H
 #define CONTROLPLANE_BLAME_H
 
+#include "cycle.h"
 #include "flows.h"
 
 struct blame_terms {
@@ -56,7 +57,37 @@ struct blame_sweep {
     int wrong;
 };
 
-/* The members of one cycle, until next to nothing is on its way any more. */
+/* The members of a cycle that is small enough, all at once. */
+static void blame_cycle_exact(struct blame_sweep *sweep, int32_t begin, int32_t end) {
+    const struct graph *g = sweep->g;
+    struct cycle_system c = {.count = end - begin};
+    struct around *at = &sweep->at[begin];
+    for (int32_t i = 0; i < c.count; i++) {
+        const struct stop *s = &g->stops[begin + i];
+        at[i].inverse = blame_divide(s, sweep->t, &at[i].stay, &sweep->wrong);
+        c.leave[i] = at[i].stay;
+        c.arriving[i] = sweep->arrived[begin + i];
+        for (int32_t e = 0; e < s->degree; e++) {
+            double mass = sweep->t->edge_excess[s->begin + e], part = mass > 0 ? mass * at[i].inverse : 0;
+            int32_t callee = g->callees[s->first + e];
+            *(callee >= begin && callee < end ? &c.pass[i][callee - begin] : &c.leave[i]) += part;
+        }
+    }
+    sweep->lost += cycle_solve(&c);
+    for (int32_t i = 0; i < c.count; i++) {
+        const struct stop *s = &g->stops[begin + i];
+        double pace = c.through[i] * at[i].inverse;
+        sweep->share[s->service] = c.through[i] * at[i].stay;
+        for (int32_t e = 0; e < s->degree; e++) {
+            double mass = sweep->t->edge_excess[s->begin + e];
+            int32_t callee = g->callees[s->first + e];
+            if (!(callee >= begin && callee < end))
+                sweep->arrived[callee] += mass > 0 ? pace * mass : 0;
+        }
+    }
+}
+
+/* The members of a larger one, until next to nothing is on its way any more. */
 static void blame_cycle(struct blame_sweep *sweep, int32_t begin, int32_t end) {
     const struct graph *g = sweep->g;
     const double *excess_of = sweep->t->edge_excess;
@@ -127,7 +158,10 @@ ALWAYS_INLINE int blame_step(struct blame_sweep *sweep) {
         return 0;
     if (sweep->cycle && i == g->cycle[2 * sweep->cycle - 1] - 1) {
         sweep->place = g->cycle[2 * --sweep->cycle];
-        blame_cycle(sweep, (int32_t)sweep->place, (int32_t)i + 1);
+        if (i + 1 - sweep->place <= CYCLE_EXACT_MAX)
+            blame_cycle_exact(sweep, (int32_t)sweep->place, (int32_t)i + 1);
+        else
+            blame_cycle(sweep, (int32_t)sweep->place, (int32_t)i + 1);
         return 1;
     }
     sweep->place = i;

@@ -125,11 +125,8 @@ static void graph_sort(struct graph *g, const int64_t *indptr, const int32_t *in
             w[service].place = place;
             g->stops[place] = (struct stop){indptr[service], 0, service, (int32_t)(indptr[service + 1] - indptr[service])};
         }
-        if (w[begin].number - begin > 1) { /* .waiting of its first stop: where it ends */
-            w[first].waiting = -w[begin].number + begin;
-        } else {
-            w[first].waiting = 0;
-        }
+        int32_t members = w[begin].number - begin;
+        w[first].waiting = members > 1 ? -members : 0; /* .waiting of the first stop of a cycle: minus how many it has */
         w[begin].number = -1;
     }
     int64_t first = 0;

@@ -95,6 +95,7 @@ static inline void spread_due_blast(struct spread *s, int32_t service) {
     v->in_blast = 1;
     __builtin_prefetch(&s->edge[v->out]);
     __builtin_prefetch((const char *)&s->edge[v->out] + 64);
+    __builtin_prefetch(&s->into[v->in]);
     spread_push(&s->blast, v->place, service);
 }
 
@@ -107,6 +108,7 @@ static inline void spread_due_blame(struct spread *s, int32_t service) {
     v->in_blame = 1;
     __builtin_prefetch(&s->into[v->in]);
     __builtin_prefetch(&s->edge[v->out]);
+    __builtin_prefetch((const char *)v + 64);
     spread_push(&s->blame, -v->place, service);
 }
 

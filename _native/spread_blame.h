@@ -36,25 +36,35 @@ static void spread_blame_changed(struct spread *s, int32_t service, double arriv
     v->stays = stays;
     v->lost = lost;
     v->pace = pace;
-    spread_enlist(s->blamed, &s->blamed_count, s->nodes, service, arrived > 0 || lost > 0, 1);
+    spread_enlist(s->blamed, &s->blamed_count, s->nodes, service, arrived > 0 || lost > 0 || v->source > 0, 1);
     for (int32_t e = v->out; flows && e < v->out_end; e++)
         if (s->edge[e].excess > 0 && !(v->in_cycle && s->nodes[s->edge[e].callee].place == v->place))
             spread_due_blame(s, s->edge[e].callee);
 }
 
-/* The cycle that begins at `place`, as blame_cycle does it. */
-static void spread_blame_cycle(struct spread *s, int32_t place) {
-    int32_t end = place;
-    double entered = 0, left;
-    for (; end < s->services && s->nodes[s->order[end]].place == place; end++) {
-        struct around *a = &s->around[end];
-        const struct spread_node *v = &s->nodes[s->order[end]];
-        a->inverse = spread_divide(s, v, &a->stay);
-        a->settled = 0;
-        entered += a->pending = spread_arriving(s, v);
+/* A small cycle, as blame_cycle_exact does it; what is lost is put down at its first member. */
+static void spread_blame_exact(struct spread *s, int32_t place, int32_t end) {
+    struct cycle_system c = {.count = end - place};
+    struct around *at = &s->around[place];
+    for (int32_t i = 0; i < c.count; i++) {
+        const struct spread_node *v = &s->nodes[s->order[place + i]];
+        c.leave[i] = at[i].stay;
+        c.arriving[i] = at[i].pending;
+        for (int32_t e = v->out; e < v->out_end; e++) {
+            const struct spread_node *callee = &s->nodes[s->edge[e].callee];
+            double part = s->edge[e].excess > 0 ? s->edge[e].excess * at[i].inverse : 0;
+            *(callee->place == place ? &c.pass[i][callee->at - place] : &c.leave[i]) += part;
+        }
+        at[i].pending = 0;
     }
-    s->worked += end - place - 1;
-    left = entered;
+    at[0].pending = cycle_solve(&c);
+    for (int32_t i = 0; i < c.count; i++)
+        at[i].settled = c.through[i];
+}
+
+/* A larger one, as blame_cycle does it. */
+static void spread_blame_around(struct spread *s, int32_t place, int32_t end, double entered) {
+    double left = entered;
     for (int sweep = 0, quiet = 0; left > SETTLED * entered && sweep < SWEEPS_MAX && quiet <= end - place; sweep++) {
         double gone = 0;
         for (int32_t i = end - 1; i >= place; i--) {
@@ -81,6 +91,24 @@ static void spread_blame_cycle(struct spread *s, int32_t place) {
             left += s->around[i].inverse == 0 ? 0 : s->around[i].pending;
         quiet = gone > 0 ? 0 : quiet + 1;
     }
+}
+
+/* The cycle that begins at `place`, from nothing. */
+static void spread_blame_cycle(struct spread *s, int32_t place) {
+    int32_t end = place;
+    double entered = 0;
+    for (; end < s->services && s->nodes[s->order[end]].place == place; end++) {
+        struct around *a = &s->around[end];
+        const struct spread_node *v = &s->nodes[s->order[end]];
+        a->inverse = spread_divide(s, v, &a->stay);
+        a->settled = 0;
+        entered += a->pending = spread_arriving(s, v);
+    }
+    s->worked += end - place - 1;
+    if (end - place <= CYCLE_EXACT_MAX)
+        spread_blame_exact(s, place, end);
+    else
+        spread_blame_around(s, place, end, entered);
     for (int32_t i = place; i < end; i++) {
         const struct around *a = &s->around[i];
         spread_blame_changed(s, s->order[i], a->settled, a->settled * a->inverse, a->settled * a->stay, a->pending);

@@ -1,6 +1,7 @@
 """Blame and blast of one call graph, kept up to date while single figures change."""
 
 from collections.abc import Iterable
+from operator import index
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,7 @@ class Propagation:
     are fixed: a graph that gains or loses one is a new CallGraph and a new Propagation. For one thread at a time.
 
     Shapes  fraction, calls, soft, edge_excess (E,) in CSR order; excess, local, source, failure, latency (n,).
-    Memory  see `nbytes`; about 200 bytes a service and 40 an edge, beside the CallGraph's own.
+    Memory  see `nbytes`; 188 bytes a service and 40 an edge, beside the CallGraph's own.
     Raises  ValueError naming the argument, as blame_flow and blast_radius do, and for a mass above 1e300; IndexError
             for a service or edge that is not there. What was kept then stays as it was.
     Source  docs/concepts/blame.md, "Keeping it up to date".
@@ -84,6 +85,7 @@ class Propagation:
         latency: float | None = None,
     ) -> None:
         """New figures of one service; what is not given stays. They show after `update()`."""
+        service = index(service)  # the compiled core would take 1.9 for 1
         trouble, mass = self._spread.trouble(service), self._spread.mass(service)
         failing = trouble[0] if failure is None else _known("failure", failure, 1.0)
         slower = trouble[1] if latency is None else _known("latency", latency)
@@ -107,6 +109,7 @@ class Propagation:
         soft: bool | None = None,
     ) -> None:
         """New figures of one edge, by its number (`graph.edge`); what is not given stays. Shown after `update()`."""
+        edge = index(edge)
         was = self._spread.need(edge)
         need = was[0] if fraction is None else _known("fraction", fraction, 1.0)
         repeated = was[1] if calls is None else _known("calls", calls)

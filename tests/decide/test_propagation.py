@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.decide.propagation import Blast, CallGraph, blame_flow, blast_radius, time_to_impact, time_to_reach
+from controlplane.decide.propagation import (
+    Blast,
+    CallGraph,
+    Propagation,
+    blame_flow,
+    blast_radius,
+    time_to_impact,
+    time_to_reach,
+)
 from tests import propagation_oracle as oracle
 
 WEB, CART, DB, MAIL = range(4)
@@ -67,9 +75,23 @@ def test_a_cycle_that_nobody_leaves_is_unexplained() -> None:
 def test_a_cycle_gives_its_blame_to_whoever_leaks() -> None:
     """Blame goes around two services until the one with mass of its own has all of it, however little that is."""
     graph, _ = CallGraph.from_edges(2, [(0, 1), (1, 0)])
-    found = blame_flow(graph, excess=[5, 5.1], edge_excess=[5, 5], source=[1, 0])
-    assert found.share == pytest.approx([0, 1], abs=1e-9)
-    assert found.unexplained == pytest.approx(0, abs=1e-9)
+    for leak in (1.0, 1e-3, 1e-9):
+        found = blame_flow(graph, excess=[5, 5], edge_excess=[5, 5], local=[0, 5 * leak], source=[1, 0])
+        assert found.share == pytest.approx([0, 1], abs=1e-12)
+        assert found.unexplained == 0
+
+
+def test_a_cycle_too_large_to_be_solved_at_once_is_gone_around() -> None:
+    """Fifty services in a ring, of which each keeps a tenth and passes on the rest; nothing is lost."""
+    ring, _ = CallGraph.from_edges(50, [(v, (v + 1) % 50) for v in range(50)])
+    seen = np.zeros(50)
+    seen[0] = 1
+    found = blame_flow(ring, excess=np.full(50, 10.0), edge_excess=np.full(50, 9.0), source=seen)
+    once = 0.1 * 0.9 ** np.arange(50) / (1 - 0.9**50)
+    assert found.share == pytest.approx(once, abs=1e-12)
+    assert found.unexplained == pytest.approx(0, abs=1e-12)
+    kept = Propagation(ring, fraction=np.zeros(50), excess=np.full(50, 10.0), edge_excess=np.full(50, 9.0), source=seen)
+    assert kept.blame().share == pytest.approx(once, abs=1e-12)
 
 
 def test_failure_goes_up_by_the_share_of_requests_that_need_it() -> None:

@@ -207,6 +207,18 @@ def test_a_blast_of_another_graph_is_refused() -> None:
         reach(GRAPH, short, onset=[0.0, 0, 0])
 
 
+def test_a_place_is_a_whole_number() -> None:
+    """1.9 is neither service 1 nor edge 1."""
+    kept = Propagation(GRAPH, **TROUBLE)
+    with pytest.raises(TypeError):
+        kept.set_service(1.9, failure=0.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        kept.set_edges(np.array([0.0, 1.0]), excess=[1.0, 1.0])  # type: ignore[arg-type]
+    kept.set_services(np.array([0, 1]), failure=[0.5, 0.25], source=[1.0, 0.0])
+    with pytest.raises(ValueError, match="excess: shape"):
+        kept.set_edges([0, 1], excess=[1.0])
+
+
 @pytest.mark.parametrize(
     ("act", "arguments", "said"),
     [

@@ -73,7 +73,7 @@ def blast_of(case: dict[str, Any], graph: CallGraph | None = None) -> Blast:
 
 
 @given(graphs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_blame_equals_the_dictionaries(case: dict[str, Any]) -> None:
     """Every share, and the unexplained rest."""
     ours = blame_of(case)
@@ -84,7 +84,7 @@ def test_blame_equals_the_dictionaries(case: dict[str, Any]) -> None:
 
 
 @given(graphs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_blast_equals_the_dictionaries(case: dict[str, Any]) -> None:
     """Every failure share and every latency."""
     ours = blast_of(case)
@@ -195,7 +195,7 @@ STORED = {("set_edge", "excess"): "edge_excess"}
 
 
 @given(graphs(), st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_following_changes_equals_beginning_anew(case: dict[str, Any], data: st.DataObject) -> None:
     """After any sequence of changes, updated at any moments, the kept figures are those of a whole sweep."""
     graph = graph_of(case)
