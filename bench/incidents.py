@@ -40,6 +40,7 @@ PARAMETERS: tuple[tuple[ModuleType, str], ...] = (
     (evidence_local, "CALLS_FLOOR"),
     (origin, "ACCUSE"),
     (origin, "UNSEEN"),
+    (origin, "FEW"),
     (origin, "MATERIAL"),
     (origin, "BREACHED"),
     (origin, "ALIAS_CALLS"),
@@ -178,20 +179,26 @@ def sweep(incidents: Sequence[Incident], calm: Sequence[Window], change: Change)
     for module, name in PARAMETERS:
         value: float = getattr(module, name)
         cells = []
-        for found in _each(module, name, value):
+        for found in _each(name, value):
             top = measure(incidents, change)["all"].top[0]
             cells.append(f"{top:.3f} / {share_empty(calm, change):.3f}" if found else "")
         lines.append(f"| `{name}` | {value:g} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _each(module: ModuleType, name: str, value: float) -> Iterator[float]:
+def _each(name: str, value: float) -> Iterator[float]:
     try:
         for factor in FACTORS:
-            setattr(module, name, value * factor)
+            _set(name, value * factor)
             yield factor
     finally:
-        setattr(module, name, value)
+        _set(name, value)
+
+
+def _set(name: str, value: float) -> None:
+    for module in {module for module, _ in PARAMETERS}:  # wherever the name was imported to
+        if hasattr(module, name):
+            setattr(module, name, value)
 
 
 if __name__ == "__main__":
