@@ -4,6 +4,7 @@
     python -m bench.incidents --fleet 200                made-up fleets of 40 to 50 services (bench/fleet.py)
     python -m bench.incidents FOLDER --without edge      take a signal away: edge, entry, self_time_s, saturation, ...
     python -m bench.incidents FOLDER --merge 5           five buckets into one
+    python -m bench.incidents FOLDER --lose-calls 0.1    a tenth of the call graph is not known; --skew: nor the counts
     python -m bench.incidents FOLDER --sweep             every parameter times 0.5 to 2
     python -m bench.incidents FOLDER --json results.json join the figures to that file's
 
@@ -22,7 +23,7 @@ import msgspec
 import numpy as np
 
 from bench.fleet import FAULTS, case
-from bench.scoring import healthy, hit, merged, without
+from bench.scoring import healthy, hit, incomplete, merged, skewed, without
 from controlplane.adapters.recording import read_incidents
 from controlplane.bench.result import Result, join
 from controlplane.decide import baseline, evidence_local, excess, origin
@@ -78,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fleet", type=int, default=0, metavar="N", help="so many made-up incidents, as many healthy")
     parser.add_argument("--without", action="append", default=[], metavar="SIGNAL")
     parser.add_argument("--merge", type=int, default=1, metavar="N")
+    parser.add_argument("--skew", action="store_true", help="count each service's requests at a rate of its own")
+    parser.add_argument("--lose-calls", type=float, default=0.0, metavar="SHARE", help="of the call graph")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(argv)
@@ -87,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     def change(window: Window) -> Window:
         for part in asked.without:
             window = without(window, part)
+        if asked.skew:
+            window = skewed(window)
+        if asked.lose_calls:
+            window = incomplete(window, asked.lose_calls)
         return merged(window, asked.merge) if asked.merge > 1 else window
 
     results: list[Result] = []
