@@ -4,6 +4,7 @@
     python -m bench.incidents --fleet 200                made-up fleets of 40 to 50 services (bench/fleet.py)
     python -m bench.incidents FOLDER --without edge      take a signal away: edge, entry, self_time_s, saturation, ...
     python -m bench.incidents FOLDER --merge 5           five buckets into one
+    python -m bench.incidents FOLDER --lose-calls 0.1    a tenth of the call graph is not known; --skew: nor the counts
     python -m bench.incidents FOLDER --sweep             every parameter times 0.5 to 2
     python -m bench.incidents FOLDER --json results.json join the figures to that file's
 
@@ -22,7 +23,7 @@ import msgspec
 import numpy as np
 
 from bench.fleet import FAULTS, case
-from bench.scoring import healthy, hit, merged, without
+from bench.scoring import healthy, hit, incomplete, merged, skewed, without
 from controlplane.adapters.recording import read_incidents
 from controlplane.bench.result import Result, join
 from controlplane.decide import baseline, evidence_local, excess, origin
@@ -40,6 +41,7 @@ PARAMETERS: tuple[tuple[ModuleType, str], ...] = (
     (evidence_local, "CALLS_FLOOR"),
     (origin, "ACCUSE"),
     (origin, "UNSEEN"),
+    (origin, "FEW"),
     (origin, "MATERIAL"),
     (origin, "BREACHED"),
     (origin, "ALIAS_CALLS"),
@@ -77,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fleet", type=int, default=0, metavar="N", help="so many made-up incidents, as many healthy")
     parser.add_argument("--without", action="append", default=[], metavar="SIGNAL")
     parser.add_argument("--merge", type=int, default=1, metavar="N")
+    parser.add_argument("--skew", action="store_true", help="count each service's requests at a rate of its own")
+    parser.add_argument("--lose-calls", type=float, default=0.0, metavar="SHARE", help="of the call graph")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(argv)
@@ -86,6 +90,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     def change(window: Window) -> Window:
         for part in asked.without:
             window = without(window, part)
+        if asked.skew:
+            window = skewed(window)
+        if asked.lose_calls:
+            window = incomplete(window, asked.lose_calls)
         return merged(window, asked.merge) if asked.merge > 1 else window
 
     results: list[Result] = []
@@ -178,20 +186,26 @@ def sweep(incidents: Sequence[Incident], calm: Sequence[Window], change: Change)
     for module, name in PARAMETERS:
         value: float = getattr(module, name)
         cells = []
-        for found in _each(module, name, value):
+        for found in _each(name, value):
             top = measure(incidents, change)["all"].top[0]
             cells.append(f"{top:.3f} / {share_empty(calm, change):.3f}" if found else "")
         lines.append(f"| `{name}` | {value:g} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _each(module: ModuleType, name: str, value: float) -> Iterator[float]:
+def _each(name: str, value: float) -> Iterator[float]:
     try:
         for factor in FACTORS:
-            setattr(module, name, value * factor)
+            _set(name, value * factor)
             yield factor
     finally:
-        setattr(module, name, value)
+        _set(name, value)
+
+
+def _set(name: str, value: float) -> None:
+    for module in {module for module, _ in PARAMETERS}:  # wherever the name was imported to
+        if hasattr(module, name):
+            setattr(module, name, value)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,25 @@ def without(window: Window, part: str) -> Window:
     return msgspec.structs.replace(window, service={k: v for k, v in window.service.items() if k != part})
 
 
+def skewed(window: Window) -> Window:
+    """Each service's requests counted at a rate of its own, 1 to 100 %: masses can then not be compared."""
+    rates = 10 ** _random(window).uniform(-2, 0, len(window.services))
+    counted = np.round(window.service["requests"] * rates)
+    requests = np.where(counted > 0, counted, np.nan)
+    return msgspec.structs.replace(window, service={**window.service, "requests": requests})
+
+
+def incomplete(window: Window, share: float) -> Window:
+    """A call graph that lacks this share of its calls."""
+    kept = _random(window).random(len(window.edges)) >= share
+    edge = {name: values[:, kept] for name, values in window.edge.items()}
+    return msgspec.structs.replace(window, edges=window.edges[kept], edge=edge)
+
+
+def _random(window: Window) -> np.random.Generator:
+    return np.random.default_rng(1000 * len(window.edges) + window.incident_at)
+
+
 def merged(window: Window, size: int) -> Window:
     """`size` buckets into one, on both sides of the incident's beginning apart."""
     at = window.incident_at

@@ -18,6 +18,7 @@ from controlplane.decide.baseline import Floats, median, robust
 LATENCY_FLOOR = 0.05  # of the median: a service that varies less than this is still allowed to
 ERROR_FLOOR = 0.002  # of requests
 COUNT_SPREADS = 3.0  # standard deviations of a count of failures
+UNCOUNTED = 1.5  # of how many requests a share is one is not known: of a quiet service's, it varies as it likes
 SEVERAL = 3  # buckets from which most of them must exceed: one spike among several is no incident
 SMALL_SAMPLE = 5.0  # 1 + 5 / n: Student's t over the normal distribution at a tail of 1e-4, within 10 % from n = 6
 
@@ -63,7 +64,10 @@ def failures(ratio: Floats, incident_at: int, *, requests: Floats, counted: bool
     """
     found = excess(ratio, incident_at, requests=requests, floor=ERROR_FLOOR)
     if not counted:
-        return found
+        surprise = found.surprise / UNCOUNTED
+        return Excess(
+            found.centre, found.bound, found.seen, found.requests, surprise, np.where(surprise > 1.0, found.mass, 0.0)
+        )
     expected = np.nan_to_num(found.centre) * found.requests
     failing = np.nan_to_num(found.seen) * found.requests
     by_count = (failing - expected) / (COUNT_SPREADS * np.sqrt(expected + 1.0))

@@ -9,7 +9,7 @@ import pytest
 
 from bench import incidents
 from bench.fleet import case
-from bench.scoring import healthy, hit, merged, without
+from bench.scoring import healthy, hit, incomplete, merged, skewed, without
 from controlplane.decide.recorded import recording_of
 from controlplane.model.analysis import Analysis, Origin
 from tests.decide.little_shop import DB, NORMAL, Shop
@@ -60,6 +60,17 @@ def test_signals_are_taken_away() -> None:
     assert without(window, "edge").edge == {}
     assert (without(window, "entry").entry, without(window, "entry").metric) == (None, None)
     assert "saturation" not in without(window, "saturation").service
+
+
+def test_counts_are_skewed_and_calls_are_lost() -> None:
+    """Counts by service, at most what they were; edges together with their signals."""
+    window = Shop().window()
+    ratio = skewed(window).service["requests"] / window.service["requests"]
+    assert np.nanmax(ratio) <= 1.0
+    assert len(np.unique(np.round(np.nanmedian(ratio, axis=0), 3))) > 1
+    fleet = case(11, rich=True, fault="slow").window
+    less = incomplete(fleet, 0.5)
+    assert 0 < len(less.edges) == less.edge["requests"].shape[1] < len(fleet.edges)
 
 
 def test_healthy_windows_are_normal_buckets_away_from_incidents() -> None:
