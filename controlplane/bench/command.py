@@ -23,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     guard.add_argument("--no-peers", action="store_true", help="leave other libraries out")
     guard.add_argument("--check", action="store_true", help="exit status 1 when a promised ratio is missed")
     guard.set_defaults(suite=_guard)
+    delay = suites.add_parser("detection", help="how many calls it takes to find a change, beside the bound and rivals")
+    delay.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    delay.add_argument("--quick", action="store_true", help="fewer trials: a glance, not a measurement")
+    delay.add_argument("--plot", type=Path, metavar="FILE", help="draw the delays into an SVG file")
+    delay.add_argument("--seed", type=int, default=1, help="of the traffic (default: 1)")
+    delay.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    delay.set_defaults(suite=_detection)
     peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
     peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
     peers.set_defaults(suite=_peers)
@@ -51,6 +58,12 @@ def _guard(args: argparse.Namespace) -> int:
     if args.json:
         result.join(args.json, [row.result() for row in rows if not row.why])
     return EXIT_MISSED if args.check and any(row.missed for row in rows) else 0
+
+
+def _detection(args: argparse.Namespace) -> int:
+    from controlplane.bench import detection_report
+
+    return detection_report.run(args)
 
 
 def _peers(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
 """The exact rate of false alarms of one CUSUM on a lattice (Brook and Evans 1972), with nothing but numpy.
 
 The sum is a Markov chain on the multiples of `unit` below its limit. What is left of it after many calls without a
-verdict settles to a law of its own; the share that then crosses at each call is the rate, and 1 / rate the mean number of calls to
-a false alarm. Increments are rounded so that the rate is never told too small.
+verdict settles to a law of its own; the share that then crosses at each call is the rate, and 1 / rate the mean number
+of calls to a false alarm. Increments are rounded so that the rate is never told too small.
 """
 
 import math

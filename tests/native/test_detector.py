@@ -59,7 +59,7 @@ def test_the_kernel_is_the_oracle() -> None:
 @pytest.mark.parametrize("rung", range(17))
 @pytest.mark.parametrize("false_alarm", [1e-4, 1e-6])
 def test_the_limits_keep_the_dial_exactly(rung: int, false_alarm: float) -> None:
-    """For every base rate of the table each sum crosses in vain at most in its sixth of the false alarms (exact chain)."""
+    """At every base rate of the table each sum keeps to its sixth of the false alarms, by the exact chain."""
     p0, failed, passed, limits = bank(0.001 * 2 ** (rung / 2), false_alarm)
     for up, down, limit, unit in zip(failed, passed, limits, (1, 3, 10), strict=True):
         assert false_alarms((up, down), (p0, 1 - p0), limit, unit=unit) <= false_alarm / 6
