@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane._native import detector as native
 from controlplane.decide import detect, plan, safety
 from controlplane.model import errors
 from controlplane.model.incident import MOVES, Phase, Stage
@@ -57,23 +58,17 @@ def rules() -> str:
 
 
 def increments() -> str:
-    """What one result moves the sums, and how fast that decides, from the constants of the detector."""
-    threshold = detect.THRESHOLD_NATS
-
-    def row(name: str, p0: float, p1: float) -> str:
-        up, down = math.log(p1 / p0), math.log((1 - p1) / (1 - p0))
-        delays = [threshold / (share * up + (1 - share) * down) for share in (1.0, 0.5, p1)]
-        cells = [name, f"{p0:.0%}", f"{p1:.0%}", f"+{up:.3f}", f"{down:.3f}", f"{-down / (up - down):.1%}"]
-        return f"| {' | '.join([*cells, *(f'{math.ceil(delay)}' for delay in delays)])} |"
-
-    return "\n".join(
-        [
-            "| Sum | $p_0$ | $p_1$ | bad | good | break-even | calls at 100 % bad | at 50 % | at $p_1$ |",
-            "|---|---|---|---|---|---|---|---|---|",
-            row("failures", detect.FAILURE_P0, detect.FAILURE_P1),
-            row("slow answers", detect.SLOW_P0, detect.SLOW_P1),
-        ]
-    )
+    """What one result moves the sums, and how fast that decides alone, from the numbers of the detector."""
+    rows = []
+    for base in (0.001, 0.01, 0.05):
+        p0, failed, passed, limits = native.bank(base, detect.FALSE_ALARM)
+        for share, up, down, limit in zip(native.SHARES, failed, passed, limits, strict=True):
+            delays = [limit / (now * up + (1 - now) * down) for now in (1.0, 0.5, p0 + (1 - p0) * share)]
+            cells = [f"{p0:.2%}", f"{share:.0%}", f"+{up / 1000:.3f}", f"{down / 1000:.3f}", f"{limit / 1000:.2f}"]
+            cells += [f"{-down / (up - down):.1%}", *(f"{math.ceil(each)}" for each in delays)]
+            rows.append(f"| {' | '.join(cells)} |")
+    head = "| $p_0$ | change | bad | good | limit | break-even | calls at 100 % bad | at 50 % | at $p_1$ |"
+    return "\n".join([head, "|---" * 9 + "|", *rows])
 
 
 def error_tree() -> str:
