@@ -20,7 +20,7 @@
 #define SMOOTH_CALLS 32.0
 #define SMOOTH_DECAY .7
 #define DOUBT_NATS 16.0 /* over the learned calls, off each increment */
-#define YOUNG_CALLS 4096.0 /* with fewer than these the limit is higher by 2 ln(YOUNG_CALLS / n) */
+#define YOUNG_CALLS 16384.0 /* with fewer than these the limit is higher by 2 ln(YOUNG_CALLS / n) */
 #define LATENCY_CALLS_MIN 512.0 /* nothing is slow before so many */
 #define STEP_MAX_MNAT 8000
 #define STEP_MIN_MNAT (-30000)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from controlplane._native import detector as native
+from controlplane._native.guard import ERROR, Guard, Permit
+from controlplane.bench import detection
 from controlplane.decide import detect, plan, safety
 from controlplane.model import errors
 from controlplane.model.incident import MOVES, Phase, Stage
@@ -131,22 +133,36 @@ def test_the_numbers_on_the_pages_are_the_defaults() -> None:
     guard, response = policy.GuardPolicy(), policy.ResponsePolicy()
     assert math.isclose(guard.endpoint_evidence, detect.THRESHOLD_NATS, abs_tol=0.05)
     assert guard.endpoint_consecutive == 5
-    assert math.ceil(guard.endpoint_evidence / math.log(detect.FAILURE_P1 / detect.FAILURE_P0)) == 5
+    _, failed, _, _ = native.bank(detect.FAILURE_FLOOR, detect.FALSE_ALARM)
+    assert math.ceil(1000 * guard.endpoint_evidence / failed[1]) == 5
     assert response.ramp_percent == (10, 25, 50)
 
 
-def test_both_cores_weigh_a_result_alike() -> None:
-    """The native guard's increments are the engine's, in thousandths of a nat."""
-    header = (CONCEPTS.parent.parent / "_native" / "evidence.h").read_text()
-    native = {name: int(value) for name, value in re.findall(r"#define (\w+_MNAT) (\d+)", header)}
-    pure = {
-        "FAILED_MNAT": math.log(detect.FAILURE_P1 / detect.FAILURE_P0),
-        "SUCCEEDED_MNAT": -math.log((1 - detect.FAILURE_P1) / (1 - detect.FAILURE_P0)),
-        "SLOW_MNAT": math.log(detect.SLOW_P1 / detect.SLOW_P0),
-        "IN_TIME_MNAT": -math.log((1 - detect.SLOW_P1) / (1 - detect.SLOW_P0)),
-    }
-    assert native.keys() == pure.keys()
-    assert all(abs(native[name] - 1000 * nats) < 1 for name, nats in pure.items())
+def test_all_cores_weigh_a_result_alike() -> None:
+    """The guard's increments for a failure are the detector's and the engine's, and so is what it takes for normal."""
+    guard, (share, failed, _, _) = Guard(endpoints=1), native.bank(detect.FAILURE_FLOOR, detect.FALSE_ALARM)
+    permit = guard.try_acquire()
+    assert isinstance(permit, Permit)
+    permit.failure(ERROR)
+    seen = guard.endpoint(0)
+    assert (seen["trickle_evidence_mnat"], seen["evidence_mnat"]) == failed[:2]
+    assert guard.describe()["failure_ppm"] == int(share * 1e6)
+    test = detect.Cusum()
+    test.observe(1, 1, 0)
+    assert test.failing.sums == failed
+
+
+def test_the_page_shows_the_delays_that_were_measured() -> None:
+    """The table of delays is that of `controlplane bench detection`: bounds to the digit, ours within a call in ten."""
+    page = (CONCEPTS / "detection.md").read_text()
+    for shift in detection.SHIFTS:
+        row = re.search(
+            rf"^\| `{re.escape(shift.name)}` \| ([\d.]+) \| ([\d.]+) \| \*\*([\d.]+)\*\*", page, re.MULTILINE
+        )
+        assert row is not None, shift.name
+        bound, most, ours = map(float, row.groups())
+        assert (bound, most) == (round(shift.bound, 1), round(1.3 * shift.bound + 1, 1))
+        assert shift.bound <= ours <= most
 
 
 if __name__ == "__main__":

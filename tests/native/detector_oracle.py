@@ -52,7 +52,7 @@ class Row:
         counts = np.array(self.bins) / 256
         if counts.sum() >= 512:
             self.steps = latency_steps(counts)
-            young = max(0.0, 2 * math.log(4096 / counts.sum()))
+            young = max(0.0, 2 * math.log(16384 / counts.sum()))
             self.late_limit = min(65535, math.ceil(1000 * (math.log(6 / self.false_alarm) + young)))
 
     def observe(self, failed: bool, latency_ns: int) -> int:
