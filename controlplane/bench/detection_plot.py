@@ -6,7 +6,7 @@ from html import escape
 
 from controlplane.bench.detection import Delay
 
-WIDTH, LEFT, RIGHT, TOP, LINE = 760, 150, 24, 56, 34
+WIDTH, LEFT, RIGHT, TOP, LINE = 760, 150, 40, 56, 34
 DECADES = 5  # 1 to 100,000 calls; what needs more stands at the edge
 OURS, PROMISE = "#0b7a4b", "#9fd3bc"
 RIVALS = ("#b3452c", "#8a6d1d", "#4a5fa8")

@@ -188,7 +188,7 @@ def test_slow_windows_raise_the_threshold_only_slowly(service: ServiceGuard) -> 
 
 
 def test_the_share_of_failures_that_is_normal_is_learned(service: ServiceGuard) -> None:
-    """Traffic that always fails in 3 % of its calls teaches the guard so, and what it is told is a step of the table."""
+    """Traffic that always fails in 3 % of its calls teaches the guard so, to a step of its table."""
     rng = random.Random(4)
     for _ in range(60):
         for _ in range(100):
