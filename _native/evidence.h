@@ -5,8 +5,9 @@
  * ejection in vain is worse than one call more. The third sum of the bank, for a total failure, would save one call, and is left
  * out for the same reason.
  * Slowness: p0 = 2 % when healthy, p1 = 50 % when sick: ln(.50/.02) = 3.219, when in time ln(.50/.98) = -.673.
- * A sum never falls below zero. At limit h a healthy endpoint is rejected at most once in e^h calls, on average: the
- * first sum has h whole, the second less by the credit that it does not need (cusum.h).
+ * A sum never falls below zero. At limit h a healthy endpoint is rejected at most once in e^h calls, on average, if its
+ * results are independent. They come in bursts: the sum for a twentieth remembers a failure for some thirty calls, and seven
+ * time-outs of one bad moment would decide it. So its limit is twice h, and a burst is left to the other one.
  *
  * Stalls that come due within the same STALL_INSTANT_NS are one observation: what made one of them late made all of them late.
  *
@@ -25,8 +26,7 @@
 #define FAILURE_SHARE_LOWEST .01
 #define TRICKLE_SUM 0 /* of the bank */
 #define FAILURE_SUM 1
-#define UNION_MNAT 694 /* ln 2: two sums share the false alarms */
-#define CREDITED_MNAT_MIN 3000 /* the credits are known for limits from here on */
+#define TRICKLE_FACTOR 2 /* of the limit: see above */
 #define STALL_INSTANT_NS (20 * SECOND_NS / 1000) /* a pause of 80 ms beyond the mark is four observations: no ejection */
 #define SLOW_MNAT 3219
 #define IN_TIME_MNAT 673
@@ -116,12 +116,6 @@ static void evidence_weigh(struct endpoint *e, const struct standing *st, int64_
     }
 }
 
-/* The limit of the sum that looks for a twentieth. */
-ALWAYS_INLINE int64_t evidence_trickle_limit(const struct standing *st, int64_t limit) {
-    int64_t less = limit + UNION_MNAT - bank_credits[st->failure_rung][TRICKLE_SUM];
-    return less < CREDITED_MNAT_MIN || less > limit ? limit : less;
-}
-
 /* What the evidence says: 0, or BY_CONSECUTIVE, BY_ERRORS, BY_SLOW, BY_STALLED. */
 static inline int64_t evidence_verdict(const struct endpoint *e, const struct standing *st, int64_t clears) {
     const struct policy *policy = &st->policy;
@@ -129,7 +123,7 @@ static inline int64_t evidence_verdict(const struct endpoint *e, const struct st
     int64_t a = evidence_of(word_load(&e->evidence), tag);
     int consecutive = policy->endpoint_consecutive && a >> 32 >= policy->endpoint_consecutive;
     if (consecutive
-        || (limit && ((a & BITS(16)) >= limit || (a >> 16 & BITS(16)) >= evidence_trickle_limit(st, limit)))) {
+        || (limit && ((a & BITS(16)) >= limit || (a >> 16 & BITS(16)) >= TRICKLE_FACTOR * limit))) {
         struct evidence seen = evidence_read(e, clears);
         if (seen.stalled * 2 > seen.failures) return BY_STALLED;
         return consecutive ? BY_CONSECUTIVE : BY_ERRORS;
