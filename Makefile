@@ -48,6 +48,7 @@ test: build  ## lint, types, layers, then every test; TEST_ARGS="-k guard" runs 
 bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick --only 'limit.*'", results in bench/results/
 	@mkdir -p bench/results
 	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
+	$(BIN)/controlplane bench detection --json bench/results/latest.json
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
 		--benchmark-json=bench/results/bench.json
 

@@ -145,7 +145,7 @@ cdef class Detector:
     cdef row *at(self, object index) except NULL:
         return self.rows_at + integer(index, "row", 0, self.count - 1)
 
-    def observe(self, Py_ssize_t index, bint failed, int64_t latency_ns, /):
+    def observe(self, Py_ssize_t index, bint failed, Py_ssize_t latency_ns, /):  # Py_ssize_t refuses a float
         if index < 0 or index >= self.count:
             raise ValueError(f"row must be between 0 and {self.count - 1}, not {index}")
         if self.shared:

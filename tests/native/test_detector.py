@@ -174,6 +174,12 @@ def test_memory_that_is_shared_is_one_detector() -> None:
         Detector(2, false_alarm=1e-5, memory=memory)
 
 
+def test_a_latency_that_is_no_integer_is_refused() -> None:
+    """Nanoseconds are never a float: nothing is truncated on the way in."""
+    with pytest.raises(TypeError):
+        Detector(1).observe(0, False, 1.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("act", "named"),
     [
