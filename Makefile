@@ -50,6 +50,7 @@ bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick
 	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench propagation --json bench/results/latest.json \
 		$(filter --quick --check,$(BENCH_ARGS)))
+	$(BIN)/controlplane bench detection --json bench/results/latest.json
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
 		--benchmark-json=bench/results/bench.json
 

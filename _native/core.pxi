@@ -40,7 +40,7 @@ cdef extern from "state.h":
         int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing, ramp
     struct standing:
         policy policy
-        int64_t due_ns, rate_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
+        int64_t failure_rung, due_ns, rate_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
     struct endpoint:
         int64_t calls, failures, slow, latency
     struct counters:
@@ -104,8 +104,12 @@ cdef extern from "window.h":
 
 cdef extern from "evidence.h":
     struct evidence:
-        int64_t consecutive, mnat, slow_mnat
+        int64_t consecutive, mnat, trickle_mnat, slow_mnat
+    double FAILURE_SHARE_LOWEST
+    int64_t rung_of(double share)
+    double rung_share(int64_t rung)
     evidence evidence_read(endpoint *e, int64_t clears)
+    void evidence_believe(standing *st, int64_t rung)
 
 cdef extern from "concurrency.h":
     int64_t ADAPTIVE_WORDS
@@ -153,5 +157,6 @@ cdef extern from "orders.h":
 cdef extern from "retune.h":
     void retune(seat *s, int64_t now_ns, const policy *p)
     void retune_slow_ns(seat *s, int64_t slow_ns)
+    void retune_failure_share(seat *s, double share)
     void reclaim(seat *s, int64_t worker, int64_t now_ns)
     void alone(seat *s, int64_t now_ns)

@@ -40,6 +40,7 @@ cdef dict edge_dict(seat *s):
         "concurrency": concurrency_most(g, &st.policy),
         "enforced": st.policy.enforced,
         "slow_ns": st.policy.slow_ns,
+        "failure_ppm": <int64_t>(rung_share(st.failure_rung) * 1e6),
         "typical_ns": g.typical_ns,
     }
 
@@ -57,6 +58,7 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
         "slow": e.slow,
         "consecutive": seen.consecutive,
         "evidence_mnat": seen.mnat,
+        "trickle_evidence_mnat": seen.trickle_mnat,
         "slow_evidence_mnat": seen.slow_mnat,
         "ejections": at.ejections,
         "until_ns": at.until_ns,

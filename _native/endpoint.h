@@ -92,7 +92,7 @@ static int endpoint_may_eject(const struct edge *g, const struct standing *st, i
         if (k == i || sibling->state != HEALTHY) continue;
         seen = evidence_read(state_endpoint(g, k), sibling->clears);
         /* load moves to the sibling: where load may be the cause, one recent failure says that it cannot bear it */
-        if (evidence_clean(&seen, p) && (!overload || seen.mnat < FAILED_MNAT)) return 1;
+        if (evidence_clean(&seen, p) && (!overload || seen.mnat < bank_step(st->failed_step, FAILURE_SUM))) return 1;
     }
     return 0;
 }
@@ -102,6 +102,7 @@ static int endpoint_may_eject(const struct edge *g, const struct standing *st, i
  * a stray time-out elsewhere is not all of them. */
 static int endpoint_all_overloaded(const struct edge *g, const struct standing *st, int64_t *calls, int64_t *bad) {
     int64_t sum = 0, most = 0, limit = st->policy.endpoint_evidence_mnat;
+    int64_t recent = bank_step(st->failed_step, FAILURE_SUM) + 2 * bank_step(st->passed_step, FAILURE_SUM);
     *calls = *bad = 0;
     if (!limit || g->endpoints < 2) return 0;
     for (int64_t k = 0; k < g->endpoints; k++) {
@@ -109,7 +110,7 @@ static int endpoint_all_overloaded(const struct edge *g, const struct standing *
         *calls += seen.calls;
         *bad += seen.failures;
         if (state_place(st, k)->state != HEALTHY) continue;
-        if (seen.mnat < FAILED_MNAT - 2 * SUCCEEDED_MNAT || seen.overload * 2 <= seen.failures) return 0;
+        if (seen.mnat < recent || seen.overload * 2 <= seen.failures) return 0;
         sum += seen.mnat;
         if (seen.mnat > most) most = seen.mnat;
     }
@@ -184,9 +185,10 @@ static int endpoint_weigh_up(
     const struct place *at = state_place(st, i);
     int64_t generation = at->generation, clears = at->clears, cause, calls, bad;
     struct evidence seen;
-    if (outcome != SUCCESS) evidence_failed(e, clears, outcome);
-    else evidence_weigh(e, clears, slow, st->policy.slow_ns);
-    cause = evidence_verdict(e, clears, &st->policy);
+    if (outcome == STALLED && !evidence_apart(e, now_ns)) return 0;
+    if (outcome != SUCCESS) evidence_failed(e, st, clears, outcome);
+    else evidence_weigh(e, st, clears, slow);
+    cause = evidence_verdict(e, st, clears);
     if (!cause) {
         if (outcome != SUCCESS && endpoint_all_overloaded(s->g, st, &calls, &bad))
             endpoint_condemn(s, i, generation, clears, now_ns, BY_OVERLOAD, calls, bad);

@@ -299,6 +299,9 @@ cdef class Guard:
     def set_slow_ns(self, slow_ns, /):
         retune_slow_ns(&self.seat, integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS))
 
+    def set_failure_ppm(self, failure_ppm, /):
+        retune_failure_share(&self.seat, integer(failure_ppm, "failure_ppm", 0, 1_000_000) / 1e6)
+
     def reclaim(self, worker, /):
         cdef int64_t gone = integer(worker, "worker", 0, self.seat.g.workers - 1)
         if gone == self.seat.worker and self.mapped != NULL:

@@ -1,6 +1,6 @@
 # The geometry of a guard's words, and their first state.
 
-cdef int64_t LAYOUT = 2  # of the words; raise it with every change of a struct in state.h
+cdef int64_t LAYOUT = 3  # of the words; raise it with every change of a struct in state.h
 cdef uint64_t MARK_PRIME = 0x100000001B3  # of FNV-1a
 
 
@@ -53,6 +53,7 @@ cdef void lay_out(edge *g, const edge *wanted, const policy *p) noexcept:
     g.retry = retry_word(RETRY_MILLI * p.retry_floor_per_s, now)  # one second of the floor to start with
     st = state_standing(g, 0)
     st.policy = p[0]
+    evidence_believe(st, rung_of(FAILURE_SHARE_LOWEST))
     limits = concurrency_policy(p)
     adaptive_begin(concurrency_adaptive(g), &limits, now)
     st.due_ns = NEVER

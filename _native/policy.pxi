@@ -22,7 +22,7 @@ POLICY = (
     ("probes_max", 1, 1, PROBE_SLOTS),
     ("probe_successes", 3, 1, COUNT_MAX),
     ("probe_timeout_ns", 10_000_000_000, 1, DURATION_MAX_NS),
-    ("endpoint_consecutive", 5, 0, 60_000),  # counted in 16 bits
+    ("endpoint_consecutive", 5, 0, 60_000),  # counted in 16 bits, as evidence is: a limit beyond 65.5 nats is never reached
     ("endpoint_evidence_mnat", 13_800, 0, COUNT_MAX),
     ("eject_ns", 5_000_000_000, 1, DURATION_MAX_NS),
     ("eject_max_ns", 300_000_000_000, 1, DURATION_MAX_NS),

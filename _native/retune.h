@@ -50,6 +50,17 @@ static void retune_slow_ns(struct seat *s, int64_t slow_ns) {
     } while (!draft_commit(&d));
 }
 
+/* `share` of the calls fail when all is well; below 1 % is not believed. */
+static void retune_failure_share(struct seat *s, double share) {
+    int64_t rung = rung_of(share > FAILURE_SHARE_LOWEST ? share : FAILURE_SHARE_LOWEST);
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (d.st->failure_rung == rung) return;
+        evidence_believe(d.st, rung);
+    } while (!draft_commit(&d));
+}
+
 /* Worker `worker` is gone: what it had in flight has ended, and its probes are for others. Repeating it is harmless. */
 static void reclaim(struct seat *s, int64_t worker, int64_t now_ns) {
     DRAFT(d);

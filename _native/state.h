@@ -85,6 +85,7 @@ struct standing {
     struct tally carried[WINDOW_BUCKETS];           /* by age at that time, in new widths */
     int64_t rate_ns, rate_from_ns, rate_side; /* the interval that the TAT counts in (also while there is no rate): gcra.h */
     int64_t weight, weight_until_ns, limit, limit_until_ns, limit_tag; /* orders; limit 0: none */
+    int64_t failure_rung, failed_step, passed_step; /* the share of failures that is normal, and what follows: evidence.h */
     int64_t ejected, probation; /* numbers of endpoints */
     int64_t routes;             /* rises with every change of who may be drawn, and how often */
     int64_t busy;                         /* bit i: probes[i] is out */
@@ -96,6 +97,7 @@ struct endpoint { /* what its calls change */
     int64_t calls, failures, slow;
     int64_t evidence, slow_evidence, since, since_kinds; /* tagged words: evidence.h */
     int64_t latency;   /* cost.h */
+    int64_t stalled_ns; /* of the last stall that was evidence */
     int64_t signal_ns; /* what decided an exclusion that no admission has met yet; 0: none */
 };
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from controlplane._native import detector as native
+from controlplane._native.guard import ERROR, Guard, Permit
+from controlplane.bench import detection
 from controlplane.decide import detect, plan, safety
 from controlplane.model import errors
 from controlplane.model.incident import MOVES, Phase, Stage
@@ -58,23 +61,17 @@ def rules() -> str:
 
 
 def increments() -> str:
-    """What one result moves the sums, and how fast that decides, from the constants of the detector."""
-    threshold = detect.THRESHOLD_NATS
-
-    def row(name: str, p0: float, p1: float) -> str:
-        up, down = math.log(p1 / p0), math.log((1 - p1) / (1 - p0))
-        delays = [threshold / (share * up + (1 - share) * down) for share in (1.0, 0.5, p1)]
-        cells = [name, f"{p0:.0%}", f"{p1:.0%}", f"+{up:.3f}", f"{down:.3f}", f"{-down / (up - down):.1%}"]
-        return f"| {' | '.join([*cells, *(f'{math.ceil(delay)}' for delay in delays)])} |"
-
-    return "\n".join(
-        [
-            "| Sum | $p_0$ | $p_1$ | bad | good | break-even | calls at 100 % bad | at 50 % | at $p_1$ |",
-            "|---|---|---|---|---|---|---|---|---|",
-            row("failures", detect.FAILURE_P0, detect.FAILURE_P1),
-            row("slow answers", detect.SLOW_P0, detect.SLOW_P1),
-        ]
-    )
+    """What one result moves the sums, and how fast that decides alone, from the numbers of the detector."""
+    rows = []
+    for base in (0.001, 0.01, 0.05):
+        p0, failed, passed, limits = native.bank(base, detect.FALSE_ALARM)
+        for share, up, down, limit in zip(native.SHARES, failed, passed, limits, strict=True):
+            delays = [limit / (now * up + (1 - now) * down) for now in (1.0, 0.5, p0 + (1 - p0) * share)]
+            cells = [f"{p0:.2%}", f"{share:.0%}", f"+{up / 1000:.3f}", f"{down / 1000:.3f}", f"{limit / 1000:.2f}"]
+            cells += [f"{-down / (up - down):.1%}", *(f"{math.ceil(each)}" for each in delays)]
+            rows.append(f"| {' | '.join(cells)} |")
+    head = "| $p_0$ | change | bad | good | limit | break-even | calls at 100 % bad | at 50 % | at $p_1$ |"
+    return "\n".join([head, "|---" * 9 + "|", *rows])
 
 
 def error_tree() -> str:
@@ -139,22 +136,36 @@ def test_the_numbers_on_the_pages_are_the_defaults() -> None:
     guard, response = policy.GuardPolicy(), policy.ResponsePolicy()
     assert math.isclose(guard.endpoint_evidence, detect.THRESHOLD_NATS, abs_tol=0.05)
     assert guard.endpoint_consecutive == 5
-    assert math.ceil(guard.endpoint_evidence / math.log(detect.FAILURE_P1 / detect.FAILURE_P0)) == 5
+    _, failed, _, _ = native.bank(detect.FAILURE_FLOOR, detect.FALSE_ALARM)
+    assert math.ceil(1000 * guard.endpoint_evidence / failed[1]) == 5
     assert response.ramp_percent == (10, 25, 50)
 
 
-def test_both_cores_weigh_a_result_alike() -> None:
-    """The native guard's increments are the engine's, in thousandths of a nat."""
-    header = (CONCEPTS.parent.parent / "_native" / "evidence.h").read_text()
-    native = {name: int(value) for name, value in re.findall(r"#define (\w+_MNAT) (\d+)", header)}
-    pure = {
-        "FAILED_MNAT": math.log(detect.FAILURE_P1 / detect.FAILURE_P0),
-        "SUCCEEDED_MNAT": -math.log((1 - detect.FAILURE_P1) / (1 - detect.FAILURE_P0)),
-        "SLOW_MNAT": math.log(detect.SLOW_P1 / detect.SLOW_P0),
-        "IN_TIME_MNAT": -math.log((1 - detect.SLOW_P1) / (1 - detect.SLOW_P0)),
-    }
-    assert native.keys() == pure.keys()
-    assert all(abs(native[name] - 1000 * nats) < 1 for name, nats in pure.items())
+def test_all_cores_weigh_a_result_alike() -> None:
+    """The guard's increments for a failure are the detector's and the engine's, and so is what it takes for normal."""
+    guard, (share, failed, _, _) = Guard(endpoints=1), native.bank(detect.FAILURE_FLOOR, detect.FALSE_ALARM)
+    permit = guard.try_acquire()
+    assert isinstance(permit, Permit)
+    permit.failure(ERROR)
+    seen = guard.endpoint(0)
+    assert (seen["trickle_evidence_mnat"], seen["evidence_mnat"]) == failed[:2]
+    assert guard.describe()["failure_ppm"] == int(share * 1e6)
+    test = detect.Cusum()
+    test.observe(1, 1, 0)
+    assert test.failing.sums == failed
+
+
+def test_the_page_shows_the_delays_that_were_measured() -> None:
+    """The table of delays is that of `controlplane bench detection`: bounds to the digit, ours within a call in ten."""
+    page = (CONCEPTS / "detection.md").read_text()
+    for shift in detection.SHIFTS:
+        row = re.search(
+            rf"^\| `{re.escape(shift.name)}` \| ([\d.]+) \| ([\d.]+) \| \*\*([\d.]+)\*\*", page, re.MULTILINE
+        )
+        assert row is not None, shift.name
+        bound, most, ours = map(float, row.groups())
+        assert (bound, most) == (round(shift.bound, 1), round(1.3 * shift.bound + 1, 1))
+        assert shift.bound <= ours <= most
 
 
 if __name__ == "__main__":

@@ -249,6 +249,11 @@ class Guard:
         """Whether the words are in `memory` that was passed in."""
     def set_slow_ns(self, slow_ns: int, /) -> None:
         """What counts as a slow call from now on; 0: none does. Evidence so far is kept."""
+    def set_failure_ppm(self, failure_ppm: int, /) -> None:
+        """How many of a million calls fail here when all is well: what failures are weighed against from now on.
+
+        Less than 10,000 (1 %) is not believed; the next value of a table is taken. Evidence so far is kept.
+        """
 
     # reading
     def drain(self, out: memoryview, /) -> int:
@@ -262,7 +267,7 @@ class Guard:
     def is_ejected(self, endpoint: int, /) -> bool: ...
     def endpoint(self, endpoint: int, /) -> dict[str, int]:
         """state, weight (percent), ramp (percent, slow start), in_flight, calls, failures, slow (totals), consecutive,
-        evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns."""
+        evidence_mnat, trickle_evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns."""
     def describe(self) -> dict[str, int]:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
         window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although

@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     propagation.add_argument("--quick", action="store_true", help="fewer rounds: a glance, not a measurement")
     propagation.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
     propagation.set_defaults(suite=_propagation)
+    delay = suites.add_parser("detection", help="how many calls it takes to find a change, beside the bound and rivals")
+    delay.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    delay.add_argument("--quick", action="store_true", help="fewer trials: a glance, not a measurement")
+    delay.add_argument("--plot", type=Path, metavar="FILE", help="draw the delays into an SVG file")
+    delay.add_argument("--seed", type=int, default=1, help="of the traffic (default: 1)")
+    delay.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    delay.set_defaults(suite=_detection)
     peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
     peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
     peers.set_defaults(suite=_peers)
@@ -62,6 +69,12 @@ def _propagation(args: argparse.Namespace) -> int:
     from controlplane.bench.propagation import command
 
     return EXIT_MISSED if command.run(args.json, quick=args.quick) and args.check else 0
+
+
+def _detection(args: argparse.Namespace) -> int:
+    from controlplane.bench import detection_report
+
+    return detection_report.run(args)
 
 
 def _peers(args: argparse.Namespace) -> int:

@@ -158,6 +158,12 @@ ENTRIES: tuple[Entry, ...] = (
         Target(floor_max=1.2, python_min=40),
     ),
     Entry(
+        "detector.observe",
+        _ours("detector.observe(0, False, 20_000_000)", lambda: {"detector": part("detector", "Detector")(1)}),
+        (),
+        Target(floor_max=4),
+    ),
+    Entry(
         "balancer.pick16",
         _ours("balancer.pick()", _balancer(16)),
         (Subject("two choices in Python", CHOICE, _choice_by_hand(16)),),

@@ -15,6 +15,7 @@ class Result(msgspec.Struct, frozen=True):
 
     floor_ratio  value over an empty Python function call timed in the same rounds.
     peer_ratio   the best rival's value over ours: how many times cheaper we are.
+    bound        what theory allows at best, in `unit`; rivals: all of them by name. Both are absent where nobody asked.
     """
 
     name: str
@@ -24,6 +25,8 @@ class Result(msgspec.Struct, frozen=True):
     rival: str | None = None
     rival_value: float | None = None
     peer_ratio: float | None = None
+    bound: float | msgspec.UnsetType = msgspec.UNSET
+    rivals: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnreadableResults(ControlPlaneError):

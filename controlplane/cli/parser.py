@@ -170,6 +170,7 @@ examples:
   controlplane bench guard --only 'limit.*' --quick
   controlplane bench guard --json results.json --check
   controlplane bench propagation --quick
+  controlplane bench detection --plot delays.svg
   controlplane bench peers
 
 Rivals that are not installed are left out: pip install 'controlplane[bench]'.

@@ -57,6 +57,7 @@ static void lay_out(int64_t workers) {
     };
     struct adaptive_policy limits = concurrency_policy(&st->policy);
     adaptive_begin(concurrency_adaptive(g), &limits, clock_now_ns());
+    evidence_believe(st, rung_of(FAILURE_SHARE_LOWEST));
     st->due_ns = NEVER;
     st->window_width_ns = st->policy.window_ns / 10;
     st->weight = 100;

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane._native import guard as native
+from controlplane._native.detector import bank
 from controlplane._native.guard import (
     BY_CONSECUTIVE,
     BY_ERRORS,
@@ -47,10 +48,12 @@ def cusum(steps: list[int]) -> int:
     return max(0, *accumulate(reversed(steps)), 0)
 
 
-@given(st.lists(st.sampled_from(["good", "slow", "bad"]), max_size=60))
+@given(st.lists(st.sampled_from(["good", "slow", "bad"]), max_size=20))  # fewer than saturate a sum
 @settings(max_examples=150, deadline=None)
 def test_evidence_is_the_cusum_by_definition(results: list[str]) -> None:
-    """Both sums equal the largest suffix sum of their increments after every call."""
+    """Each sum equals the largest suffix sum of its increments after every call: those of the detector at 1 %."""
+    _, up, down, _ = bank(0.01, 1e-6)
+    trickle: list[int] = []
     failures: list[int] = []
     slowness: list[int] = []
     try:
@@ -63,13 +66,16 @@ def test_evidence_is_the_cusum_by_definition(results: list[str]) -> None:
             native.set_test_clock(now)
             if result == "bad":
                 permit.failure(ERROR)
-                failures.append(3219)
+                trickle.append(up[0])
+                failures.append(up[1])
             else:
                 permit.success()
-                failures.append(-277)
+                trickle.append(down[0])
+                failures.append(down[1])
                 slowness.append(3219 if result == "slow" else -673)
             seen = guard.endpoint(0)
             assert (seen["evidence_mnat"], seen["slow_evidence_mnat"]) == (cusum(failures), cusum(slowness))
+            assert seen["trickle_evidence_mnat"] == cusum(trickle)
     finally:
         native.set_test_clock(-1)
 
@@ -110,8 +116,61 @@ def test_stalled_calls_eject(clock) -> None:
     """Calls that do not come back are failures from the moment they are overdue."""
     guard = Guard(endpoints=2)
     overdue = [permit_to(guard, 0) for _ in range(5)]
-    assert [permit.stalled() for permit in overdue] == [0, 0, 0, 0, 1]
+    told = []
+    for permit in overdue:
+        clock.advance(20 * MILLISECOND)
+        told.append(permit.stalled())
+    assert told == [0, 0, 0, 0, 1]
     assert drain(guard)[0][1:] == (ENDPOINT_TRIPPED, 0, clock.now_ns, BY_STALLED, 5, 5)
+
+
+def test_stalls_of_one_pause_are_one_observation(clock) -> None:
+    """Fifty calls that come due within 75 ms, as when a replica was not scheduled for so long, eject nobody."""
+    guard = Guard(endpoints=2, failure_percent=0)
+    overdue = [permit_to(guard, 0) for _ in range(50)]
+    for permit in overdue:
+        clock.advance(3 * MILLISECOND // 2)
+        assert permit.stalled() == 0
+    assert guard.endpoint(0)["consecutive"] == 4
+    assert guard.endpoint(0)["failures"] == 50, "they are counted all the same"
+    assert guard.endpoint(1)["consecutive"] == 0
+
+
+def test_a_trickle_of_failures_ejects(clock) -> None:
+    """One call in fourteen fails: too few for the sum of a quarter, found by that of a twentieth."""
+    guard = Guard(endpoints=2, endpoint_consecutive=0, failure_percent=0)
+    for _ in range(40):
+        succeed(guard, 0, 13)
+        if fail(guard, 0, 1):
+            break
+    row = drain(guard)[0]
+    assert (row.kind, row.endpoint, row.a) == (ENDPOINT_TRIPPED, 0, BY_ERRORS)
+    assert 16 < row.c <= 30
+
+
+def test_what_is_normal_on_an_edge_is_no_evidence(clock) -> None:
+    """The same trickle is lived with where it was learned, and a total failure is still found in five or six calls."""
+    guard = Guard(endpoints=2, endpoint_consecutive=0, failure_percent=0)
+    guard.set_failure_ppm(70_000)
+    assert guard.describe()["failure_ppm"] == 90_509, "the next of the table"
+    for _ in range(200):
+        succeed(guard, 0, 13)
+        assert fail(guard, 0, 1) == 0
+    succeed(guard, 0, 100)
+    assert [fail(guard, 0, 1) for _ in range(11)].index(1) <= 10
+    guard.set_failure_ppm(0)
+    assert guard.describe()["failure_ppm"] == 11_313, "less than 1 % is not believed"
+
+
+def test_the_learned_share_outlives_another_policy(clock) -> None:
+    """A retune of the policy keeps what was learned, and the sums that stand."""
+    guard = Guard(endpoints=2)
+    guard.set_failure_ppm(30_000)
+    fail(guard, 0, 1)
+    before = guard.endpoint(0)["evidence_mnat"]
+    guard.retune(endpoint_consecutive=7)
+    assert guard.describe()["failure_ppm"] == 32_000
+    assert guard.endpoint(0)["evidence_mnat"] == before > 0
 
 
 def test_a_single_endpoint_is_never_ejected(clock) -> None:

@@ -5,11 +5,16 @@ read a body for as long as it likes; nothing here watches it.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import anyio
 
 from controlplane._native.guard import Permit
 from controlplane.adapters.gateway.service import ServiceGuard
+
+# What makes one call late makes late all that wait with it, as a pause of the replica does. So of the calls that are
+# overdue on an endpoint one is told at a time, and the next one so much later, if it is still unanswered then.
+STALL_APART_S: Final = 0.025
 
 
 class Attempt:
@@ -26,16 +31,19 @@ class Attempt:
 class Lane:
     """The attempts in flight on one endpoint, each set oldest first: those awaited and those known to be overdue."""
 
-    __slots__ = ("awaited", "endpoint", "overdue", "service")
+    __slots__ = ("apart_until", "awaited", "endpoint", "overdue", "service")
 
     def __init__(self, service: ServiceGuard, endpoint: int) -> None:
         self.service, self.endpoint = service, endpoint
         self.awaited: dict[Attempt, None] = {}
         self.overdue: dict[Attempt, None] = {}
+        self.apart_until = float("-inf")
 
     def due(self) -> float:
-        """Loop time at which its oldest awaited attempt stalls; infinity without one."""
-        return next(iter(self.awaited)).since + self.service.stall_s if self.awaited else float("inf")
+        """Loop time at which its oldest awaited attempt is told to have stalled; infinity without one."""
+        if not self.awaited:
+            return float("inf")
+        return max(next(iter(self.awaited)).since + self.service.stall_s, self.apart_until)
 
     def leave(self, attempt: Attempt) -> None:
         """Forget an attempt."""
@@ -49,17 +57,15 @@ class Lane:
         for attempt in self.awaited:
             attempt.since = now
 
-    def stalled(self, now: float) -> list[Attempt]:
-        """Move what is overdue at `now` aside and return it, oldest first."""
-        found = []
-        for attempt in self.awaited:
-            if attempt.since + self.service.stall_s > now:
-                break
-            found.append(attempt)
-        for attempt in found:
-            del self.awaited[attempt]
-            self.overdue[attempt] = None
-        return found
+    def stalled(self, now: float) -> Attempt | None:
+        """Move the oldest that is overdue at `now` aside and return it; None when none is to be told now."""
+        if self.due() > now:
+            return None
+        attempt = next(iter(self.awaited))
+        del self.awaited[attempt]
+        self.overdue[attempt] = None
+        self.apart_until = now + STALL_APART_S
+        return attempt
 
 
 class InFlight:

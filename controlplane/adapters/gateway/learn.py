@@ -1,4 +1,5 @@
-"""What is normal on an edge, learned from healthy traffic: a p99 that follows slowly and is not taught by an incident.
+"""What is normal on an edge, learned from healthy traffic: a p99 and a share of failures that follow slowly and are
+not taught by an incident.
 
 A window counts when it holds at least WINDOW_CALLS_MIN successful calls. The learned p99 then moves STEP_SHARE of the
 way to the window's, of which no more than twice the learned one is believed: five bad windows in a row cannot make a
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.unit import to_nanos
 
+FAILURE_SHARE_FLOOR: Final = 0.01  # a guard believes no less: evidence.h
+PRIOR_CALLS: Final = 256  # before anything is learned, so many calls failed at the floor
+MEMORY_CALLS: Final = 16_384
+BELIEVED_FAILURES: Final = 2  # of a window no more failures are believed than this and twice the expected
 WINDOW_CALLS_MIN: Final = 50  # below this the p99 is the maximum of too few
 STEP_SHARE: Final = 0.2  # about eleven windows (seconds, under load) to follow nine tenths of a change
 BELIEVED_MAX: Final = 2
@@ -43,6 +48,37 @@ def stall_ns(policy: GuardPolicy, learned_ns: int) -> int:
         return to_nanos(policy.stall_s)
     attempt = to_nanos(policy.attempt_timeout_s)
     return min(attempt, max(to_nanos(policy.stall_min_s), STALL_FACTOR * learned_ns)) if learned_ns else attempt
+
+
+class FailureShare:
+    """The share of calls that fail when all is well, learned from windows in which nothing was suspect.
+
+    What an incident brings is in windows that are thrown away; what creeps is believed only so fast: see
+    docs/concepts/detection.md.
+    """
+
+    def __init__(self, read: Callable[[], tuple[int, int]]) -> None:
+        self._read = read
+        self._seen = read()
+        self._calls = self._failures = 0.0
+
+    @property
+    def share(self) -> float:
+        """The share to believe in."""
+        return (self._failures + FAILURE_SHARE_FLOOR * PRIOR_CALLS) / (self._calls + PRIOR_CALLS)
+
+    def take(self) -> None:
+        """Learn from the window, which ends here."""
+        now = self._read()
+        calls, failures = now[0] - self._seen[0], now[1] - self._seen[1]
+        believed = min(failures, BELIEVED_FAILURES + 2 * self.share * calls)
+        keep = min(1.0, MEMORY_CALLS / (self._calls + calls)) if calls > 0 else 1.0
+        self._calls, self._failures = keep * (self._calls + calls), keep * (self._failures + believed)
+        self._seen = now
+
+    def discard(self) -> None:
+        """End the window without learning from it."""
+        self._seen = self._read()
 
 
 class LatencyWindow:

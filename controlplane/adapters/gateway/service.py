@@ -5,7 +5,14 @@ from typing import NamedTuple
 from zlib import crc32
 
 from controlplane._native.guard import HEALTHY, Guard, Permit, now_ns
-from controlplane.adapters.gateway.learn import SUSPECT_SHARE, LatencyWindow, learned_p99_ns, slow_ns, stall_ns
+from controlplane.adapters.gateway.learn import (
+    SUSPECT_SHARE,
+    FailureShare,
+    LatencyWindow,
+    learned_p99_ns,
+    slow_ns,
+    stall_ns,
+)
 from controlplane.adapters.gateway.once import report_once
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Service
@@ -67,6 +74,8 @@ class ServiceGuard:
         self.stall_s = to_seconds(stall_ns(policy, 0))
         self._changed, self._each_second = changed, each_second
         self._window = LatencyWindow(self.guard.latency_counts)
+        self._failing = FailureShare(self._ended)
+        self._failure_ppm = 0
         self._disturbed_until = 0
         self._learn_at = 0
 
@@ -136,7 +145,9 @@ class ServiceGuard:
             self._each_second(self, now)
             if self.suspect(now):
                 self._window.discard()
+                self._failing.discard()
             elif (window_ns := self._window.take()) is not None:
+                self._failing.take()
                 self._apply(learned_p99_ns(self.p99_ns, window_ns))
         except Exception:
             report_once("learning thresholds")
@@ -156,6 +167,10 @@ class ServiceGuard:
                 return True
         return False
 
+    def _ended(self) -> tuple[int, int]:
+        state = self.guard.describe()
+        return state["calls"], state["failures"]
+
     def _limited(self) -> bool:
         state = self.guard.describe()
         return state["limit"] > 0 or state["weight"] < 100
@@ -167,6 +182,10 @@ class ServiceGuard:
             self.slow_ns = slow
             self.guard.set_slow_ns(slow)
         self.stall_s = to_seconds(stall_ns(self.policy, p99_ns))
+        failure_ppm = round(self._failing.share * 1e6)
+        if failure_ppm != self._failure_ppm:
+            self._failure_ppm = failure_ppm
+            self.guard.set_failure_ppm(failure_ppm)
 
 
 Told = Callable[[ServiceGuard, int], None]

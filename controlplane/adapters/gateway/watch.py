@@ -75,5 +75,5 @@ class StallWatch:
         for lane in tuple(self.inflight.lanes()):
             if late > max(LATE_MIN_S, lane.service.stall_s / 2):
                 lane.recount(now)
-            for attempt in lane.stalled(now):
+            if (attempt := lane.stalled(now)) is not None:
                 lane.service.stall(attempt.permit)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from controlplane._native.guard import ERROR, Guard, Permit, now_ns, set_test_clock
 from controlplane.adapters.gateway.guards import GuardSet
-from controlplane.adapters.gateway.learn import LatencyWindow, learned_p99_ns, slow_ns, stall_ns, upper_bounds
+from controlplane.adapters.gateway.learn import (
+    FailureShare,
+    LatencyWindow,
+    learned_p99_ns,
+    slow_ns,
+    stall_ns,
+    upper_bounds,
+)
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Endpoint, Service, Topology
@@ -178,3 +185,28 @@ def test_slow_windows_raise_the_threshold_only_slowly(service: ServiceGuard) -> 
         second_passes()
         service.learn(now_ns())
     assert before < service.p99_ns <= 1.2**5 * before + 5
+
+
+def test_the_share_of_failures_that_is_normal_is_learned(service: ServiceGuard) -> None:
+    """Traffic that always fails in 3 % of its calls teaches the guard so, to a step of its table."""
+    rng = random.Random(4)
+    for _ in range(60):
+        for _ in range(100):
+            calls(service, 1, MILLISECOND, fails=rng.random() < 0.03)
+        second_passes()
+        calls(service, 1, MILLISECOND)
+    assert 22_000 <= service.guard.describe()["failure_ppm"] <= 46_000
+
+
+def test_of_one_window_few_failures_are_believed() -> None:
+    """A window full of failures, should it be taken, moves the share by two failures and twice the expected."""
+    ended = [0, 0]
+    failing = FailureShare(lambda: (ended[0], ended[1]))
+    assert failing.share == pytest.approx(0.01)
+    ended[:] = [1_000, 1_000]
+    failing.take()
+    assert failing.share == pytest.approx((2 + 20 + 2.56) / 1_256)
+    ended[:] = [50_000, 50_000]
+    failing.discard()
+    failing.take()
+    assert failing.share == pytest.approx((2 + 20 + 2.56) / 1_256)
