@@ -106,7 +106,7 @@ static inline struct retried feedback_retried(const struct edge *by, const doubl
         r.tries_rise = 0.0;
     }
     lost = 1.0 - r.tries * passing;
-    r.lost = lost > 0.0 ? lost : 0.0;
+    r.lost = 0.5 * (lost + fabs(lost)); /* the greater of it and 0, and again no branch */
     r.lost_rise = r.tries - r.tries_rise * passing;
     return r;
 }
