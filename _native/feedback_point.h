@@ -17,9 +17,9 @@ struct service {
     double queue;  /* requests that may be there, waiting or served; one that finds so many is refused */
 };
 
-/* A turn is as quick as these can be read, so the budget, which few have, lies elsewhere. */
+/* A turn is as quick as these can be read: so they are single, and the budget, which few have, lies elsewhere. */
 struct edge {
-    double calls, need;
+    float calls, need;
     int16_t attempts; /* 1 also where the budget is 0 */
     int16_t budgeted;
     int32_t callee;
