@@ -86,7 +86,8 @@ def _costliest(loop: Loop, attempts: Floats, now: Verdict, failed: ArrayLike | N
     order = np.argsort(-np.where(attempts > 1.0, costs, -1.0), kind="stable")
     order = order[: int(np.sum(attempts > 1.0))]
     first = np.unique(callee[order], return_index=True)[1]
-    return order[np.sort(first)]  # one per callee: after it, its others cost less than they seem to now
+    best: NDArray[np.int64] = order[np.sort(first)].astype(np.int64)
+    return best  # one per callee: after it, its others cost less than they seem to now
 
 
 def _tries(attempts: Floats, budget: Floats, failing: Floats) -> Floats:
