@@ -105,7 +105,7 @@ static void feedback_storm(const struct loop *g, double *load, double *returning
 
 /* the share of the caller's requests that do not fail by this edge */
 static inline double feedback_kept(const struct edge *by, double kept) {
-    return by->calls > 1.0 && kept < 1.0 ? pow(kept, by->calls) : kept;
+    return by->calls > 1.0f && kept < 1.0 ? pow(kept, by->calls) : kept;
 }
 
 /* Where an edge loses everything its caller needs: what one edge would change is the product of the others. */
@@ -138,7 +138,7 @@ static inline double feedback_left(const struct loop *g, int64_t v, const double
         double kept = 1.0 - by->need * r.lost;
         left *= feedback_kept(by, kept);
         if (t)
-            t->up[e] = (by->calls > 1.0 ? by->calls : 1.0) * by->need * r.lost_rise / kept;
+            t->up[e] = (by->calls > 1.0f ? by->calls : 1.0f) * by->need * r.lost_rise / kept;
     }
     if (t) {
         double rest = left * (1.0 - p->overflow);

@@ -18,7 +18,7 @@ cdef extern from "feedback_radius.h":
     struct service:
         double base, capacity, useful, queue
     struct edge:
-        double calls, need
+        float calls, need
         int16_t attempts, budgeted
         int32_t callee
     struct point:
@@ -60,6 +60,7 @@ cdef extern from "feedback_radius.h":
     int64_t STEPS_MAX
 
 cdef int64_t ATTEMPTS_MAX = 100
+cdef double CALLS_MAX = 1e9
 cdef double SETTLED = 1e-10  # the loop has settled when no failure share moves by more in a turn
 cdef int64_t TURNS_MAX = 1000
 
@@ -123,7 +124,7 @@ cdef class FeedbackLoop:
                 raise ValueError(f"indices[{e}] is {column[e]}; services are 0 to {n - 1}")
         base_ = checked("base", base, n, 0.0)
         capacity_ = checked("capacity", capacity, n, 1e-300, INFINITY)
-        calls_ = checked("calls", calls, edges, 0.0)
+        calls_ = checked("calls", calls, edges, 0.0, CALLS_MAX)
         attempts_ = checked("attempts", attempts, edges, 1.0, ATTEMPTS_MAX, True)
         budget_ = checked("budget", budget, edges, 0.0, INFINITY)
         need_ = checked("need", need, edges, 0.0, 1.0)
@@ -152,7 +153,7 @@ cdef class FeedbackLoop:
             self.graph.first[place] = at
             for e in range(start[v], start[v + 1]):
                 self.graph.by[at] = edge(
-                    calls_[e], need_[e], <int16_t>attempts_[e] if budget_[e] > 0 else 1, budget_[e] < INFINITY,
+                    <float>calls_[e], <float>need_[e], <int16_t>attempts_[e] if budget_[e] > 0 else 1, budget_[e] < INFINITY,
                     <int32_t>placed[column[e]],
                 )
                 self.graph.budget[at] = budget_[e]

@@ -17,9 +17,9 @@ struct service {
     double queue;  /* requests that may be there, waiting or served; one that finds so many is refused */
 };
 
-/* A turn is as quick as these can be read, so the budget, which few have, lies elsewhere. */
+/* A turn is as quick as these can be read: so they are single, and the budget, which few have, lies elsewhere. */
 struct edge {
-    double calls, need;
+    float calls, need;
     int16_t attempts; /* 1 also where the budget is 0 */
     int16_t budgeted;
     int32_t callee;
@@ -106,7 +106,7 @@ static inline struct retried feedback_retried(const struct edge *by, const doubl
         r.tries_rise = 0.0;
     }
     lost = 1.0 - r.tries * passing;
-    r.lost = lost > 0.0 ? lost : 0.0;
+    r.lost = 0.5 * (lost + fabs(lost)); /* the greater of it and 0, and again no branch */
     r.lost_rise = r.tries - r.tries_rise * passing;
     return r;
 }

@@ -77,6 +77,9 @@ class Judged:
         failing, load, _ = under.core.settle(nothing)
         full = np.where(load > under.capacity, systems.queue, 0.0)
         self.foreseen = self._any(verdict(loop, after_backlog(loop, failing, full)).stuck & inner)
+        names = ("base", "capacity", "calls", "attempts", "budget", "need")
+        blind = Loop(loop.indptr, loop.indices, **{name: getattr(loop, name) for name in names})
+        self.blind = self._any(verdict(blind, course.triggered).stuck & inner)
         self.simple = self._most(seen.utilisation * seen.amplification) > 1.0
         load = self._most(loop.core.loads(course.triggered) / systems.capacity)
         self.near = (load > NEAR[0]) & (load < NEAR[1])
@@ -115,6 +118,7 @@ class Judged:
             "verdict, near": self.score(self.seen, quiet & self.near),
             "verdict, trigger took hold": self.score(self.seen, quiet & self.failed),
             "verdict without backlog": self.score(self.shares, quiet),
+            "patience, queue unknown": self.score(self.blind, quiet),
             "foreseen": self.score(self.foreseen, quiet),
             "utilisation x amplification": self.score(self.simple, quiet),
             "still fails": self.score(self.failed, quiet),

@@ -170,12 +170,15 @@ def from_telemetry(
     """The loop of what was measured in normal operation; None where something is unknown that R depends on.
 
     Shapes  as Loop's. requests (n,) and edge_requests (E,) per second; utilisation (n,), 0 to 1; NaN: unknown.
+    Raises  ValueError that names the argument: below 0, infinite, or of another size.
+
     A service's utilisation matters where retries can bring load, so where nothing retries, none of them does. A
     utilisation of 0, or of a service without requests, tells no capacity: it is unknown, too.
     """
     start, callee = np.asarray(indptr, dtype=np.int64), np.asarray(indices, dtype=np.int64)
-    seen, share = np.asarray(requests, dtype=np.float64), np.asarray(utilisation, dtype=np.float64)
-    on_edge, tries = np.asarray(edge_requests, dtype=np.float64), _all(attempts, len(callee))
+    seen = _measured("requests", requests, len(start) - 1)
+    share = _measured("utilisation", utilisation, len(start) - 1)
+    on_edge, tries = _measured("edge_requests", edge_requests, len(callee)), _all(attempts, len(callee))
     if np.isnan(seen).any() or np.isnan(on_edge).any() or np.isnan(tries).any():
         return None
     caller = np.repeat(np.arange(len(seen)), np.diff(start))
@@ -229,6 +232,13 @@ def _below_retries(
         if not new.any():
             return reached
         reached[callee[new]] = True
+
+
+def _measured(name: str, value: ArrayLike, size: int) -> Floats:
+    array = _all(value, size)
+    if array.shape != (size,) or np.any((array < 0.0) | np.isinf(array)):
+        raise ValueError(f"{name} must be {size} numbers of at least 0, NaN where nothing is known")
+    return array
 
 
 def _all(value: ArrayLike, size: int) -> Floats:

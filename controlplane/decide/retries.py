@@ -2,7 +2,8 @@
 
 Stopped retries cost little: the calls that a retry would have saved. So as few edges as suffice are chosen, and it is
 said when none do. Greedy, by what an edge's retries cost the services that have too much load; then each choice is
-undone that the later ones have made needless. docs/concepts/reproduction-number.md, "which retries to stop".
+undone that the later ones have made needless; of thousands of edges, several at a time.
+Source: docs/concepts/reproduction-number.md, "which retries to stop".
 """
 
 import msgspec
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from controlplane.decide.feedback import Floats, Loop, Verdict, verdict
 
 EXCESS_MIN = 0.01  # of capacity: services that are just full do not outweigh all others
+STEPS = 1000  # of more retrying edges than these, so many at a time are stopped that it takes no more steps
 SWEEPS_MAX = 100  # layers of calls through which a retry's load is followed
 
 
@@ -37,18 +39,21 @@ def contain_retries(loop: Loop, failed: ArrayLike | None = None) -> Retries:
     if feeds_itself(verdict(loop.replace(attempts=1.0), failed)):
         return Retries(edges=nothing, enough=False, before=before, after=before)
     attempts, chosen, after = loop.attempts.copy(), [], before
+    step = 1 + int(np.sum(attempts > 1.0)) // STEPS  # one by one, where they are few
     while feeds_itself(after):
-        edge = _costliest(loop, attempts, after, failed)
-        attempts[edge] = 1.0
-        chosen.append(edge)
+        edges = _costliest(loop, attempts, after, failed)[:step]
+        attempts[edges] = 1.0
+        chosen += edges.tolist()
         after = verdict(loop.replace(attempts=attempts), failed)
-    for edge in reversed(chosen[:-1]):
-        attempts[edge] = loop.attempts[edge]
+    blocks = [chosen[at : at + step] for at in range(0, len(chosen), step)]
+    singles = [[edge] for edge in blocks[-1]] if step > 1 else []
+    for edges in (*reversed(singles), *reversed(blocks[:-1])):
+        attempts[edges] = loop.attempts[edges]
         without = verdict(loop.replace(attempts=attempts), failed)
         if feeds_itself(without):
-            attempts[edge] = 1.0
+            attempts[edges] = 1.0
         else:
-            chosen.remove(edge)
+            chosen = [edge for edge in chosen if edge not in edges]
             after = without
     return Retries(edges=np.array(chosen, dtype=np.int64), enough=True, before=before, after=after)
 
@@ -58,8 +63,8 @@ def feeds_itself(found: Verdict) -> bool:
     return not found.clears or found.reproduction_number >= 1.0
 
 
-def _costliest(loop: Loop, attempts: Floats, now: Verdict, failed: ArrayLike | None) -> int:
-    """The edge whose retries bring the most load to where there is too much of it, through all layers below it."""
+def _costliest(loop: Loop, attempts: Floats, now: Verdict, failed: ArrayLike | None) -> NDArray[np.int64]:
+    """One retrying edge per callee, by the load it brings to where there is too much, through all layers below."""
     services, callee = len(loop.base), np.asarray(loop.indices)
     caller = np.repeat(np.arange(services), np.diff(loop.indptr))
     start = np.ones(services) if failed is None else np.asarray(failed, dtype=np.float64)
@@ -78,7 +83,11 @@ def _costliest(loop: Loop, attempts: Floats, now: Verdict, failed: ArrayLike | N
             break
         total = after
     costs = np.minimum(load, loop.capacity)[caller] * loop.calls * (tries - 1.0) * total[callee]
-    return int(np.argmax(np.where(attempts > 1.0, costs, -1.0)))
+    order = np.argsort(-np.where(attempts > 1.0, costs, -1.0), kind="stable")
+    order = order[: int(np.sum(attempts > 1.0))]
+    first = np.unique(callee[order], return_index=True)[1]
+    best: NDArray[np.int64] = order[np.sort(first)].astype(np.int64)
+    return best  # one per callee: after it, its others cost less than they seem to now
 
 
 def _tries(attempts: Floats, budget: Floats, failing: Floats) -> Floats:

@@ -164,3 +164,21 @@ def test_what_is_unknown_and_matters_gives_no_loop(
         attempts=attempts,
     )
     assert (loop is not None) is known
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"requests": -1.0},
+        {"requests": np.inf},
+        {"utilisation": -0.1},
+        {"edge_requests": [1.0]},
+        {"edge_requests": -1.0},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_what_cannot_be_measured_is_refused_by_name(wrong: dict[str, object]) -> None:
+    """Rates below 0, infinite ones and other sizes give a ValueError that names the argument."""
+    right: dict[str, object] = {"requests": 1.0, "utilisation": 0.5, "edge_requests": 1.0, "attempts": 1.0}
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        from_telemetry(*CHAIN, **(right | wrong))  # type: ignore[arg-type]

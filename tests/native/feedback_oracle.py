@@ -83,6 +83,11 @@ def dense(loop: Loop, failing: Floats) -> Floats:
     return np.column_stack([loop.core.derivative(failing, column) for column in np.eye(len(failing))])
 
 
+def single(values: Floats) -> Floats:
+    """Numbers that single precision holds exactly, as the kernel keeps what edges do."""
+    return values.astype(np.float32).astype(np.float64)
+
+
 def draw(seed: int, *, circles: bool = False) -> tuple[Loop, Floats]:
     """A small loop and a failed state, of services numbered in any order; calls may go in circles."""
     random = np.random.default_rng(seed)
@@ -98,10 +103,10 @@ def draw(seed: int, *, circles: bool = False) -> tuple[Loop, Floats]:
         callee,
         base=random.uniform(0.0, 100.0, services),
         capacity=np.where(random.random(services) < 0.1, np.inf, random.uniform(50.0, 300.0, services)),
-        calls=random.uniform(0.0, 0.3 if circles else 1.7, size),
+        calls=single(random.uniform(0.0, 0.3 if circles else 1.7, size)),
         attempts=random.integers(1, 5, size),
         budget=np.where(random.random(size) < 0.3, random.uniform(0.0, 0.5, size), np.inf),
-        need=np.where(random.random(size) < 0.2, 0.0, random.uniform(0.2, 1.0, size)),
+        need=np.where(random.random(size) < 0.2, 0.0, single(random.uniform(0.2, 1.0, size))),
         patience=random.uniform(1.0, 60.0, services),
         queue=random.uniform(1.0, 200.0, services),
     )
