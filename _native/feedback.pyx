@@ -103,7 +103,7 @@ cdef const int64_t[::1] indexed(str name, values):
 
 @cython.final
 cdef class FeedbackLoop:
-    """A load-failure loop; see controlplane.decide.feedback.Loop for its arguments."""
+    """A load-failure loop; see controlplane.decide.feedback.loop.Loop for its arguments."""
 
     cdef loop graph
     cdef int64_t *order  # order[place] = service as the caller numbers it

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
 from controlplane.bench.result import Result, join
-from controlplane.decide.feedback import Loop, verdict
+from controlplane.decide.feedback.loop import Loop, verdict
 
 SIZES = {"2k": (2_000, 10_000), "18k": (18_500, 350_000)}
 LAYERS = 8

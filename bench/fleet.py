@@ -8,7 +8,7 @@ Requests, failures and times follow from the graph, bucket by bucket; failures a
 import msgspec
 import numpy as np
 
-from controlplane.decide.window import Floats, Window
+from controlplane.decide.analysis.window import Floats, Window
 from controlplane.model.recording import EdgeSignal, Metric, ServiceSignal
 
 FAULTS = ("errors", "slow", "processor", "network", "crash", "slow with time-outs", "quiet errors")

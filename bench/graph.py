@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.signal import EdgeSampled
 from controlplane.model.topology import Service, Topology

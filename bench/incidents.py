@@ -26,9 +26,9 @@ from bench.fleet import FAULTS, case
 from bench.scoring import healthy, hit, incomplete, merged, skewed, without
 from controlplane.adapters.recording import read_incidents
 from controlplane.bench.result import Result, join
-from controlplane.decide import baseline, evidence_local, excess, origin
-from controlplane.decide.analyze import analyze
-from controlplane.decide.window import Window
+from controlplane.decide.analysis import baseline, excess, local, origin
+from controlplane.decide.analysis.analyze import analyze
+from controlplane.decide.analysis.window import Window
 
 PARAMETERS: tuple[tuple[ModuleType, str], ...] = (
     (baseline, "BOUND_SPREADS"),
@@ -36,9 +36,9 @@ PARAMETERS: tuple[tuple[ModuleType, str], ...] = (
     (excess, "ERROR_FLOOR"),
     (excess, "COUNT_SPREADS"),
     (excess, "SMALL_SAMPLE"),
-    (evidence_local, "NETWORK_FLOOR"),
-    (evidence_local, "SATURATION_FLOOR"),
-    (evidence_local, "CALLS_FLOOR"),
+    (local, "NETWORK_FLOOR"),
+    (local, "SATURATION_FLOOR"),
+    (local, "CALLS_FLOOR"),
     (origin, "ACCUSE"),
     (origin, "UNSEEN"),
     (origin, "FEW"),

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.bench.result import Result, join
-from controlplane.decide.backlog import after_backlog
-from controlplane.decide.feedback import STUCK_SHARE, Loop, verdict
+from controlplane.decide.feedback.backlog import after_backlog
+from controlplane.decide.feedback.loop import STUCK_SHARE, Loop, verdict
 from controlplane.sim.draw import RESTLESS, USERS, draw
 from controlplane.sim.fluid import Course, Systems, Trigger, simulate
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from controlplane.decide.window import Floats, Window
+from controlplane.decide.analysis.window import Floats, Window
 from controlplane.model.analysis import Analysis
 from controlplane.model.recording import EdgeSignal, ServiceSignal
 

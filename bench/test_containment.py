@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from controlplane.decide.choose import choose
-from controlplane.decide.cut import minimum_cut
-from controlplane.decide.neighbourhood import callers_of, neighbourhood
+from controlplane.decide.plan.choose import choose
+from controlplane.decide.plan.cut import minimum_cut
+from controlplane.decide.plan.neighbourhood import callers_of, neighbourhood
 from controlplane.model.situation import Replica, RetryCut
 
 NEAR = 50

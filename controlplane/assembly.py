@@ -16,7 +16,7 @@ from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
-from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection

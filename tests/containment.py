@@ -2,9 +2,9 @@
 
 import msgspec
 
-from controlplane.decide import edges
-from controlplane.decide.choose import choose
-from controlplane.decide.harm import Spread
+from controlplane.decide.plan import edges
+from controlplane.decide.plan.choose import choose
+from controlplane.decide.plan.harm import Spread
 from controlplane.model.situation import Call, Replica, Situation
 
 CALLS = (

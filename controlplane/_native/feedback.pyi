@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 @final
 class FeedbackLoop:
-    """A load-failure loop; see controlplane.decide.feedback.Loop for its arguments.
+    """A load-failure loop; see controlplane.decide.feedback.loop.Loop for its arguments.
 
     Shapes  failure, vector and what comes back: (n,), in the caller's numbering.
     Raises  ValueError that names the argument and the value, when one is out of bounds.

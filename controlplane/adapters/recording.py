@@ -15,8 +15,8 @@ from typing import get_args
 
 import msgspec
 
-from controlplane.decide.recorded import window_of
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.recorded import window_of
+from controlplane.decide.analysis.window import Window
 from controlplane.model.errors import ConfigError
 from controlplane.model.recording import FORMAT, EdgeSignal, Recording, Rows, ServiceSignal
 

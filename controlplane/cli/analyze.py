@@ -11,10 +11,10 @@ import msgspec
 from controlplane.adapters.recording import read_incidents
 from controlplane.cli.client import printable
 from controlplane.cli.picture import draw
-from controlplane.decide.analyze import report
-from controlplane.decide.evidence_text import share, time
-from controlplane.decide.origin import judge
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.analyze import report
+from controlplane.decide.analysis.origin import judge
+from controlplane.decide.analysis.text import share, time
+from controlplane.decide.analysis.window import Window
 from controlplane.model.analysis import Analysis, Impact
 from controlplane.model.errors import ConfigError, ControlPlaneError
 

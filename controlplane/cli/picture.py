@@ -10,10 +10,10 @@ import numpy as np
 
 from controlplane.cli.client import printable
 from controlplane.cli.layers import place
-from controlplane.decide.analyze import carried
-from controlplane.decide.evidence_text import share, time
-from controlplane.decide.origin import Verdict
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.analyze import carried
+from controlplane.decide.analysis.origin import Verdict
+from controlplane.decide.analysis.text import share, time
+from controlplane.decide.analysis.window import Window
 from controlplane.model.analysis import Analysis
 
 SHOWN_MAX = 60

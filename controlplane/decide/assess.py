@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from controlplane.decide.analyze import analyze
+from controlplane.decide.analysis.analyze import analyze
+from controlplane.decide.analysis.recorded import recording_of
 from controlplane.decide.blame import LAID_MIN
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.neighbourhood import replicas_of
-from controlplane.decide.orders import rule_of
-from controlplane.decide.reach import below
-from controlplane.decide.recorded import recording_of
-from controlplane.decide.scope import narrowed
+from controlplane.decide.graph.reach import below
+from controlplane.decide.plan.neighbourhood import replicas_of
+from controlplane.decide.plan.orders import rule_of
+from controlplane.decide.plan.scope import narrowed
 from controlplane.model.analysis import Analysis
 from controlplane.model.incident import Incident
 from controlplane.model.record import Assessed, OriginMoved, WindowTaken

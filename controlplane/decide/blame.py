@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from controlplane.decide.analyze import ranking
-from controlplane.decide.graph import DependencyGraph
-from controlplane.decide.origin import judge
-from controlplane.decide.reach import below
+from controlplane.decide.analysis.analyze import ranking
+from controlplane.decide.analysis.origin import judge
+from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.graph.reach import below
 from controlplane.decide.state import State
 from controlplane.model.incident import Incident
 from controlplane.model.signal import Relayed

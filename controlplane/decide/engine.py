@@ -7,7 +7,7 @@ import msgspec
 from controlplane.decide import reconcile, respond, tend
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.outcome import Outcome

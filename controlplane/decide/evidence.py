@@ -1,8 +1,8 @@
 """What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
 
 from controlplane.decide.blame import RelayedCounts
-from controlplane.decide.detect import Detector
-from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.detection.detect import Detector
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.recovery import Traffic
 from controlplane.model.incident import Incident

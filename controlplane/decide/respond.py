@@ -4,7 +4,7 @@ from controlplane.decide import blame, lifecycle, recovery
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.plan import TOGETHER_NS, plan
+from controlplane.decide.plan.first_act import TOGETHER_NS, plan
 from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import CommandAcknowledged, Escalated, EvidenceAdded, IncidentOpened, MaskChanged

@@ -1,6 +1,6 @@
 """A recorded incident as it stands in a file: the wire form of `controlplane.recording/1`.
 
-Data that is missing is null, never zero. What the numbers mean once read is in `controlplane.decide.window`.
+Data that is missing is null, never zero. What the numbers mean once read is in `controlplane.decide.analysis.window`.
 """
 
 from typing import Annotated, Literal

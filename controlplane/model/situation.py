@@ -65,9 +65,9 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     late        the part of `slow` that is answered in the end, too late; the rest never is. None: all of it may be
     requests    requests per second of each service, retries not counted; of an entry: users' requests
     entries     services whose requests are users': what is protected
-    blast       expected failing share of each service if nothing is done (decide/propagation.py)
+    blast       expected failing share of each service if nothing is done (decide/propagation/sweep.py)
     impact_s    seconds until each service's own pool is exhausted if nothing is done; inf: never
-    retries     what to stop so that R < 1 (decide/retries.py); None: nothing to stop, or not known
+    retries     what to stop so that R < 1 (decide/feedback/retries.py); None: nothing to stop, or not known
     changed     version that was rolled out last at the origin; `previous`: what ran before it
     demand      the origin's requests per second by class: sheddable, default, critical; () where unknown
     capacity    requests per second the origin bears as a whole; None: the sum over its replicas where all are known

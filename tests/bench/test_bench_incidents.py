@@ -10,7 +10,7 @@ import pytest
 from bench import incidents
 from bench.fleet import case
 from bench.scoring import healthy, hit, incomplete, merged, skewed, without
-from controlplane.decide.recorded import recording_of
+from controlplane.decide.analysis.recorded import recording_of
 from controlplane.model.analysis import Analysis, Origin
 from tests.decide.little_shop import DB, NORMAL, Shop
 

@@ -14,10 +14,10 @@ from bench.fleet import case
 from controlplane.cli import main
 from controlplane.cli.layers import ROW_MAX, place
 from controlplane.cli.picture import SHOWN_MAX, draw
-from controlplane.decide.analyze import report
-from controlplane.decide.origin import judge
-from controlplane.decide.recorded import recording_of
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.analyze import report
+from controlplane.decide.analysis.origin import judge
+from controlplane.decide.analysis.recorded import recording_of
+from controlplane.decide.analysis.window import Window
 from tests.decide.little_shop import CART, DB, WEB, Shop
 
 KEYS = {"origins", "unexplained", "blast", "reproduction_number", "metastable", "plan"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from controlplane.decide.window import Floats, Window
+from controlplane.decide.analysis.window import Floats, Window
 from controlplane.model.recording import EdgeSignal, Metric, ServiceSignal
 
 SERVICES = ("web", "cart", "search", "db")

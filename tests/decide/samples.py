@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from controlplane.decide.graph import DependencyGraph
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.model.policy import GraphPolicy
 from controlplane.model.signal import EdgeSampled
 from controlplane.model.topology import Service, Topology

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.adapters.recording import parse_recording
-from controlplane.decide.analyze import analyze
+from controlplane.decide.analysis.analyze import analyze
 from controlplane.model.errors import ConfigError
 
 GOOD: dict[str, Any] = {

@@ -6,7 +6,7 @@ No derivative is taken here; tests take differences of this.
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.feedback import Loop
+from controlplane.decide.feedback.loop import Loop
 
 Floats = NDArray[np.float64]
 AGREE = 1e-14

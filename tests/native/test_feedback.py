@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from controlplane._native.feedback import FeedbackLoop
-from controlplane.decide.feedback import Loop
+from controlplane.decide.feedback.loop import Loop
 from tests.native import feedback_oracle as oracle
 
 SEEDS = range(40)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.fleet import FAULTS, case
-from controlplane.decide.origin import judge
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.origin import judge
+from controlplane.decide.analysis.window import Window
 
 seeds = st.integers(0, 10_000)
 faults = st.sampled_from(FAULTS)

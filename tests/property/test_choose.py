@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.decide.capacity import headroom
-from controlplane.decide.choose import choose
-from controlplane.decide.neighbourhood import plan_for
-from controlplane.decide.proposal import TIE
+from controlplane.decide.plan.capacity import headroom
+from controlplane.decide.plan.choose import choose
+from controlplane.decide.plan.neighbourhood import plan_for
+from controlplane.decide.plan.proposal import TIE
 from controlplane.model.plan import Choice, Option
 from controlplane.model.situation import Call, Replica, RetryCut, Situation
 

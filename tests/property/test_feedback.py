@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from controlplane.decide.feedback import Loop, reproduction_number, verdict
+from controlplane.decide.feedback.loop import Loop, reproduction_number, verdict
 from tests.native import feedback_oracle as oracle
 
 seeds = st.integers(0, 100_000)

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.decide.graph import DependencyGraph
-from controlplane.decide.window import Window
+from controlplane.decide.analysis.window import Window
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.model.policy import GraphPolicy
 from controlplane.model.signal import EdgeSampled
 from controlplane.model.topology import Service, Topology
