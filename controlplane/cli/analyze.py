@@ -98,13 +98,13 @@ def _impact(impact: Impact) -> str:
     how = (
         f"{share(impact.expected)} of requests fail" if impact.metric == "availability" else f"+{time(impact.expected)}"
     )
-    when = "" if impact.time_to_impact_s is None else f", in {time(impact.time_to_impact_s)}"
+    when = f", in {time(impact.time_to_impact_s)}" if impact.time_to_impact_s else ""  # where it begins it is felt at once
     return f"{impact.service}: {how}{when}"
 
 
 def _feedback(answer: Analysis) -> str:
     if answer.reproduction_number is None:
-        return "unknown: attempts and capacity are not in the file"
+        return "unknown: the file does not tell how often calls are tried again, or what their callees bear"
     said = f"R = {answer.reproduction_number:.2f}: "
     said += "the failure feeds itself" if answer.reproduction_number >= 1.0 else "the failure does not feed itself"
     if answer.metastable is not None:
