@@ -98,7 +98,7 @@ def _impact(impact: Impact) -> str:
     how = (
         f"{share(impact.expected)} of requests fail" if impact.metric == "availability" else f"+{time(impact.expected)}"
     )
-    when = f", in {time(impact.time_to_impact_s)}" if impact.time_to_impact_s else ""  # where it begins it is felt at once
+    when = f", in {time(impact.time_to_impact_s)}" if impact.time_to_impact_s else ""
     return f"{impact.service}: {how}{when}"
 
 

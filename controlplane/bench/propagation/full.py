@@ -1,32 +1,23 @@
 """Whole evaluations: what ours and its rivals do, that they agree, and how long each takes."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from functools import partial
-
-import msgspec
+from typing import cast
 
 from controlplane.bench.propagation import clock
 from controlplane.bench.propagation.graphs import Floats, Sample, sample
 from controlplane.bench.propagation.rivals import Levels, Rival, Sparse, agree
 from controlplane.bench.result import Result
+from controlplane.decide.feedback import reproduction_number
 from controlplane.decide.propagation import blame_flow, blast_radius
 
 SEED = 1
 SIZES = (("2k", 2_000, 10_000), ("18k", 18_500, 350_000))  # 18,500 / 350,000: as in Alibaba's published traces
 CURVE = (("10k", 10_000, 80_000), ("100k", 100_000, 800_000), ("1m", 1_000_000, 8_000_000))
 ROUNDS, ROUNDS_QUICK = 30, 5
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One more thing that belongs to a full evaluation: of ours and of numpy's, made ready from a sample."""
-
-    ours: Callable[[Sample], clock.Act]
-    rival: Callable[[Sample], clock.Act]
-
-
-# the reproduction number belongs here, as soon as it can be computed from a sample's graph
-PARTS: tuple[Part, ...] = ()
+NUMPY, POWER = "numpy, level by level", "power iteration"
 
 
 class Disagreement(AssertionError):
@@ -40,13 +31,18 @@ def evaluate(s: Sample) -> tuple[Floats, Floats, Floats]:
     return blame.share, blast.failure, blast.latency
 
 
-def _all(acts: list[clock.Act]) -> None:
-    for act in acts:
-        act()
+def _together(*acts: clock.Act | None) -> clock.Act:
+    wanted = [act for act in acts if act is not None]
+
+    def run() -> None:
+        for act in wanted:
+            act()
+
+    return run
 
 
 def _rivals(s: Sample) -> dict[str, Rival]:
-    made: dict[str, Rival] = {"numpy, level by level": Levels(s.graph)}
+    made: dict[str, Rival] = {NUMPY: Levels(s.graph)}
     with contextlib.suppress(ImportError):  # scipy is an extra of the bench; without it numpy is the only rival
         made["scipy.sparse, to the fixed point"] = Sparse(s.graph)
     found = evaluate(s)
@@ -56,25 +52,45 @@ def _rivals(s: Sample) -> dict[str, Rival]:
     return made
 
 
+def _radii(s: Sample) -> tuple[clock.Act | None, dict[str, clock.Act]]:
+    """R of the sample's loop: ours, and the rivals'. None without scipy, which even the plain rival multiplies with."""
+    try:
+        from controlplane.bench.propagation.reproduction import Layered, loop_of
+    except ImportError:
+        return None, {}
+    loop, at = loop_of(s, SEED)
+    rival = Layered(loop)
+    wanted = reproduction_number(loop, at)
+    rivals: dict[str, clock.Act] = {
+        POWER: partial(rival.radius, at, arpack=False),
+        "ARPACK": partial(rival.radius, at, arpack=True),
+    }
+    for name, act in rivals.items():
+        if not math.isclose(cast("float", act()), wanted, rel_tol=1e-3, abs_tol=1e-3):
+            raise Disagreement(name)
+    return partial(reproduction_number, loop, at), rivals
+
+
 def figures(*, quick: bool) -> Iterator[Result]:
-    """`propagation.full.*`: blame, blast and PARTS, trouble everywhere, beside the best rival."""
+    """`propagation.full.*`: blame, blast and R, trouble everywhere, beside numpy; `.best`: beside the quickest rival."""
     floor_s = clock.floor()
     for label, services, edges in SIZES:
         s = sample(services, edges, SEED, cell=services)
-        acts: dict[str, clock.Act] = {
-            name: partial(_all, [partial(rival, s), *(part.rival(s) for part in PARTS)])
-            for name, rival in _rivals(s).items()
-        }
-        acts["ours"] = partial(_all, [partial(evaluate, s), *(part.ours(s) for part in PARTS)])
+        radius, radii = _radii(s)
+        acts: dict[str, clock.Act] = {"ours": _together(partial(evaluate, s), radius)}
+        for name, rival in _rivals(s).items():
+            for method, act in radii.items() or [("", None)]:
+                acts[f"{name}; {method}" if method else name] = _together(partial(rival, s), act)
         took = clock.in_turns(acts, ROUNDS_QUICK if quick else ROUNDS)
         value = took.pop("ours")
-        best = min(took, key=lambda name: took[name])
-        yield Result(
-            name=f"propagation.full.{label}",
-            value=value * 1e9,
-            unit="ns",
-            floor_ratio=value / floor_s,
-            rival=best,
-            rival_value=took[best] * 1e9,
-            peer_ratio=took[best] / value,
-        )
+        plain, best = f"{NUMPY}; {POWER}" if radius else NUMPY, min(took, key=lambda each: took[each])
+        for name, rival_name in ((f"full.{label}", plain), (f"full.{label}.best", best)):
+            yield Result(
+                name=f"propagation.{name}",
+                value=value * 1e9,
+                unit="ns",
+                floor_ratio=value / floor_s,
+                rival=rival_name,
+                rival_value=took[rival_name] * 1e9,
+                peer_ratio=took[rival_name] / value,
+            )
