@@ -72,7 +72,7 @@ def _radii(s: Sample) -> tuple[clock.Act | None, dict[str, clock.Act]]:
 
 
 def figures(*, quick: bool) -> Iterator[Result]:
-    """`propagation.full.*`: blame, blast and R, trouble everywhere, beside numpy; `.best`: beside the quickest rival."""
+    """`propagation.full.*`: blame, blast and R, trouble everywhere, beside numpy; `.best`: beside the quickest."""
     floor_s = clock.floor()
     for label, services, edges in SIZES:
         s = sample(services, edges, SEED, cell=services)
