@@ -1,7 +1,7 @@
 """`analyze`: everything that one window tells about an incident.
 
-Origins are judged in `origin`, evidence worded in `evidence_text`. What follows from the origins has one door each:
-`foresee` (who will feel it, how much), `feedback` (will it feed itself), `contain` (what to do).
+Origins are judged in `origin`, and worded in `text`. What follows from them: `foresee` (who will feel it, how much, how
+soon), `feedback` (will it feed itself), `contain` (what would be worth doing).
 """
 
 import numpy as np
