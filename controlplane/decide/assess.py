@@ -8,9 +8,11 @@ apart from the response: one incident at a time, in a neighbourhood of bounded s
 from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
 from controlplane.decide.analysis.analyze import analyze
 from controlplane.decide.analysis.recorded import recording_of
+from controlplane.decide.analysis.window import Window
 from controlplane.decide.blame import LAID_MIN
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
@@ -48,8 +50,8 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     graph, origin = evidence.graph, evidence.graph.means(incident.origin.service)
     names = graph.near(origin, services_max=SERVICES_MAX)
     window = graph.window(draft.now, incident_at=incident.signal_at, only=names)
-    if not window.compares:
-        return  # nothing was heard before it, or nothing since: unknown is no ground to say anything
+    if not window.compares or not _heard(window, origin):
+        return  # nothing was heard before it, nothing since, or nothing of the accused: no ground to say anything
     analysis = analyze(
         window,
         refine=lambda situation: _refined(situation, draft, incident),
@@ -60,6 +62,15 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
     draft.record(Assessed(at=draft.now, incident=incident.id, analysis=analysis))
     _lay(draft, evidence, incident, analysis)
+
+
+def _heard(window: Window, service: str) -> bool:
+    """Whether anybody has told of calls to `service` since the incident began. Where its callers only named it, the
+    figures know the relays alone, and would blame them."""
+    requests = window.service.get("requests")
+    if requests is None or service not in window.services:
+        return False
+    return bool(np.isfinite(requests[window.incident_at :, window.services.index(service)]).any())
 
 
 def _refined(situation: Situation, draft: Draft, incident: Incident) -> Situation:

@@ -61,10 +61,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: Nanos | None
     commands: int
     steps: tuple[Step, ...]
+    blamed: dict[str, int] = {}  # how many assessments by the dependency graph named which service first
 
     def misnamed(self, fault: Fault) -> list[str]:
         """Origins that are not the one that was broken, and the version if it was not named."""
         wrong = [origin for origin in self.origins if not _names(origin, fault)]
+        service = fault.origin.partition("/")[0]
+        wrong += [f"{blamed}, by the graph," for blamed in self.blamed if blamed != service]
         if fault.version and fault.version not in self.versions:
             wrong.append(f"no incident names version {fault.version}")
         return wrong
@@ -77,12 +80,18 @@ def read(records: Records, *, onset: Nanos) -> Answer:
     known = {(plane, record.incident) for plane, record in opened}
     ends = [record.at for plane, record in closed if (plane, record.incident) in known]
     origins: dict[str, int] = {}
-    for _, record in opened:
-        origins[str(record.origin)] = origins.get(str(record.origin), 0) + 1
+    named = [record.origin for _, record in opened] + [moved.origin for _, moved in _of(records, on.OriginMoved)]
+    for origin in named:
+        origins[str(origin)] = origins.get(str(origin), 0) + 1
+    blamed: dict[str, int] = {}
+    for _, assessed in _of(records, on.Assessed):
+        first = assessed.analysis.origins[0].service
+        blamed[first] = blamed.get(first, 0) + 1
     added = [record for _, record in _of(records, on.EvidenceAdded)]
     causes = {record.cause for _, record in opened} | {record.cause for record in added if record.cause is not None}
     return Answer(
         origins=origins,
+        blamed=blamed,
         causes=tuple(sorted(map(str, causes))),
         versions=tuple(sorted({record.version for record in added if record.version})),
         masked=any(record.masked for _, record in _of(records, on.MaskChanged)),

@@ -148,6 +148,7 @@ def _fault(trial: Trial) -> dict[str, Any]:
         "response_over_escalation": trial.ratio,
         "onset_to_effective_over_escalation": trial.ratio_from_onset,
         "origins": answer.origins,
+        "blamed": answer.blamed,
         "causes": answer.causes,
         "versions": answer.versions,
         "masked": answer.masked,

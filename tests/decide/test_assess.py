@@ -73,6 +73,22 @@ def test_without_figures_nothing_is_said() -> None:
     assert records(played("one-bad-replica"), Assessed) == []
 
 
+def test_where_only_relays_are_heard_of_the_graph_says_nothing() -> None:
+    """Callers named stock, and nobody told of its calls: the figures know the relay alone, and would blame it."""
+    script = """
+topology web -> cart(2)
+topology cart -> stock(2)
+every 1s until 60s  edge web cart 100 0 20ms
+every 1s until 66s from 61s  edge web cart 100 60 400ms
+at 61.2s  relayed cart stock 30
+until 66s
+"""
+    run = Run(parse(script))
+    run.play()
+    assert run.engine.state.open_at("stock") is not None
+    assert records(run, Assessed) == []
+
+
 def test_a_large_fleet_is_assessed_in_its_neighbourhood() -> None:
     """The window on record holds SERVICES_MAX services at most, the origin among them."""
     callees = " ".join(f"s{at}(2)" for at in range(200))

@@ -2,9 +2,11 @@
 
 from controlplane.demo.fault import FAULTS
 from controlplane.demo.incident import read
+from controlplane.model.analysis import Analysis, Origin
 from controlplane.model.command import Command, Eject, Intent, Limit, Weigh
 from controlplane.model.incident import Stage
 from controlplane.model.record import (
+    Assessed,
     BecameEffective,
     CommandAcknowledged,
     CommandIssued,
@@ -12,6 +14,7 @@ from controlplane.model.record import (
     IncidentClosed,
     IncidentOpened,
     MaskChanged,
+    OriginMoved,
     Record,
     StageChanged,
 )
@@ -69,6 +72,16 @@ def test_a_reflex_is_effective_with_its_first_request() -> None:
     (effect,) = read({"gateway": records}, onset=ONSET).effects
     assert (effect.effective_ns, effect.first_request_ns) == (20_000, 20_000)
     assert effect.in_force_ns == 1.5 * MILLISECOND
+
+
+def test_whom_the_graph_blames_counts_as_named() -> None:
+    """An incident that moved to the wrong service is misnamed, and so is a fault that the graph lays elsewhere."""
+    name, origin = IncidentId("i1"), Target("catalog")
+    blamed = Analysis(origins=(Origin("search", 0.9),))
+    records = [opened(50), OriginMoved(at=at(60), incident=name, origin=origin, reason="")]
+    assert read({"gateway": records}, onset=ONSET).misnamed(FAULT["replica_errors"]) == ["catalog"]
+    records = [opened(50), Assessed(at=at(60), incident=name, analysis=blamed)]
+    assert read({"gateway": records}, onset=ONSET).misnamed(FAULT["replica_errors"]) == ["search, by the graph,"]
 
 
 def test_a_limit_that_nobody_reached_is_effective_when_acknowledged() -> None:
