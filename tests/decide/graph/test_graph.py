@@ -206,7 +206,7 @@ def test_a_virtual_node_is_one_that_never_spoke() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_an_empty_graph_and_one_without_a_normal_bucket_can_be_asked() -> None:
     """Shapes are right, and what cannot be known is unknown; nothing raises or warns."""
     empty = a_graph()
