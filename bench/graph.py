@@ -108,7 +108,6 @@ def main(edges: int = 5_000, services: int = 1_000) -> dict[str, float]:
         "step_us": per_sample_us(lambda sample: engine.step(sample, sample.at), known, range(20)),
         "flood_us": per_sample_us(graph.observe, flood, range(640, 643)),
         "window_ms": once_ms(lambda: graph.window(now)),
-        "excess_ms": once_ms(lambda: graph.excess(now)),
         "csr_ms": once_ms(lambda: graph.to_csr(now)),
         "coverage_ms": once_ms(lambda: graph.coverage(now)),
         "bytes_per_edge": memory / len(known),

@@ -28,6 +28,7 @@ from controlplane.model.situation import Situation
 from controlplane.model.unit import SECOND, Nanos
 
 AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
+SHARED_MAX = 3  # explanations: more of them explain nothing
 SERVICES_MAX = 64  # around the origin: an assessment takes milliseconds, however large the fleet
 
 
@@ -57,6 +58,7 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         refine=lambda situation: _refined(situation, draft, incident),
         forbidden=rule_of(draft.state, draft.topology, draft.policy, draft.now),
     )
+    analysis = msgspec.structs.replace(analysis, shared=_shared(draft, evidence))
     if not analysis.origins or analysis == incident.analysis:
         return
     draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
@@ -95,6 +97,18 @@ def _refined(situation: Situation, draft: Draft, incident: Incident) -> Situatio
         healthy_floor_percent=draft.policy.healthy_floor_percent,
         **narrowed(service, bad),
     )
+
+
+def _shared(draft: Draft, evidence: Evidence) -> tuple[str, ...]:
+    """What the endpoints that fail now, of whatever service, have in common beyond chance, the best explanation first."""
+    everyone = [Target(one.name, each.name) for one in draft.topology.services for each in one.endpoints]
+    bad = {target for incident in draft.state.open_incidents() for target in incident.touched if target.endpoint}
+    return tuple(
+        f"{one.bad} of {one.members} endpoints of {one.kind.replace('_', ' ')} {one.name} fail, "
+        f"{one.bad_outside} of {one.outside} others"
+        for one in evidence.graph.shared_causes(bad, everyone)
+        if one.explains
+    )[:SHARED_MAX]
 
 
 def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:

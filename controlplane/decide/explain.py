@@ -55,6 +55,8 @@ def _assessed(incident: Incident) -> list[str]:
     if analysis.reproduction_number is not None:
         clears = "it will not clear when its cause is gone" if analysis.metastable else "it clears with its cause"
         lines.append(f"Feeds itself: R {analysis.reproduction_number:.2f}; {clears}.")
+    if analysis.shared:
+        lines.append(f"Shared: {'; '.join(analysis.shared)}.")
     weighed = "; ".join(analysis.plan) or f"nothing is worth doing: {analysis.plan_reason}"
     return [*lines, f"Weighed: {weighed}."]
 

@@ -34,6 +34,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     reproduction_number  of the load-failure loop; None: the signals do not tell.
     metastable           True: it will not clear when its trigger is gone; None: the signals do not tell.
     plan                 the containment it would have ordered, one sentence each, in order.
+    shared               what failing endpoints have in common beyond chance: a host, a zone, a third party; live only.
     plan_reason          why the runner-up lost; without a plan, why nothing would have been done.
     """
 
@@ -45,3 +46,4 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     metastable: bool | None = None
     plan: tuple[str, ...] = ()
     plan_reason: str = ""
+    shared: tuple[str, ...] = ()

@@ -89,6 +89,25 @@ until 66s
     assert records(run, Assessed) == []
 
 
+def test_what_failing_endpoints_share_is_named() -> None:
+    """Endpoints of two services fail, all of one version of each: the version is what they share."""
+    script = """
+topology web -> cart(2@v1,2@v2) other(2)
+every 1s until 60s  edge web cart 100 0 20ms
+every 1s until 66s from 61s  edge web cart 100 50 20ms
+at 61.2s  trip cart/cart-3 errors 5/5 contained
+at 61.3s  trip cart/cart-4 errors 5/5 contained
+until 63s
+"""
+    run = Run(parse(script))
+    run.play()
+    [said, *_] = records(run, Assessed)
+    assert said.analysis.shared == ("2 of 2 endpoints of version cart v2 fail, 0 of 4 others",)
+    assert "Shared: 2 of 2 endpoints of version cart v2 fail, 0 of 4 others." in explain(
+        run.engine.state.incidents["i1"]
+    )
+
+
 def test_a_large_fleet_is_assessed_in_its_neighbourhood() -> None:
     """The window on record holds SERVICES_MAX services at most, the origin among them."""
     callees = " ".join(f"s{at}(2)" for at in range(200))

@@ -5,13 +5,11 @@ that was heard, and not called, had none.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.analysis.baseline import median, robust
 from controlplane.decide.analysis.window import Window
 from controlplane.decide.graph.bucket import (
     ATTEMPTS,
@@ -30,9 +28,6 @@ from controlplane.model.unit import SECOND
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-ERROR_FLOOR: Final = 0.002  # docs/concepts/blame.md: what varies less than this is noise
-LATENCY_FLOOR: Final = 0.05  # of the median
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,18 +56,6 @@ class Csr(msgspec.Struct, frozen=True, kw_only=True):
     indptr: Ints
     indices: Ints
     soft: NDArray[np.bool_]
-
-
-class Excess(msgspec.Struct, frozen=True, kw_only=True):
-    """Beyond what is normal since the incident began, edge by edge, in the order of the CSR view; NaN: unknown.
-
-    Units  `failures` in failing attempts, latencies in seconds that were waited too long, summed over all attempts.
-    """
-
-    edges: Ints
-    failures: Floats
-    client_latency_s: Floats
-    server_latency_s: Floats
 
 
 def frame_of(
@@ -150,19 +133,6 @@ def csr_of(frame: Frame) -> Csr:
     return Csr(names=frame.names, indptr=indptr, indices=frame.edges[:, 1].copy(), soft=frame.soft)
 
 
-def excess_of(frame: Frame) -> Excess:
-    """Requests times what exceeds the bound of the normal buckets: median + 3 x max(1.4826 MAD, floor)."""
-    normal, since = frame.edge[: frame.incident_row], frame.edge[frame.incident_row :].sum(axis=0, keepdims=True)
-    sends = _sends(since)[0]
-    _, bound = robust(_ratio(normal), floor=ERROR_FLOOR)
-    return Excess(
-        edges=frame.edges,
-        failures=sends * np.maximum(0.0, _ratio(since)[0] - bound),
-        client_latency_s=_late(normal, since, CLIENT_NS, TIMED),
-        server_latency_s=_late(normal, since, SERVER_NS, SERVED),
-    )
-
-
 def _grouped(counts: Ints, group: Ints, groups: int) -> Floats:
     """Sums of `counts` over the columns of each group; those of group -1 are nobody's."""
     sums = np.zeros((len(counts), groups, WORDS))
@@ -175,13 +145,6 @@ def _grouped(counts: Ints, group: Ints, groups: int) -> Floats:
             return sums
         sums[:, found] = np.add.reduceat(counts[:, order], first, axis=1)
     return sums
-
-
-def _late(normal: Floats, since: Floats, total: int, count: int) -> Floats:
-    usual = _seconds(normal, total, count)
-    _, bound = robust(usual, floor=LATENCY_FLOOR * median(usual))
-    late: Floats = _sends(since)[0] * np.maximum(0.0, _seconds(since, total, count)[0] - bound)
-    return late
 
 
 def _sends(counts: Floats) -> Floats:

@@ -26,7 +26,7 @@ from controlplane.decide.graph.bucket import (
     Buckets,
 )
 from controlplane.decide.graph.coverage import Coverage, cover
-from controlplane.decide.graph.frame import Csr, Excess, Frame, csr_of, excess_of, frame_of, window_of
+from controlplane.decide.graph.frame import Csr, Frame, csr_of, frame_of, window_of
 from controlplane.decide.graph.group import Finding, Group, groups, shared_causes
 from controlplane.decide.graph.portrait import edges_of, is_soft, nodes_of
 from controlplane.decide.graph.reach import callees_of, near
@@ -185,10 +185,6 @@ class DependencyGraph:
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
         return csr_of(self._frame(now, None, counted=False))
-
-    def excess(self, now: Nanos, *, incident_at: Nanos | None = None) -> Excess:
-        """How far each edge exceeds what is normal for it since the incident began, in the order of `to_csr`."""
-        return excess_of(self._frame(now, incident_at))
 
     def coverage(self, now: Nanos | None = None) -> float | None:
         """Share of calls that known edges account for; None: no call was seen. See `covered`."""

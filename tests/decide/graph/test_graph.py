@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from controlplane.decide.analysis.analyze import analyze
 from controlplane.model.topology import Endpoint, Service
 from tests.decide.samples import a_graph, at, edge, steady
 
@@ -117,20 +118,19 @@ def test_a_sample_that_comes_late_is_counted_where_it_belongs_or_not_at_all() ->
 
 
 def test_what_an_incident_does_never_becomes_normal() -> None:
-    """It lasts for more buckets than are kept at all, and its excess is still beside what was before it."""
+    """It lasts for more buckets than are kept at all, and still stands beside what was before it."""
     graph = a_graph(*SHOP, buckets=16)
     steady(graph, "shop", "orders", range(1, 225))
     graph.hold("orders", at(225))
     for second in range(226, 825):
         graph.observe(edge("shop", "orders", 10, second, 5, attempts=10, client_latency_ns=10**9))
-    excess = graph.excess(at(825))
-    column = excess.edges.tolist().index([0, 1])
     window = graph.window(at(825))
+    column = window.edges.tolist().index([0, 1])
     assert window.incident_at >= 8
-    assert excess.failures[column] == pytest.approx(
-        np.nansum(window.edge["requests"][window.incident_at :, column]) * (0.5 - 3 * 0.002), rel=0.01
-    )
-    assert excess.client_latency_s[column] > 0
+    assert np.nanmax(window.edge["error_ratio"][: window.incident_at, column]) == 0
+    assert np.nanmin(window.edge["error_ratio"][window.incident_at :, column]) == 0.5
+    [origin] = analyze(window).origins
+    assert origin.service == "orders"
     graph.release("orders", at(825))
     steady(graph, "shop", "orders", range(826, 900))
     after = graph.window(at(900))
@@ -152,14 +152,12 @@ def test_the_first_bucket_of_an_incident_holds_nothing_from_before() -> None:
 
 
 def test_without_an_incident_the_newest_bucket_is_looked_at() -> None:
-    """Nothing exceeds anything while all is as it was; with too few buckets it is not known."""
+    """It is compared with all others, and blames nobody while all is as it was."""
     graph = a_graph(*SHOP)
-    steady(graph, "shop", "orders", range(1, 20))
-    column = graph.excess(at(20)).edges.tolist().index([0, 1])
-    assert np.isnan(graph.excess(at(20)).failures[column])
-    steady(graph, "shop", "orders", range(20, 100))
-    assert graph.excess(at(100)).failures[column] == 0
-    assert graph.excess(at(100)).client_latency_s[column] == 0
+    steady(graph, "shop", "orders", range(1, 100))
+    window = graph.window(at(100))
+    assert window.incident_at == window.buckets - 1
+    assert analyze(window).origins == ()
 
 
 def test_the_csr_view_is_in_the_order_of_the_window() -> None:
@@ -212,16 +210,12 @@ def test_an_empty_graph_and_one_without_a_normal_bucket_can_be_asked() -> None:
     empty = a_graph()
     assert empty.window(at(0)).edges.shape == (0, 2)
     assert empty.to_csr(at(0)).indptr.tolist() == [0]
-    assert empty.excess(at(0)).failures.shape == (0,)
     assert (empty.coverage(), empty.nodes(), empty.edges(at(0)), empty.aliases()) == (None, [], [], [])
     silent = a_graph(*SHOP)
     assert silent.window(at(0)).service["requests"].shape == (0, 3)
-    assert np.isnan(silent.excess(at(0)).failures).all()
     silent.hold("orders", at(0))
     silent.observe(edge("shop", "orders", 10, 1, 10, client_latency_ns=10))
     assert silent.window(at(2)).incident_at == 0
-    assert np.isnan(silent.excess(at(2)).failures).all()
-    assert np.isnan(silent.excess(at(2)).client_latency_s).all()
 
 
 def test_a_window_of_some_services_has_their_edges_and_all_of_their_requests() -> None:
