@@ -100,7 +100,7 @@ def _refined(situation: Situation, draft: Draft, incident: Incident) -> Situatio
 
 
 def _shared(draft: Draft, evidence: Evidence) -> tuple[str, ...]:
-    """What the endpoints that fail now, of whatever service, have in common beyond chance, the best explanation first."""
+    """What the endpoints that fail now, of whatever service, have in common beyond chance, the best one first."""
     everyone = [Target(one.name, each.name) for one in draft.topology.services for each in one.endpoints]
     bad = {target for incident in draft.state.open_incidents() for target in incident.touched if target.endpoint}
     return tuple(

@@ -102,10 +102,9 @@ until 63s
     run = Run(parse(script))
     run.play()
     [said, *_] = records(run, Assessed)
-    assert said.analysis.shared == ("2 of 2 endpoints of version cart v2 fail, 0 of 4 others",)
-    assert "Shared: 2 of 2 endpoints of version cart v2 fail, 0 of 4 others." in explain(
-        run.engine.state.incidents["i1"]
-    )
+    shared = "2 of 2 endpoints of version cart v2 fail, 0 of 5 others"
+    assert said.analysis.shared == (shared,)
+    assert f"Shared: {shared}." in explain(run.engine.state.incidents["i1"])
 
 
 def test_a_large_fleet_is_assessed_in_its_neighbourhood() -> None:
