@@ -141,6 +141,7 @@ cdef extern from "settle.h":
     int settle(int shared, seat *s, ticket *t, int64_t outcome)
     int settle_overdue(seat *s, ticket *t)
     void settle_cancel(seat *s, ticket *t)
+    int settle_relayed(seat *s, ticket *t)
 
 cdef extern from "orders.h":
     void order_eject(seat *s, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)

@@ -37,7 +37,7 @@ static void endpoint_move(struct draft *d, int64_t i, int64_t state, int64_t now
     at->healthy_since_ns = now_ns;
     endpoint_weigh(st, at, 100);
     probes_clear(d, i);
-    at->passed = at->ready_ns = 0;
+    at->passed = at->ready_ns = at->capped_ns = 0;
 }
 
 static void endpoint_eject(struct draft *d, int64_t i, int64_t now_ns) {
@@ -80,17 +80,25 @@ static void endpoint_probed(
     } while (!draft_commit(&d));
 }
 
+static inline int endpoint_under_cap(const struct edge *g, const struct standing *st) {
+    int64_t cap = g->endpoints * st->policy.ejected_percent_max / 100;
+    return st->ejected + st->probation + 1 <= (cap > 1 ? cap : 1);
+}
+
 /* True when a reflex may take endpoint `i` out: under the cap, and a clean sibling takes over. */
-static int endpoint_may_eject(const struct edge *g, const struct standing *st, int64_t i) {
+static int endpoint_may_eject(const struct edge *g, const struct standing *st, int64_t i, int64_t now_ns, int64_t cause) {
     const struct policy *p = &st->policy;
     struct evidence seen = evidence_read(state_endpoint(g, i), state_place(st, i)->clears);
     int overload = seen.overload * 2 > seen.failures;
-    int64_t cap = g->endpoints * p->ejected_percent_max / 100;
-    if (st->ejected + st->probation + 1 > (cap > 1 ? cap : 1)) return 0;
+    if (!endpoint_under_cap(g, st)) return 0;
     for (int64_t k = 0; k < g->endpoints; k++) {
         const struct place *sibling = state_place(st, k);
         if (k == i || sibling->state != HEALTHY) continue;
+        /* it begins anew without evidence, and that does not make it clean */
+        if (sibling->capped_ns > 0 && now_ns - sibling->capped_ns < RETRY_SUSPENDED_NS) continue;
         seen = evidence_read(state_endpoint(g, k), sibling->clears);
+        if (cause == BY_STALLED) seen.slow_mnat = 0; /* a slow answer is better than none */
+        else if (sibling->capped_ns < 0 && now_ns + sibling->capped_ns < RETRY_SUSPENDED_NS) continue;
         /* load moves to the sibling: where load may be the cause, one recent failure says that it cannot bear it */
         if (evidence_clean(&seen, p) && (!overload || seen.mnat < bank_step(st->failed_step, FAILURE_SUM))) return 1;
     }
@@ -128,6 +136,18 @@ static int64_t endpoint_shared_cause(const struct edge *g, const struct standing
     return overload * 2 > bad ? BY_OVERLOAD : cause;
 }
 
+static void endpoint_trip(struct draft *d, int64_t i, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad) {
+    draft_row(d, ENDPOINT_TRIPPED, i, now_ns, cause, calls, bad);
+    window_forget(d);
+    if (d->st->policy.enforced) {
+        endpoint_eject(d, i, now_ns);
+        d->signal_endpoint = i;
+        d->signal_ns = now_ns;
+    } else {
+        state_place(d->st, i)->clears++;
+    }
+}
+
 /* What the evidence against endpoint `i` leads to, seen while it stood as in `generation` and `clears`: it is taken out, or
  * must not be (a cap, its siblings, or all being overloaded): then that is told, and retries, which would feed the
  * trouble, are suspended. Returns 1 when an ejection explains the result. */
@@ -144,22 +164,15 @@ static int endpoint_condemn(
         if (at->generation != generation) return at->state != HEALTHY; /* another process has acted upon it */
         if (at->clears != clears) return 0;
         enforced = d.st->policy.enforced != 0;
-        ejects = cause != BY_OVERLOAD && endpoint_may_eject(g, d.st, i);
+        ejects = cause != BY_OVERLOAD && endpoint_may_eject(g, d.st, i, now_ns, cause);
         if (!ejects) {
             draft_row(&d, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, d.st, cause), calls, bad);
+            at->capped_ns = cause == BY_SLOW ? -now_ns : now_ns;
             at->clears++; /* to be earned again: a capped endpoint speaks up at the pace of its failures */
             if (enforced && word_load(&g->retry_suspended_until_ns) <= now_ns) d.edge_signal_ns = now_ns;
             continue;
         }
-        draft_row(&d, ENDPOINT_TRIPPED, i, now_ns, cause, calls, bad);
-        window_forget(&d);
-        if (enforced) {
-            endpoint_eject(&d, i, now_ns);
-            d.signal_endpoint = i;
-            d.signal_ns = now_ns;
-        } else {
-            at->clears++;
-        }
+        endpoint_trip(&d, i, now_ns, cause, calls, bad);
     } while (!draft_commit(&d));
     if (!ejects && enforced) word_store(&g->retry_suspended_until_ns, now_ns + RETRY_SUSPENDED_NS);
     return ejects;

@@ -114,6 +114,9 @@ cdef class Permit:
         settle_cancel(&self.guard.seat, &self.ticket)
         return event_tell(&self.guard.seat)
 
+    def relayed(self):
+        return settle_relayed(&self.guard.seat, &self.ticket) if self.guard is not None else 0
+
     def stalled(self):
         return settle_overdue(&self.guard.seat, &self.ticket) if self.guard is not None else 0
 

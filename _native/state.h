@@ -32,6 +32,7 @@
 enum { RATE = 1, CONCURRENCY, OPEN, PROBING, RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE, REASONS_END };
 /* how a call ended; STALLED has not ended, but is overdue */
 enum { SUCCESS = 0, ERROR, TIMEOUT, OVERLOAD, STALLED };
+/* ... or it is the failure of somebody further down, and not told of in any of these ways: relay.h */
 /* rows of the event ring */
 enum {
     ENDPOINT_TRIPPED = 1, ENDPOINT_CAPPED, ENDPOINT_PROBE_PASSED, ENDPOINT_PROBE_FAILED,
@@ -68,6 +69,7 @@ struct place { /* the standing of an endpoint */
     int64_t clears;                      /* tag of its evidence: what carries another is no evidence any more */
     int64_t verified_ns, ramp;           /* slow start: since then, 0: none; percent of its share by now */
     int64_t probing, passed, ready_ns;   /* probes that are out; passed in a row; no probe starts before */
+    int64_t capped_ns;                   /* when it was last condemned and had to stay, negative: for slowness; 0: never */
 };
 
 struct probe { /* one that is out */
@@ -119,6 +121,7 @@ struct edge {
     int64_t limit_milli;                 /* tagged: limit.h */
     int64_t limit_since_ns, limit_bound_ns, limit_pause_ns, limit_ready_ns;
     int64_t typical_ns, deadline_trial_ns; /* deadline.h */
+    int64_t relay, relay_since_ns;         /* relay.h */
     int64_t signal_ns, signals; /* as for endpoints; and the number of endpoints that have one */
     int64_t refused_by[REASONS_END], shadowed_by[REASONS_END];
     int64_t events_written;

@@ -118,9 +118,12 @@ class Permit:
     def failure(self, kind: int, /) -> int: ...
     def cancel(self) -> int:
         """Neither success nor failure; the slot (and the probe's) is given back."""
+    def relayed(self) -> int:
+        """The answer passes on the failure of somebody further down: cancelled, and evidence against the endpoint only
+        where its siblings succeed."""
     def stalled(self) -> int:
-        """The call is overdue and still running: counts once as a failure against its endpoint; its later end counts as
-        nothing more than the release of its slot."""
+        """The call is overdue and still running: a failure, once, and evidence against its endpoint. To the edge
+        it counts when it ends, and as it ends; a success teaches latency then."""
     # As the body of `with` or `async with` it is settled by what comes out: nothing is success, TimeoutError a
     # time-out, any other Exception a failure; cancellation and refusals of other guards (ByGuard) are no evidence.
     def __enter__(self) -> Self: ...

@@ -274,6 +274,7 @@ def test_a_lapsed_penalty_becomes_probation(clock) -> None:
 def test_a_bad_probe_ejects_again_for_twice_as_long(clock, end: str) -> None:
     """A failed, stalled, slow or lost probe: out again, doubled."""
     guard = Guard(endpoints=2, slow_ns=SECOND, eject_ns=10 * SECOND, probe_timeout_ns=5 * SECOND)
+    succeed(guard, 1, 5)  # slow is what takes longer than the siblings do
     fail(guard, 0, 5)
     clock.advance(guard.endpoint(0)["until_ns"] - clock.now_ns)
     probe = permit_to(guard, 0)
@@ -292,6 +293,30 @@ def test_a_bad_probe_ejects_again_for_twice_as_long(clock, end: str) -> None:
     assert 18 * SECOND <= guard.endpoint(0)["until_ns"] - clock.now_ns <= 22 * SECOND
     assert guard.endpoint(0)["ejections"] == 2
     probe.cancel()
+
+
+def test_a_probe_as_slow_as_its_siblings_passes(clock) -> None:
+    """All answers take longer by now: that keeps nobody out."""
+    guard = Guard(endpoints=2, slow_ns=SECOND, eject_ns=10 * SECOND, probe_successes=1, endpoint_evidence_mnat=0)
+    fail(guard, 0, 5)
+    clock.advance(guard.endpoint(0)["until_ns"] - clock.now_ns)
+    probe = permit_to(guard, 0)
+    siblings = [permit_to(guard, 1) for _ in range(200)]
+    clock.advance(SECOND)
+    for permit in siblings:
+        permit.success()
+    probe.success()
+    assert states(guard, 2) == [HEALTHY, HEALTHY]
+
+
+def test_slow_everywhere_ejects_nobody(clock) -> None:
+    """Condemned and kept, an endpoint begins anew without evidence; that makes it no clean sibling."""
+    guard = Guard(endpoints=3, slow_ns=50 * MILLISECOND)
+    for _ in range(200):
+        permit = admitted(guard.try_acquire())
+        clock.advance(50 * MILLISECOND)
+        permit.success()
+    assert states(guard, 3) == [HEALTHY] * 3
 
 
 def test_a_cancelled_probe_is_no_evidence(clock) -> None:

@@ -1,6 +1,8 @@
 """What a permit promises: settled once, dropped is cancelled, overdue is a failure once."""
 
-from controlplane._native.guard import ERROR, Guard, Permit, Refusal
+import pytest
+
+from controlplane._native.guard import ERROR, TIMEOUT, Guard, Permit, Refusal
 from tests.native.traffic import MILLISECOND, SECOND, admitted, permit_to, refused
 
 
@@ -47,16 +49,45 @@ def test_a_permit_keeps_its_guard_alive(clock) -> None:
 
 
 def test_an_overdue_call_counts_once_as_a_failure(clock) -> None:
-    """Its later end only gives its slot back."""
+    """Its later end gives its slot back, and tells how long answers take now and that there are any."""
     guard = Guard(endpoints=1)
     permit = admitted(guard.try_acquire())
+    clock.advance(MILLISECOND)
     permit.stalled()
     permit.stalled()
     assert guard.describe()["in_flight"] == 1
     permit.success()
     seen = guard.describe()
     assert (seen["calls"], seen["failures"], seen["in_flight"], seen["cancelled"]) == (1, 1, 0, 0)
-    assert guard.latency_quantile_ns(500) == 0
+    assert guard.latency_quantile_ns(500) == pytest.approx(MILLISECOND, rel=0.02)
+    assert (seen["window_calls"], seen["window_failures"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("end", "failures"), [("success", 0), ("timeout", 1), ("cancel", 1), ("left", 0)])
+def test_to_the_edge_an_overdue_call_is_what_became_of_it(clock, end: str, failures: int) -> None:
+    """Nothing while it runs; given up without an answer it has failed, and with one it has not."""
+    guard = Guard(endpoints=1)
+    permit = admitted(guard.try_acquire())
+    permit.stalled()
+    assert guard.describe()["window_calls"] == 0
+    if end == "success":
+        permit.success()
+    elif end == "timeout":
+        permit.failure(TIMEOUT)
+    else:
+        if end == "left":
+            permit.answered()
+        permit.cancel()
+    assert guard.describe()["window_failures"] == failures
+
+
+def test_a_relayed_failure_is_none_of_the_edge(clock) -> None:
+    """Neither a call nor a failure, and the slot is free; settled once."""
+    guard = Guard(endpoints=2)
+    permit = admitted(guard.try_acquire())
+    assert [permit.relayed(), permit.failure(ERROR)] == [0, 0]
+    seen = guard.describe()
+    assert (seen["calls"], seen["failures"], seen["cancelled"], seen["in_flight"]) == (0, 0, 1, 0)
 
 
 def test_latency_ends_with_the_head_of_the_answer(clock) -> None:

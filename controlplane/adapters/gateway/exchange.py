@@ -190,10 +190,12 @@ class Exchange:
             ended.kind = kind
             service.fail(permit, kind)
             return
-        service.cancel(permit)
         if whose is Relay.RELAYED:  # another replica would meet the same dead dependency: not worth a retry
+            service.relay(permit)
             self._guards.relayed(service.name, ended.cause)
         else:
+            permit.answered()  # refused is an answer, too: it has not stalled
+            service.cancel(permit)
             ended.kind = kind
 
     async def _following(self, ended: _Ended) -> Permit | None:

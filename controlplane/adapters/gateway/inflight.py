@@ -61,6 +61,9 @@ class Lane:
         """Move the oldest that is overdue at `now` aside and return it; None when none is to be told now."""
         if self.due() > now:
             return None
+        self.service.await_as_usual()  # it is asked seldom, and answers may take longer by now: everybody's
+        if self.due() > now:
+            return None
         attempt = next(iter(self.awaited))
         del self.awaited[attempt]
         self.overdue[attempt] = None

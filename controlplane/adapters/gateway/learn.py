@@ -3,9 +3,12 @@ not taught by an incident.
 
 A window counts when it holds at least WINDOW_CALLS_MIN successful calls. The learned p99 then moves STEP_SHARE of the
 way to the window's, of which no more than twice the learned one is believed: five bad windows in a row cannot make a
-tenfold latency normal. Windows seen while anything about the service is suspect are thrown away.
+tenfold latency normal. Windows seen while anything about the service is suspect are thrown away, but for one case:
+calls go well, and most of them take longer. That may be an incident or the new normal, and nobody here can tell. So it
+is learned at a creep, CREEP_PER_S: an incident of minutes teaches little, and a change for good is accepted in the end.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +27,8 @@ STEP_SHARE: Final = 0.2  # about eleven windows (seconds, under load) to follow 
 BELIEVED_MAX: Final = 2
 SLOW_FACTOR: Final = 3  # beyond three p99 an answer is slow: a share of them is then no matter of chance
 STALL_FACTOR: Final = 4
+CREEP_PER_S: Final = 1.01  # doubled in 70 s of suspicion; what was learned too much is unlearned within seconds
+CREEP_S_MAX: Final = 60.0  # a window that was open for longer counts as one of so long
 SUSPECT_SHARE: Final = 3  # evidence of a third of its threshold makes a window suspect
 
 
@@ -35,6 +40,17 @@ def learned_p99_ns(learned_ns: int, window_ns: int) -> int:
     return max(1, learned_ns + round(STEP_SHARE * (believed - learned_ns)))
 
 
+def crept_p99_ns(learned_ns: int, window_ns: int, median_ns: int, elapsed_s: float) -> int:
+    """The p99 to believe in after a suspect window, closed `elapsed_s` after the one before, in which calls went well.
+
+    Only as far as the window's median bears it: one slow endpoint among others teaches nothing.
+    """
+    if learned_ns <= 0:
+        return 0
+    crept_ns = round(learned_ns * math.pow(CREEP_PER_S, min(elapsed_s, CREEP_S_MAX)))
+    return max(learned_ns, min(window_ns, SLOW_FACTOR * median_ns, crept_ns))
+
+
 def slow_ns(policy: GuardPolicy, learned_ns: int) -> int:
     """From which latency on a call is slow; 0: unknown, so none is."""
     if policy.slow_s:
@@ -42,12 +58,18 @@ def slow_ns(policy: GuardPolicy, learned_ns: int) -> int:
     return max(to_nanos(policy.stall_min_s), SLOW_FACTOR * learned_ns) if learned_ns else 0
 
 
-def stall_ns(policy: GuardPolicy, learned_ns: int) -> int:
-    """How long an answer may be awaited before the call counts as stalled."""
+def stall_ns(policy: GuardPolicy, learned_ns: int, typical_ns: int = 0) -> int:
+    """How long an answer may be awaited before the call counts as stalled.
+
+    `typical_ns` is the median of what is answered now, by whichever endpoint: where all of them have become slow, an
+    answer that takes as long as the others is not overdue, however short the learned p99.
+    """
     if policy.stall_s:
         return to_nanos(policy.stall_s)
     attempt = to_nanos(policy.attempt_timeout_s)
-    return min(attempt, max(to_nanos(policy.stall_min_s), STALL_FACTOR * learned_ns)) if learned_ns else attempt
+    if not learned_ns:
+        return attempt
+    return min(attempt, max(to_nanos(policy.stall_min_s), STALL_FACTOR * max(learned_ns, typical_ns)))
 
 
 class FailureShare:
@@ -67,6 +89,12 @@ class FailureShare:
         """The share to believe in."""
         return (self._failures + FAILURE_SHARE_FLOOR * PRIOR_CALLS) / (self._calls + PRIOR_CALLS)
 
+    def usual(self) -> bool:
+        """Whether the window so far holds no more failures than would be believed of it."""
+        now = self._read()
+        calls, failures = now[0] - self._seen[0], now[1] - self._seen[1]
+        return failures <= BELIEVED_FAILURES + 2 * self.share * calls
+
     def take(self) -> None:
         """Learn from the window, which ends here."""
         now = self._read()
@@ -82,12 +110,16 @@ class FailureShare:
 
 
 class LatencyWindow:
-    """The successful calls between two looks at a histogram that goes on counting for others."""
+    """The successful calls between two looks at a histogram that goes on counting for others.
+
+    `median_ns` is that of the last window taken.
+    """
 
     def __init__(self, read: Callable[[], tuple[memoryview, int, int, int]]) -> None:
         self._read = read
         counts, lowest_ns, _, digits = read()
         self._seen = np.array(counts, dtype=np.int64)
+        self.median_ns = 0
         self._values = upper_bounds(len(self._seen), lowest_ns, digits)
 
     def take(self, *, calls_min: int = WINDOW_CALLS_MIN) -> int | None:
@@ -100,12 +132,9 @@ class LatencyWindow:
         if total < calls_min:
             return None
         self._seen = now
-        rank = -(-total * 99 // 100)
-        return int(self._values[int(np.searchsorted(np.cumsum(window), rank))])
-
-    def discard(self) -> None:
-        """End the window without learning from it."""
-        self._seen = np.array(self._read()[0], dtype=np.int64)
+        ranks = (-(-total // 2), -(-total * 99 // 100))
+        self.median_ns, p99_ns = (int(self._values[at]) for at in np.searchsorted(np.cumsum(window), ranks))
+        return p99_ns
 
 
 def upper_bounds(length: int, lowest: int, digits: int) -> NDArray[np.int64]:

@@ -103,6 +103,7 @@ class _Request:
         self._head_s = 0.0
         self._in_flight = False
         self._gone = False
+        self._late = False
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over deadline and priority. What does not parse is ignored."""
@@ -110,6 +111,7 @@ class _Request:
             if (parse := _DEADLINES.get(name)) is not None:
                 left_s = parse(value.decode("latin-1"))
                 if left_s is not None:
+                    self._late = self._late or left_s <= 0
                     self.about.deadline = min(self.about.deadline, self._started + left_s)
             elif name == PRIORITY_FIELD:
                 wanted = priority(value.decode("latin-1"))
@@ -170,11 +172,11 @@ class _Request:
         return {**message, "headers": [*headers, (CAUSE_FIELD, cause.encode())]}
 
     def _end(self, *, failed: bool) -> None:
-        """Count once, unless the client went away first."""
+        """Count once, unless the client went away first, or came without any time left: failing that is not ours."""
         if not self._in_flight:
             return
         self._leave()
-        if self._gone:
+        if self._gone or (failed and self._late):
             return
         waited_s = self._head_s if self._status else anyio.current_time() - self._started
         self._guards.entry.ended(failed=failed, slow=waited_s >= self._options.slow_s)

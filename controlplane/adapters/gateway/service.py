@@ -9,6 +9,7 @@ from controlplane.adapters.gateway.learn import (
     SUSPECT_SHARE,
     FailureShare,
     LatencyWindow,
+    crept_p99_ns,
     learned_p99_ns,
     slow_ns,
     stall_ns,
@@ -78,6 +79,8 @@ class ServiceGuard:
         self._failure_ppm = 0
         self._disturbed_until = 0
         self._learn_at = 0
+        self._taught_at = now_ns()
+        self._tainted = False
 
     def index(self, endpoint: str) -> int | None:
         """Native index of the endpoint of that name; None where there is none."""
@@ -108,7 +111,7 @@ class ServiceGuard:
         """The order about this service was taken back; learning resumes a while later."""
         self._disturbed_until = min(self._disturbed_until, now + DISTURBED_NS)
 
-    # settlements: the only four ways in which the adapter ends a permit
+    # settlements: the only five ways in which the adapter ends a permit
 
     def succeed(self, permit: Permit) -> None:
         """The call was answered, and well."""
@@ -131,6 +134,11 @@ class ServiceGuard:
         if permit.cancel():
             self._changed(self, permit.endpoint)
 
+    def relay(self, permit: Permit) -> None:
+        """The answer passes on the failure of another service."""
+        if permit.relayed():
+            self._changed(self, permit.endpoint)
+
     def stall(self, permit: Permit) -> None:
         """The call is overdue and goes on."""
         if permit.stalled():
@@ -143,14 +151,28 @@ class ServiceGuard:
         self._learn_at = now + LEARN_EVERY_NS
         try:
             self._each_second(self, now)
-            if self.suspect(now):
-                self._window.discard()
-                self._failing.discard()
-            elif (window_ns := self._window.take()) is not None:
-                self._failing.take()
-                self._apply(learned_p99_ns(self.p99_ns, window_ns))
+            self._tainted = self._tainted or self.suspect(now)
+            if (window_ns := self._window.take()) is not None:
+                self._take(now, window_ns)
+            self.await_as_usual()
         except Exception:
             report_once("learning thresholds")
+
+    def _take(self, now: int, window_ns: int) -> None:
+        """Learn from a window that is full: all of it, or as much as a suspect one may teach."""
+        tainted, self._tainted = self._tainted, False
+        elapsed_s, self._taught_at = to_seconds(now - self._taught_at), now
+        if not tainted:
+            self._failing.take()
+            self._apply(learned_p99_ns(self.p99_ns, window_ns))
+            return
+        if self._failing.usual():
+            self._apply(crept_p99_ns(self.p99_ns, window_ns, self._window.median_ns, elapsed_s))
+        self._failing.discard()
+
+    def await_as_usual(self) -> None:
+        """Bring `stall_s` up to what is learned, and to how long answers take now."""
+        self.stall_s = to_seconds(stall_ns(self.policy, self.p99_ns, self.guard.describe()["typical_ns"]))
 
     def suspect(self, now: int) -> bool:
         """Whether what is seen now must not be taken for normal."""
@@ -176,12 +198,13 @@ class ServiceGuard:
         return state["limit"] > 0 or state["weight"] < 100
 
     def _apply(self, p99_ns: int) -> None:
+        if not p99_ns:
+            return
         self.p99_ns = p99_ns
         slow = slow_ns(self.policy, p99_ns)
         if slow != self.slow_ns:
             self.slow_ns = slow
             self.guard.set_slow_ns(slow)
-        self.stall_s = to_seconds(stall_ns(self.policy, p99_ns))
         failure_ppm = round(self._failing.share * 1e6)
         if failure_ppm != self._failure_ppm:
             self._failure_ppm = failure_ppm

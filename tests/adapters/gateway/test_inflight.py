@@ -6,6 +6,7 @@ import pytest
 from controlplane._native.guard import Permit
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.inflight import STALL_APART_S, InFlight
+from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Endpoint, Service, Topology
 
 pytestmark = pytest.mark.anyio
@@ -14,8 +15,7 @@ pytestmark = pytest.mark.anyio
 async def test_overdue_calls_are_told_one_by_one() -> None:
     """Of three calls that are overdue at once the oldest is told, and the others later, if they are still open."""
     declared = Service(name="orders", endpoints=(Endpoint(name="o1", url="http://h:1"),))
-    service = GuardSet(Topology(services=(declared,)), {}).services["orders"]
-    service.stall_s = 0.5
+    service = GuardSet(Topology(services=(declared,)), {"default": GuardPolicy(stall_s=0.5)}).services["orders"]
     inflight = InFlight(lambda due: None)
     attempts = []
     for at in (1.0, 1.001, 1.002):
