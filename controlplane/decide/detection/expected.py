@@ -113,11 +113,12 @@ class Expected:
         return found
 
     def _slept(self, by_ns: int) -> None:
+        """One more beat, or mean gap, is waited for."""
         for beat in self._beats.values():
             if not beat.told:
-                beat.at = Nanos(beat.at + by_ns)
+                beat.at = Nanos(beat.at + by_ns + beat.every_ns)
         for arrivals in self._edges.values():
-            arrivals.last_ns += by_ns
+            arrivals.last_ns += by_ns + round(arrivals.mean_ns)
 
     def _soon(self, at: int | None) -> None:
         if at is not None:
