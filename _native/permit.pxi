@@ -88,6 +88,10 @@ cdef class Permit:
         return self.ticket.start_ns
 
     @property
+    def latency_ns(self):
+        return (self.ticket.answered_ns or clock_now_ns()) - self.ticket.start_ns
+
+    @property
     def probe(self):
         return self.ticket.flags & (EDGE_PROBE | ENDPOINT_PROBE) != 0
 

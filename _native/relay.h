@@ -6,7 +6,8 @@
  * endpoint. A relayed failure of another one ends the run, because then it is not the endpoint. Within the run the sum of
  * evidence.h goes up and down with the endpoint's own results, to RELAY_FACTOR times its limit: a dependency that fails half
  * of its calls makes runs, too. And a sibling must have succeeded with a call that it was sent after the run began, else
- * it only has not yet been asked.
+ * it only has not yet been asked. And the run must have lasted: who is held back from an overloaded dependency for a moment
+ * is not cut off from it.
  *
  *     relay    tag:16 | endpoint + 1:16 | failures:16 | evidence:16
  */
@@ -17,6 +18,8 @@
 #include "endpoint.h"
 
 #define RELAY_FACTOR 2 /* nine in a row at the defaults */
+/* A replica whose own guard holds it back from an overloaded dependency relays alone, too, until its limit has adapted. */
+#define RELAY_NS_MIN (2 * SECOND_NS)
 
 ALWAYS_INLINE int relay_is_of(int64_t word, int64_t i, int64_t clears) {
     return (word >> 32 & BITS(16)) == i + 1 && !((word ^ evidence_tag(clears)) >> 48);
@@ -64,7 +67,7 @@ static void relay_judge(struct seat *s, const struct standing *st, int64_t i, in
     int64_t generation = state_place(st, i)->generation, clears = state_place(st, i)->clears;
     int64_t failures = relay_failed(g, st, i, clears, now_ns);
     DRAFT(d);
-    if (!failures) return;
+    if (!failures || now_ns - word_load(&g->relay_since_ns) < RELAY_NS_MIN) return;
     do {
         draft_begin(&d, s);
         if (state_place(d.st, i)->generation != generation || state_place(d.st, i)->clears != clears) return;

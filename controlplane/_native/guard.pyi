@@ -110,6 +110,9 @@ class Permit:
     @property
     def start_ns(self) -> int: ...
     @property
+    def latency_ns(self) -> int:
+        """From the start until the head of the answer was here; until now, while it is not."""
+    @property
     def probe(self) -> bool:
         """True when this call is the probe of a half-open edge or of an endpoint on probation."""
     def answered(self) -> None:

@@ -8,17 +8,18 @@ import msgspec
 
 from controlplane.admin.problem import Problem
 from controlplane.assembly import Plane
-from controlplane.model.signal import CallsFinished, EdgeSampled, FellBack, ProbeFinished, Target
+from controlplane.model.signal import CallsFinished, EdgeSampled, FellBack, Heartbeat, ProbeFinished, Target
 
 SIGNALS_MAX = 1000  # per request
 COUNT_MAX = 1_000_000_000  # calls summed over a short time; more is a mistake in units
 WINDOW_MAX_NS = 3_600_000_000_000  # of one sample of an edge; a longer one says nothing about now
 LATENCY_MAX_NS = 1 << 60  # a sum; what counts beyond it has lost its unit
+BEAT_NS = (100_000_000, 3_600_000_000_000)  # faster is traffic of its own, slower says nothing about now
 AGE_MAX_NS = 60_000_000_000  # evidence older than a minute says nothing about now
 
 SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # as in configuration
 
-Reported = CallsFinished | EdgeSampled | ProbeFinished | FellBack
+Reported = CallsFinished | EdgeSampled | ProbeFinished | FellBack | Heartbeat
 """What others may report. Everything else is for the guards and the engine to say."""
 
 
@@ -68,6 +69,10 @@ def _wrong(plane: Plane, signal: Reported, now: int) -> str:
         case ProbeFinished():
             if signal.latency_ns < 0:
                 return f".latency_ns: {signal.latency_ns} is negative"
+            return _wrong_target(plane, signal.target)
+        case Heartbeat():
+            if signal.every_ns and not BEAT_NS[0] <= signal.every_ns <= BEAT_NS[1]:
+                return f".every_ns: {signal.every_ns} is not from {BEAT_NS[0]} up to {BEAT_NS[1]}, nor 0 to leave"
             return _wrong_target(plane, signal.target)
         case CallsFinished():
             if not 0 <= signal.calls <= COUNT_MAX:

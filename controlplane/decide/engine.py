@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend
+from controlplane.decide import reconcile, respond, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -65,6 +65,7 @@ class Engine:
     def tick(self, now: Nanos) -> Outcome:
         """What time alone brings. Call at the last outcome's `wake_at`, after sampling the sources."""
         draft = self._draft(now)
+        watch.silent(draft, self._evidence)
         tend.tend(draft, self._evidence)
         self._wake_at = None
         return self._outcome(draft)
@@ -75,6 +76,10 @@ class Engine:
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
+            case on.Drifted():
+                watch.drifted(draft, signal)
+            case on.Heartbeat():
+                watch.beat(draft, self._evidence, signal)
             case on.Probed():
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
@@ -90,6 +95,7 @@ class Engine:
                 self._reported(draft, signal)
             case on.EdgeSampled():
                 self.graph.observe(signal)
+                self._evidence.expected.heard(signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -111,6 +117,9 @@ class Engine:
     def _outcome(self, draft: Draft) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         soonest = tend.wake_at(draft)
+        due_at = self._evidence.expected.due_at
+        if due_at is not None:
+            soonest = due_at if soonest is None else min(soonest, due_at)
         if soonest is not None and self._wake_at is not None:
             soonest = min(soonest, self._wake_at)
         self._wake_at = soonest

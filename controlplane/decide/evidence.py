@@ -2,6 +2,7 @@
 
 from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.detect import Detector
+from controlplane.decide.detection.expected import Expected
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.recovery import Traffic
@@ -19,6 +20,7 @@ class Evidence:
     def __init__(self, graph: DependencyGraph) -> None:
         self.graph = graph
         self.detector = Detector()
+        self.expected = Expected()
         self.relayed = RelayedCounts()
         self.entry = Entry()
         self.fell_back_at: dict[str, Nanos] = {}

@@ -41,6 +41,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     probe_timeout_s: PositiveSeconds = 10.0
     endpoint_consecutive: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 5  # 0: off
     endpoint_evidence: Annotated[float, msgspec.Meta(ge=0, le=100)] = 13.8  # nats; ln(1e6): one false alarm in 1e6
+    gray_excess_s: Seconds = 0.01  # 0: off; a median that is less above its siblings' is no ground to eject
     eject_s: PositiveSeconds = 5.0
     eject_max_s: PositiveSeconds = 300.0
     ejected_percent_max: Percent = 10  # by reflex; one endpoint is always allowed if another one is healthy

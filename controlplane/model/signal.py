@@ -53,6 +53,16 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     capped: bool = False
 
 
+class Drifted(_Signal, frozen=True, tag="drifted"):
+    """Answers of `target` take `factor` times as long as what was normal there, and it is no ground to act: its
+    siblings take longer, too (not `alone`), or it is not far enough from them. `calls` were looked at."""
+
+    target: Target
+    factor: float
+    calls: int
+    alone: bool
+
+
 class Probed(_Signal, frozen=True, tag="probed"):
     """Real requests admitted as probes have passed in sufficient number, or one has failed."""
 
@@ -136,6 +146,13 @@ class ProbeFinished(_Signal, frozen=True, tag="probe_finished"):
     latency_ns: int = 0
 
 
+class Heartbeat(_Signal, frozen=True, tag="heartbeat"):
+    """`target` is there, and will say so again within `every_ns`; 0: it leaves, and is not to be missed."""
+
+    target: Target
+    every_ns: int
+
+
 class Effective(_Signal, frozen=True, tag="effective"):
     """The first request after `signal_at` that was treated differently because of it, was treated so `at` this time."""
 
@@ -169,6 +186,7 @@ class Unwritten(_Signal, frozen=True, tag="unwritten"):
 
 Signal = (
     Tripped
+    | Drifted
     | Probed
     | Sampled
     | EntrySampled
@@ -177,6 +195,7 @@ Signal = (
     | CallsFinished
     | EdgeSampled
     | ProbeFinished
+    | Heartbeat
     | Effective
     | Acted
     | Ordered

@@ -54,6 +54,8 @@ def _signals() -> st.SearchStrategy[Signal]:
         build(sig.Sampled, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
         build(sig.CallsFinished, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
         build(sig.ProbeFinished, at=fixed, target=targets, ok=flags),
+        build(sig.Heartbeat, at=fixed, target=targets, every_ns=st.sampled_from([0, 100_000_000, 2_000_000_000])),
+        build(sig.Drifted, at=fixed, target=targets, factor=st.just(1.6), calls=st.just(64), alone=flags),
         build(sig.EntrySampled, at=fixed, requests=counts, failed=counts, slow=counts),
         build(sig.FellBack, at=fixed, service=names, count=counts),
         build(sig.Relayed, at=fixed, caller=names, callee=names, count=counts),

@@ -13,6 +13,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     fallback risk 5
     at 2s     relayed cart stock 6
     every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
+    every 1s until 9s  beat orders/orders-1 every 1s | leaves
+    at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
@@ -212,6 +214,12 @@ def _signal(words: list[str], now: Nanos) -> Signal:
                 contained="contained" in flags,
                 capped="capped" in flags,
             )
+        case ["drift", where, factor, calls, how]:
+            return sig.Drifted(
+                at=now, target=target(where), factor=float(factor), calls=int(calls), alone=how == "alone"
+            )
+        case ["beat", where, *how]:
+            return sig.Heartbeat(at=now, target=target(where), every_ns=nanos(how[1]) if how[0] == "every" else 0)
         case ["probe", where, result]:
             return sig.Probed(at=now, target=target(where), passed=result == "passed")
         case ["report", where, calls, failures]:

@@ -15,9 +15,9 @@ from controlplane.adapters.gateway.actuate import actuate, endpoint_index
 from controlplane.adapters.gateway.context import absolve
 from controlplane.adapters.gateway.edge import EdgeTallies
 from controlplane.adapters.gateway.once import report_once
-from controlplane.adapters.gateway.service import ALONE, ServiceGuard
+from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
-from controlplane.adapters.gateway.translate import RingReader
+from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
 from controlplane.model.command import Command, Eject, Restore
 from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
@@ -124,8 +124,13 @@ class GuardSet:
                 if isinstance(signal, Tripped):
                     self._observe(name, service.index(signal.target.endpoint), signal.at)
                 signals.append(signal)
-        signals.sort(key=lambda signal: signal.at)
         at = Nanos(now_ns())
+        for name, service in self.services.items():
+            for finding in service.findings:
+                signals.append(told(service, finding, at))
+                self._observe(name, finding.endpoint, at)
+            service.findings.clear()
+        signals.sort(key=lambda signal: signal.at)
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     def sample(self) -> list[Signal]:
@@ -166,6 +171,8 @@ class GuardSet:
             raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
         if command.enforcement == "full":
             actuate(service, index, command, lease_ns)
+            if index != EDGE:
+                service.held_back(index)
         self._observe(service.name, index, now)
         if isinstance(command.intent, Restore):
             service.calm(now)
@@ -193,6 +200,7 @@ class GuardSet:
         """Read what happened without telling: learning pauses, and the control plane of this host is somebody else."""
         for service in self.services.values():
             self._rows.read(service)
+            service.findings.clear()
 
     def reclaim(self, worker: int) -> None:
         """The process of that place is gone: what it held is given back."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from controlplane._native.guard import HEALTHY, Guard, Permit, now_ns
+from controlplane.adapters.gateway.gray import Finding, GrayWatch
 from controlplane.adapters.gateway.learn import (
     SUSPECT_SHARE,
     FailureShare,
@@ -17,7 +18,7 @@ from controlplane.adapters.gateway.learn import (
 from controlplane.adapters.gateway.once import report_once
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, Nanos, to_seconds
+from controlplane.model.unit import SECOND, Nanos, to_nanos, to_seconds
 
 
 class Place(NamedTuple):
@@ -31,6 +32,7 @@ class Place(NamedTuple):
 ALONE = Place(None, 0, 1)
 EDGE = -1  # the native guard's index of the edge as a whole
 LEARN_EVERY_NS = SECOND
+FINDINGS_MAX = 64
 DISTURBED_NS = Nanos(10 * SECOND)  # after an incident's last word: what follows it closely is not yet normal
 
 
@@ -73,6 +75,8 @@ class ServiceGuard:
         self.p99_ns = 0
         self.slow_ns = slow_ns(policy, 0)
         self.stall_s = to_seconds(stall_ns(policy, 0))
+        self.findings: list[Finding] = []  # about latency, since somebody took them
+        self._gray = _gray_watch(service, policy)
         self._changed, self._each_second = changed, each_second
         self._window = LatencyWindow(self.guard.latency_counts)
         self._failing = FailureShare(self._ended)
@@ -101,6 +105,10 @@ class ServiceGuard:
         if not policy.slow_s:
             del fields["slow_ns"]  # learned
         self.policy = policy
+        if self._gray is None or not policy.gray_excess_s:
+            self._gray = _gray_watch(self.service, policy)
+        else:
+            self._gray.excess_ns = to_nanos(policy.gray_excess_s)
         self.guard.retune(**fields)
 
     def disturb(self, until_ns: int) -> None:
@@ -115,9 +123,14 @@ class ServiceGuard:
 
     def succeed(self, permit: Permit) -> None:
         """The call was answered, and well."""
+        latency_ns = permit.latency_ns
         if permit.success():
             self._changed(self, permit.endpoint)
         now = now_ns()
+        if self._gray is not None and not permit.probe:
+            finding = self._gray.observe(permit.endpoint, latency_ns, now)
+            if finding is not None:
+                self._found(finding)
         if now >= self._learn_at:
             self.learn(now)
 
@@ -174,6 +187,16 @@ class ServiceGuard:
         """Bring `stall_s` up to what is learned, and to how long answers take now."""
         self.stall_s = to_seconds(stall_ns(self.policy, self.p99_ns, self.guard.describe()["typical_ns"]))
 
+    def held_back(self, endpoint: int) -> None:
+        """An order about `endpoint` came: what was held against its latency has been answered."""
+        if self._gray is not None:
+            self._gray.clear(endpoint)
+
+    def _found(self, finding: Finding) -> None:
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(finding)
+            self._changed(self, EDGE)
+
     def suspect(self, now: int) -> bool:
         """Whether what is seen now must not be taken for normal."""
         if now < self._disturbed_until or self.guard.is_open():
@@ -209,6 +232,13 @@ class ServiceGuard:
         if failure_ppm != self._failure_ppm:
             self._failure_ppm = failure_ppm
             self.guard.set_failure_ppm(failure_ppm)
+
+
+def _gray_watch(service: Service, policy: GuardPolicy) -> GrayWatch | None:
+    """None: it is switched off, or there is nobody to be compared with."""
+    if len(service.endpoints) < 2 or not policy.gray_excess_s:
+        return None
+    return GrayWatch(len(service.endpoints), excess_ns=to_nanos(policy.gray_excess_s))
 
 
 Told = Callable[[ServiceGuard, int], None]

@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from controlplane._native import guard as native
+from controlplane.adapters.gateway.gray import Finding
 from controlplane.adapters.gateway.service import DISTURBED_NS, EDGE, ServiceGuard
-from controlplane.model.signal import Cause, Effective, Probed, Signal, Target, Tripped
+from controlplane.model.signal import Cause, Drifted, Effective, Probed, Signal, Target, Tripped
 from controlplane.model.unit import Nanos
 
 CAUSES: Final = {
@@ -69,3 +70,11 @@ def translate(service: ServiceGuard, row: Row) -> Signal | None:
     if kind == native.EFFECTIVE:
         return Effective(at=Nanos(at), target=target, signal_at=Nanos(a))
     return None
+
+
+def told(service: ServiceGuard, finding: Finding, at: Nanos) -> Signal:
+    """The signal that a look at latencies gives: a verdict, which the engine answers, or news."""
+    target = Target(service.name, service.endpoints[finding.endpoint])
+    if finding.gray:
+        return Tripped(at=at, target=target, cause=Cause.SLOW, calls=finding.calls, failures=finding.late)
+    return Drifted(at=at, target=target, factor=round(finding.factor, 2), calls=finding.calls, alone=finding.alone)

@@ -1,0 +1,96 @@
+"""Evidence on which nothing is done by itself: a latency that drifts, traffic that stopped, a missing heartbeat.
+
+Each is told, and put on record with the incident that it belongs to where one is open. None of it is noted as a verdict
+about an endpoint: no later act may lean on it.
+"""
+
+from controlplane.decide import respond
+from controlplane.decide.detection.expected import Missed, Stopped
+from controlplane.decide.draft import Draft
+from controlplane.decide.evidence import Evidence
+from controlplane.model.command import Eject, Isolate, Limit
+from controlplane.model.incident import Incident
+from controlplane.model.record import EvidenceAdded
+from controlplane.model.signal import Cause, Drifted, Heartbeat
+from controlplane.model.topology import Service
+from controlplane.model.unit import SECOND
+
+EDGES_TOLD = 3  # by name, in one notice
+
+
+def drifted(draft: Draft, signal: Drifted) -> None:
+    """Answers take longer than they used to, and it is no ground to act."""
+    if draft.topology.service(signal.target.service) is None:
+        return
+    why = "not far enough from its siblings to be held back" if signal.alone else "its siblings take longer, too"
+    text = f"{signal.target} takes {signal.factor:g} x as long as was normal there ({signal.calls} calls): {why}"
+    _tell(draft, draft.state.open_at(signal.target.service), text, f"drifted:{signal.target}")
+
+
+def beat(draft: Draft, evidence: Evidence, signal: Heartbeat) -> None:
+    """A heartbeat came; of one that was missing people are told that it is back."""
+    target = signal.target
+    service = draft.topology.service(target.service)
+    if service is None or not _known(service, target.endpoint):
+        return
+    if evidence.expected.beat(signal):
+        left = signal.every_ns <= 0
+        text = f"{target} {'has left: its heartbeat is not expected' if left else 'beats again'}"
+        _tell(draft, draft.state.open_at(target.service), text, f"beats:{target}:{signal.at}")
+
+
+def silent(draft: Draft, evidence: Evidence) -> None:
+    """What did not happen by now, though it was expected."""
+    missed, stopped = evidence.expected.silent(draft.now)
+    for one in missed:
+        _missing(draft, evidence, one)
+    held = {
+        command.target.service
+        for command in draft.state.in_force.values()
+        if isinstance(command.intent, Isolate | Limit)  # that traffic we stopped ourselves
+    }
+    _stopped(draft, [one for one in stopped if one.callee not in held and one.caller not in held])
+
+
+def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
+    service = one.target.service
+    incident = draft.state.open_at(service)
+    seen = f"no heartbeat for {one.silent_ns / SECOND:.3g} s, expected every {one.every_ns / SECOND:g} s"
+    if one.news:
+        if incident is None:
+            incident = respond.open_incident(draft, evidence, service, one.target, Cause.UNREACHABLE, draft.now, seen)
+        else:
+            _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
+        intent = Eject() if one.target.endpoint else Isolate()
+        draft.refuse(incident, one.target, intent, "invalid_data", f"{one.target}: a silence alone moves no traffic")
+    if incident is not None and incident.origin == one.target:
+        evidence.signal_at[one.target] = draft.now  # it is still missing: the incident stays open
+
+
+def _stopped(draft: Draft, stopped: list[Stopped]) -> None:
+    loose = []
+    for one in stopped:
+        text = f"{one.caller or 'users'} -> {one.callee}: {_lately(one)}"
+        incident = draft.state.open_at(one.callee) or draft.state.open_at(one.caller)
+        if incident is None:
+            loose.append(text)
+        else:
+            _tell(draft, incident, f"traffic stopped: {text}", f"stopped:{one.caller}:{one.callee}:{draft.now}")
+    if loose:
+        more = f", and {len(loose) - EDGES_TOLD} more" if len(loose) > EDGES_TOLD else ""
+        text = f"traffic stopped: {'; '.join(loose[:EDGES_TOLD])}{more}. It may be no more than a quiet hour"
+        _tell(draft, None, text, f"stopped:{draft.now}")
+
+
+def _lately(one: Stopped) -> str:
+    return f"none for {one.silent_ns / SECOND:.3g} s, where lately {one.gap_ns / SECOND:.3g} s was the mean gap"
+
+
+def _tell(draft: Draft, incident: Incident | None, text: str, key: str) -> None:
+    if incident is not None:  # about its origin: nothing new is touched by what is not acted on
+        draft.record(EvidenceAdded(at=draft.now, incident=incident.id, target=incident.origin, evidence=text))
+    draft.notice(incident, "info", text, key)
+
+
+def _known(service: Service, endpoint: str) -> bool:
+    return not endpoint or any(one.name == endpoint for one in service.endpoints)
