@@ -59,11 +59,19 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         forbidden=rule_of(draft.state, draft.topology, draft.policy, draft.now),
     )
     analysis = msgspec.structs.replace(analysis, shared=_shared(draft, evidence))
-    if not analysis.origins or analysis == incident.analysis:
+    if not analysis.origins or analysis == incident.analysis or _of_our_doing(analysis, evidence, incident, origin):
         return
     draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
     draft.record(Assessed(at=draft.now, incident=incident.id, analysis=analysis))
     _lay(draft, evidence, incident, analysis)
+
+
+def _of_our_doing(analysis: Analysis, evidence: Evidence, incident: Incident, accused: str) -> bool:
+    """Whether what the graph blames calls the accused, which is held back: what fails there is what we refuse."""
+    first = analysis.origins[0].service
+    if first == accused or not incident.containments:
+        return False
+    return accused in below(evidence.graph.callees(), first, services_max=SERVICES_MAX)
 
 
 def _heard(window: Window, service: str) -> bool:

@@ -89,6 +89,25 @@ until 66s
     assert records(run, Assessed) == []
 
 
+def test_what_our_own_refusals_cause_is_no_evidence_against_the_caller() -> None:
+    """stock is held back, so cart fails more than stock's answers account for: cart is not blamed for it."""
+    script = """
+topology cart -> stock(2)
+every 1s until 60s  edge - cart 100 0 20ms
+every 1s until 60s  edge cart stock 100 0 10ms
+every 1s until 70s from 61s  edge - cart 100 80 5ms
+every 1s until 70s from 61s  edge cart stock 10 0 10ms
+at 61.2s  trip stock/stock-1 overload 6/10 capped
+at 61.3s  trip stock/stock-2 overload 6/10 capped
+until 70s
+"""
+    run = Run(parse(script))
+    run.play()
+    assert run.engine.state.open_at("stock") is not None
+    assert run.engine.state.open_at("stock").containments
+    assert all(said.analysis.origins[0].service == "stock" for said in records(run, Assessed))
+
+
 def test_what_failing_endpoints_share_is_named() -> None:
     """Endpoints of two services fail, all of one version of each: the version is what they share."""
     script = """
