@@ -68,13 +68,16 @@ def test_the_program_is_about_thirty_lines(page: str) -> None:
 
 
 async def test_asyncio_with_healthy_replicas(tmp_path: Path) -> None:
-    """About half of the answers from each, and no incident."""
+    """All answered, by both, and no incident.
+
+    Shares are not asserted: in the first second the process's very first call may look twice as slow as the others, and
+    one in sixteen is what the replica that got it is sure of.
+    """
     async with serving(Replica("orders-1"), Replica("orders-2")) as replicas:
         lines = await run("embed-asyncio.md", tmp_path, *replicas)
     counts = {line[4:]: int(line[:3]) for line in lines}
     assert set(counts) == {"200 from orders-1", "200 from orders-2"}
     assert sum(counts.values()) == 100
-    assert min(counts.values()) > 20
 
 
 async def test_asyncio_with_a_failing_replica(tmp_path: Path) -> None:
