@@ -26,27 +26,27 @@ LAID_MIN = 0.5  # of the blame: with less than half of it nobody else is named
 
 
 class Accused(msgspec.Struct, frozen=True):
-    """The service that the graph lays a failure to, and its share of the blame."""
+    """The service that the graph lays a failure to, its share of the blame, and whether it is the one that fails."""
 
     service: str
     share: float
+    itself: bool
 
 
 def accused(service: str, graph: DependencyGraph, now: Nanos) -> Accused | None:
     """Whom the graph blames for what fails at `service`: itself, or somebody below. None: the graph cannot tell."""
     if not graph.told_of(service):
         return None
-    names = below(graph.callees(), graph.means(service), services_max=SERVICES_MAX)
-    window = graph.window(now, only=names)
-    if graph.means(service) not in window.services or not window.compares:
+    meant = graph.means(service)
+    window = graph.window(now, only=below(graph.callees(), meant, services_max=SERVICES_MAX))
+    if meant not in window.services or not window.compares:
         return None
-    window = msgspec.structs.replace(window, entry=window.services.index(graph.means(service)))
+    window = msgspec.structs.replace(window, entry=window.services.index(meant))
     verdict = judge(window)
-    for place in ranking(window, verdict):
-        if verdict.score[place] >= LAID_MIN:
-            return Accused(window.services[place], float(verdict.score[place]))
-        break
-    return None
+    first = next(iter(ranking(window, verdict)), None)
+    if first is None or verdict.score[first] < LAID_MIN:
+        return None
+    return Accused(window.services[first], float(verdict.score[first]), window.services[first] == meant)
 
 
 def origin_below(

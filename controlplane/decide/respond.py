@@ -55,7 +55,7 @@ def _laid_below(
     """Whether what fails at `service` is the failure of somebody below it, and is put down there."""
     found = blame.accused(service.name, evidence.graph, draft.now)
     below = None
-    if found is not None and found.service != evidence.graph.means(service.name):
+    if found is not None and not found.itself:
         below = draft.state.open_at(found.service)
         if below is None:
             why = f"{found.share:.0%} of what {service.name} shows comes from it; at {signal.target} {seen}"

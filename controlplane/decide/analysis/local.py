@@ -92,7 +92,7 @@ def local_evidence(window: Window) -> Local:
 def service_requests(window: Window) -> Floats:
     """Requests (T, N) without gaps; where services do not count them, the calls that lead to them."""
     requests, calls = window.service.get("requests"), window.edge.get("requests")
-    shape = (_buckets(window), len(window.services))
+    shape = (window.buckets, len(window.services))
     if requests is None and calls is not None:
         requests = np.zeros(shape)
         np.add.at(requests.T, window.edges[:, 1], np.nan_to_num(calls).T)
@@ -102,11 +102,7 @@ def service_requests(window: Window) -> Floats:
 
 def edge_requests(window: Window) -> Floats:
     """Calls (T, E) without gaps."""
-    return filled(window.edge.get("requests"), window.incident_at, (_buckets(window), len(window.edges)))
-
-
-def _buckets(window: Window) -> int:
-    return next((len(values) for values in (*window.service.values(), *window.edge.values())), 0)
+    return filled(window.edge.get("requests"), window.incident_at, (window.buckets, len(window.edges)))
 
 
 def _self_time(window: Window) -> Excess | None:
