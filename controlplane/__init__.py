@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from controlplane.config import load_config
     from controlplane.model.config import Config
     from controlplane.model.errors import ConfigError, ControlPlaneError, JournalBusy, JournalError
-    from controlplane.model.outcome import Notice
+    from controlplane.model.notice import Notice
     from controlplane.model.policy import GuardPolicy, ResponsePolicy
     from controlplane.model.topology import Endpoint, Service, Topology
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from controlplane.model.command import Command
-from controlplane.model.outcome import Notice, Outcome
+from controlplane.model.notice import Notice
+from controlplane.model.outcome import Outcome
 from controlplane.model.record import Record
 from controlplane.model.signal import Signal
 from controlplane.model.unit import Nanos

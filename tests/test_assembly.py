@@ -15,7 +15,7 @@ from controlplane.assembly import Plane
 from controlplane.config import parse_config
 from controlplane.model.config import Config
 from controlplane.model.errors import JournalBusy, JournalError
-from controlplane.model.outcome import Notice
+from controlplane.model.notice import Notice
 from controlplane.model.record import EpochStarted, OrderTaken
 from controlplane.model.signal import Cause, FellBack, Target, Tripped
 from controlplane.testing import MemoryJournal

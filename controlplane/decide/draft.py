@@ -6,7 +6,8 @@ from controlplane.decide import lifecycle, safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase
-from controlplane.model.outcome import Notice, Outcome
+from controlplane.model.notice import Notice
+from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, Record, StageChanged
 from controlplane.model.signal import Target

@@ -68,6 +68,8 @@ def fold(state: State, record: on.Record) -> None:
             _issue(state, record.command, record.at)
         case on.JournalGap():
             state.journal_gap += record.records
+        case on.NoticeIssued() | on.NoticeDelivered() | on.PenaltyDecayed():
+            pass
         case on.LeaseExpired():
             _release(state, record.target, record.command)
             _tell(state, record.incident, record)
@@ -264,6 +266,6 @@ def summary(analysis: Analysis) -> str:
 def describe(command: Command) -> str:
     """One line for people: what is done to whom, and until when it may last."""
     intent = command.intent
-    detail = " ".join(f"{getattr(intent, name)}" for name in intent.__struct_fields__)
+    detail = " ".join(f"{value}" for name in intent.__struct_fields__ if (value := getattr(intent, name)) != "")
     verb = type(intent).__name__.lower() + (f" {detail}" if detail else "")
     return f"{verb} {command.target} [{command.id}]"

@@ -39,13 +39,53 @@ class Limit(_Intent, frozen=True, tag="limit"):
     concurrency: int
 
 
-class Restore(_Intent, frozen=True, tag="restore"):
-    """No interference: everything ordered about the target is taken back. The undo of every other intent."""
+class FailOver(_Intent, frozen=True, tag="fail_over"):
+    """`percent` of a service's calls go to the endpoints that stand by (the next priority); the others as before."""
+
+    percent: int
 
 
-Intent = Eject | Isolate | Probe | Weigh | Limit | Restore
+class CapRetries(_Intent, frozen=True, tag="cap_retries"):
+    """Retries of the calls to a service are at most `percent` of those calls; 0: none is admitted."""
 
-Enforcement = Literal["shadow", "full"]
+    percent: int = 0
+
+
+class Shed(_Intent, frozen=True, tag="shed"):
+    """`percent` of the calls to a service that are less important than `keep` are refused."""
+
+    keep: Literal["critical", "default"]
+    percent: int = 100
+
+
+class Tighten(_Intent, frozen=True, tag="tighten"):
+    """A call to a service may take `deadline_ms` at most, however long its caller would wait."""
+
+    deadline_ms: int
+
+
+class RollBack(_Intent, frozen=True, tag="roll_back"):
+    """`version` of a service is withdrawn by its deployer; `to` is what ran before, empty: the deployer knows.
+
+    Not undone by `Restore` and never applied twice: a deployer starts it once for each command.
+    """
+
+    version: str
+    to: str = ""
+
+
+class Restore(_Intent, frozen=True, tag="restore", omit_defaults=True):
+    """No interference: everything ordered about the target is taken back, or only the side order named by `what`.
+
+    The undo of every other intent but `RollBack`.
+    """
+
+    what: Literal["", "fail_over", "cap_retries", "shed", "tighten"] = ""
+
+
+Intent = Eject | Isolate | Probe | Weigh | Limit | FailOver | CapRetries | Shed | Tighten | RollBack | Restore
+
+Enforcement = Literal["shadow", "percent", "full"]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +93,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     `signal_at` is the result that decided; `charge` is the share of all endpoints it takes out of normal service.
     `reflex`: the guard had acted already, in the instant of that result; the order confirms, leases and records it.
+    `percent`: with enforcement "percent", the share of calls to which the order applies; the others go as before.
+    `overrides`: the safety rule that a person set aside for this order (break-glass); empty: none.
     """
 
     id: CommandId
@@ -64,6 +106,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     undo: Intent = Restore()
     charge: float = 0.0
     enforcement: Enforcement = "full"
+    percent: int = 100
+    overrides: str = ""
     evidence: str = ""
     signal_at: Nanos = Nanos(0)
     reflex: bool = False

@@ -3,18 +3,9 @@
 import msgspec
 
 from controlplane.model.command import Command
+from controlplane.model.notice import Notice
 from controlplane.model.record import Record
-from controlplane.model.unit import IncidentId, Nanos
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Something a person should know. Best effort, at least once; `key` makes repeats recognisable."""
-
-    key: str
-    incident: IncidentId | None
-    severity: str
-    text: str
-    at: Nanos
+from controlplane.model.unit import Nanos
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -22,7 +13,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     records    on record under the current epoch before anything below happens
     commands   then applied in order; each comes back as an `Acted` signal
-    notices    best effort
+    notices    at least once
     wake_at    ask again no later than this; None: nothing is pending
     """
 

@@ -93,10 +93,16 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         }
 
 
+ActKind = Literal["eject", "isolate", "limit", "reroute", "fail_over", "cap_retries", "shed", "tighten", "roll_back"]
+SHADOW_BY_DEFAULT: frozenset[ActKind] = frozenset({"reroute", "fail_over", "shed", "tighten", "roll_back"})
+"""Acts by figures and beyond one edge are new: they report what they would have done until a person lets them act."""
+
+
 class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the engine may go by itself, and how recovery is earned."""
 
     mode: Literal["observe", "enforce"] = "enforce"
+    enforcement: dict[ActKind, Percent] = {}  # by kind of act: 0 shadow, 100 full; not named: `share`
     lease_s: PositiveSeconds = 30.0
     penalty_s: PositiveSeconds = 5.0  # hold before the first probe
     penalty_max_s: PositiveSeconds = 300.0
@@ -111,6 +117,10 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     overload_concurrency: Positive = 1  # what `Limit` clamps an overloaded edge to, per caller
     probe_interval_s: PositiveSeconds = 1.0  # active probes (standalone process)
     probe_timeout_s: PositiveSeconds = 1.0
+
+    def share(self, kind: ActKind) -> int:
+        """Percent of the calls to which an act of that kind applies; 0: it is only reported (shadow)."""
+        return self.enforcement.get(kind, 0 if kind in SHADOW_BY_DEFAULT else 100)
 
 
 class GraphPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,15 +3,14 @@
 Records are past tense. A record never changes once written; new meaning is a new type.
 """
 
-from typing import Literal
-
 import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
+from controlplane.model.notice import Notice
 from controlplane.model.recording import Recording
-from controlplane.model.signal import Cause, Target
+from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
 
 
@@ -156,9 +155,61 @@ class IncidentClosed(_Record, frozen=True, tag="incident_closed"):
 
 
 class OrderTaken(_Record, frozen=True, tag="order_taken"):
-    order: Literal["freeze", "resume", "enforce", "observe"]
+    """A person's order; see `signal.Ordered`. `until`: None: until it is taken back."""
+
+    order: PersonOrder
     by: str
     reason: str
+    target: Target | None = None
+    rule: str = ""
+    until: Nanos | None = None
+
+
+class IncidentMerged(_Record, frozen=True, tag="incident_merged"):
+    """`incident` was `into`'s failure all along: it goes on as a child of that one, with what it holds."""
+
+    incident: IncidentId
+    into: IncidentId
+    reason: str
+
+
+class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
+    """Something that the recovery of `incident` waits for has come up, or is well again."""
+
+    incident: IncidentId
+    what: ConditionKind
+    well: bool
+    reason: str = ""
+
+
+class RollbackEnded(_Record, frozen=True, tag="rollback_ended"):
+    incident: IncidentId
+    command: CommandId
+    ok: bool
+    reason: str = ""
+
+
+class PenaltyDecayed(_Record, frozen=True, tag="penalty_decayed"):
+    """Evidence of health has earned `target` a shorter hold for its next relapse; 0: it starts from the beginning."""
+
+    target: Target
+    penalty_ns: Nanos
+    reason: str
+
+
+class NoticeIssued(_Record, frozen=True, tag="notice_issued"):
+    """On record before anybody is told, so that a crash loses none."""
+
+    notice: Notice
+
+
+class NoticeDelivered(_Record, frozen=True, tag="notice_delivered"):
+    """A notifier has the notice, or has given up on it; it is not sent again."""
+
+    key: str
+    by: str
+    ok: bool = True
+    reason: str = ""
 
 
 class JournalGap(_Record, frozen=True, tag="journal_gap"):
@@ -187,5 +238,11 @@ Record = (
     | Escalated
     | IncidentClosed
     | OrderTaken
+    | IncidentMerged
+    | ConditionChanged
+    | RollbackEnded
+    | PenaltyDecayed
+    | NoticeIssued
+    | NoticeDelivered
     | JournalGap
 )

@@ -24,6 +24,11 @@ class Cause(StrEnum):
     DEPENDENCY = "dependency"  # the failure was relayed: its origin is further down
 
 
+PersonOrder = Literal["freeze", "resume", "enforce", "observe", "hold", "release", "override", "revoke"]
+
+ConditionKind = Literal["fallback", "retry_budget", "configuration", "queue", "consistency"]
+
+
 class Target(msgspec.Struct, frozen=True, order=True):
     """What is meant: a service as a whole, or one endpoint of it."""
 
@@ -42,7 +47,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     """A guard's own sequential test rejected `target`'s health; `at` is the result that decided.
 
     `contained`: the guard already acts by reflex. `capped`: it would have, but a cap or its siblings' state forbade it.
-    `calls` and `failures` are the evidence since the test last stood at zero.
+    `calls` and `failures` are the evidence since the test last stood at zero, which was `began_at` (None: not known).
     """
 
     target: Target
@@ -51,6 +56,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     failures: int = 0
     contained: bool = False
     capped: bool = False
+    began_at: Nanos | None = None
 
 
 class Drifted(_Signal, frozen=True, tag="drifted"):
@@ -170,10 +176,44 @@ class Acted(_Signal, frozen=True, tag="acted"):
 
 
 class Ordered(_Signal, frozen=True, tag="ordered"):
-    """A person's order."""
+    """A person's order.
 
-    order: Literal["freeze", "resume", "enforce", "observe"]
+    hold, release       automation keeps its hands off `target` (a service, or one endpoint of it), for `for_ns`
+    override, revoke    break-glass: the safety `rule` is set aside for acts about `target`, for `for_ns`
+    `target` None: everything. `for_ns` 0: until it is taken back; an override always ends.
+    """
+
+    order: PersonOrder
     by: str
+    reason: str = ""
+    target: Target | None = None
+    rule: str = ""
+    for_ns: int = 0
+
+
+class Told(_Signal, frozen=True, tag="told"):
+    """`by`, a notifier, has delivered the notice of that key; not `ok`: it has given up."""
+
+    key: str
+    by: str
+    ok: bool = True
+    reason: str = ""
+
+
+class RolledBack(_Signal, frozen=True, tag="rolled_back"):
+    """A deployer has ended the roll-back that `command` began: `ok`, or `reason` says why not."""
+
+    command: CommandId
+    ok: bool
+    reason: str = ""
+
+
+class Condition(_Signal, frozen=True, tag="condition"):
+    """Something that must be `well` before a recovery of `service` is complete; if not, `reason` says what is left."""
+
+    service: str
+    what: ConditionKind
+    well: bool
     reason: str = ""
 
 
@@ -199,5 +239,8 @@ Signal = (
     | Effective
     | Acted
     | Ordered
+    | Told
+    | RolledBack
+    | Condition
     | Unwritten
 )

@@ -7,7 +7,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from controlplane.model.outcome import Notice
+from controlplane.model.notice import Notice
 from controlplane.ports import Notifier
 
 logger = logging.getLogger(__name__)

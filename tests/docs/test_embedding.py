@@ -140,7 +140,10 @@ async def _wait_running(process: Process) -> str:
 
 
 async def test_fastapi_contains_a_failing_replica(tmp_path: Path) -> None:
-    """Healthy: both answer. Then one fails: users see nothing of it, and the incident says which and what was done."""
+    """Healthy: both answer. Then one fails: users see nothing of it, and the incident says which and what was done.
+
+    How many requests the verdict takes is not asserted: a replica whose first call looked slow gets one in sixteen.
+    """
     names = ("orders-1", "orders-2", "suggestions-1")
     async with (
         serving(*(Replica(name) for name in names)) as (good, bad, third),
@@ -151,9 +154,11 @@ async def test_fastapi_contains_a_failing_replica(tmp_path: Path) -> None:
         assert {answer["suggestions"] for answer in answers} == {"ok"}
         assert (await users.get("/incidents")).json() == []
         bad.status = 500
-        statuses = [(await users.get(f"/orders/{number}")).status_code for number in range(60)]
-        assert statuses == [200] * 60
-        assert "orders/orders-2 errors contained" in (await users.get("/incidents")).json()
+        for number in range(400):
+            assert (await users.get(f"/orders/{number}")).status_code == 200
+            if number % 20 == 0 and "orders/orders-2 errors contained" in (await users.get("/incidents")).json():
+                return
+        pytest.fail(f"after 400 requests: {(await users.get('/incidents')).json()}")
 
 
 async def test_fastapi_names_the_cause_and_lives_without_suggestions(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import anyio
 
 from controlplane.model.command import Command, Eject
-from controlplane.model.outcome import Notice, Outcome
+from controlplane.model.notice import Notice
+from controlplane.model.outcome import Outcome
 from controlplane.model.record import JournalGap, Record
 from controlplane.model.signal import Acted, FellBack, Signal, Target, Unwritten
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from controlplane.model.errors import ControlPlaneError
-from controlplane.model.outcome import Notice, Outcome
+from controlplane.model.notice import Notice
+from controlplane.model.outcome import Outcome
 from controlplane.model.unit import Nanos
 from controlplane.testing import VirtualClock
 from tests.runtime.scripted import World, command, fact, notice, record

@@ -8,7 +8,7 @@ from typing import TextIO
 import anyio.to_thread
 import msgspec
 
-from controlplane.model.outcome import Notice
+from controlplane.model.notice import Notice
 
 
 class LogNotifier:

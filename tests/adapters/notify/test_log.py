@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from controlplane.adapters.notify.log import LogNotifier
-from controlplane.model.outcome import Notice
+from controlplane.model.notice import Notice
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 pytestmark = pytest.mark.anyio
