@@ -4,7 +4,7 @@
 It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from controlplane.decide.graph.coverage import Coverage, cover
 from controlplane.decide.graph.frame import Csr, Frame, csr_of, frame_of, window_of
 from controlplane.decide.graph.group import Finding, Group, groups, shared_causes
 from controlplane.decide.graph.portrait import edges_of, is_soft, nodes_of
-from controlplane.decide.graph.reach import callees_of, near
+from controlplane.decide.graph.reach import Ends, near
 from controlplane.decide.graph.register import Register
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
@@ -40,6 +40,7 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
 RECENT_BUCKETS = 4  # of which `edges` speaks
 TOLD_BUCKETS = 2  # the newest one, which may be a second old, and the one before
+CALM_SHARE, CALM_FACTOR = 0.01, 1.5  # of failures, of usual latency: less cannot be why a caller is found bad
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -51,6 +52,7 @@ class DependencyGraph:
         self.policy = policy if policy is not None else GraphPolicy()
         self._alias = {other: service.name for service in topology.services for other in service.aliases}
         self._declared = {service.name: service for service in topology.services}
+        self._place = {name: place for place, name in enumerate(self._declared)}
         self._buckets = Buckets(to_nanos(self.policy.bucket_s), self.policy.buckets)
         self._fade_ns = to_nanos(self.policy.fade_s)
         self._source: list[str] = []
@@ -167,20 +169,32 @@ class DependencyGraph:
 
     def near(self, service: str, services_max: int) -> list[str]:
         """`service`, whom it calls and who calls it, over however many hops, the nearest first."""
-        return near(self._register.edges, service, services_max=services_max)
+        return near(self._register.out, self._register.into, service, services_max=services_max)
 
     def told_of(self, service: str) -> bool:
         """Whether anybody has lately told of calls that `service` makes."""
-        edges = [edge for (caller, _), edge in self._register.edges.items() if caller == service]
+        edges = self._register.out.get(service, {}).values()
         return any(
             edge < len(bucket.words) and bucket.words[edge, HEARD_NS]
             for bucket in self._buckets.all[-TOLD_BUCKETS:]
             for edge in edges
         )
 
-    def callees(self) -> dict[str, list[str]]:
-        """Whom each service calls."""
-        return callees_of(self._register.edges)
+    def calm_below(self, service: str) -> bool:
+        """Whether the calls that `service` makes go as usual, as far as anybody has lately told of them: hardly any
+        fails, and answers take no longer than before."""
+        edges = [*self._register.out.get(service, {}).values()]
+        newest, before = _sums_over(self._buckets.all[-TOLD_BUCKETS:]), _sums_over(self._buckets.all[:-TOLD_BUCKETS])
+        for now, usual in zip(newest(edges).tolist(), before(edges).tolist(), strict=True):
+            if now[FAILURES] > CALM_SHARE * max(now[CALLS], now[ATTEMPTS]):
+                return False
+            if now[TIMED] and (not usual[TIMED] or _mean_ns(now) > CALM_FACTOR * _mean_ns(usual)):
+                return False
+        return True
+
+    def callees(self) -> Ends:
+        """Whom each service calls; read it, never write it."""
+        return self._register.out
 
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
@@ -209,9 +223,11 @@ class DependencyGraph:
 
     def means(self, name: str) -> str:
         """The service that `name` means: itself, or what it is an alias of."""
-        known = {alias.name: alias.service for alias in self.aliases()}
-        for _ in known:
-            name = known.get(name, name)
+        seen = {name}
+        while other := self._alias.get(name) or next((one.service for one in self._relays(only=(name,))), ""):
+            if other in seen:
+                break
+            seen.add(name := other)
         return name
 
     def nodes(self) -> list[Node]:
@@ -294,6 +310,11 @@ class DependencyGraph:
             bucket.forget(edge)
         self._source[edge], self._in_flight[edge] = "", None
 
+    def _in_order(self, names: Collection[str]) -> list[str]:
+        """`names` as `_names` would list them."""
+        known = [name for name in set(names) if name and name in self._register.number]
+        return sorted(known, key=lambda name: (self._place.get(name, len(self._place)), name))
+
     def _names(self) -> list[str]:
         learned = sorted(name for name in self._register.number if name and name not in self._declared)
         return [*self._declared, *learned]
@@ -312,23 +333,30 @@ class DependencyGraph:
             sums[:known] += bucket.words[:known]
         return sums
 
-    def _relays(self, now: Nanos | None = None) -> list[Alias]:
+    def _relays(self, now: Nanos | None = None, only: Collection[str] | None = None) -> list[Alias]:
+        """Services that merely relay to one other; `only` these are looked at, else all."""
         kept = self._kept(now)
-        return relays(self._register, self._total(kept), self._total(kept[-2:]), set(self._declared))
+        names = self._register.number if only is None else only
+        return relays(self._register, names, _sums_over(kept), _sums_over(kept[-2:]), self._declared)
 
     def _frame(
         self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True, only: Collection[str] | None = None
     ) -> Frame:
         register = self._register
-        means = {alias.name: alias.service for alias in self._relays(now)}
-        wanted = None if only is None else {*only}
-        names = [name for name in self._names() if name not in means and (wanted is None or name in wanted)]
+        around = None if only is None else {*only, *(name for one in only for name in register.into.get(one, ()))}
+        means = {alias.name: alias.service for alias in self._relays(now, around)}
+        wanted = self._names() if only is None else self._in_order(only)
+        names = [name for name in wanted if name not in means]
         index = {name: position for position, name in enumerate(names)}
         index[""] = -1
         for _ in range(len(means).bit_length()):  # a balancer before a balancer; each round looks twice as far
             means = {name: means.get(service, service) for name, service in means.items()}
-        place = [index.get(means.get(name, name), -1) for name in register.names]
-        ends = [(edge, place[register.caller[edge]], place[register.callee[edge]]) for edge in register.edges.values()]
+        members = register.number if only is None else [*names, *(one for one, of in means.items() if of in index)]
+        ends = [
+            (edge, index.get(means.get(caller, caller), -1), index.get(means.get(callee, callee), -1))
+            for callee in members
+            for caller, edge in register.into.get(callee, {}).items()
+        ]
         begins = incident_at if incident_at is not None else self._buckets.incident_at(now)
         kept = self._kept(now)
         if begins is None:
@@ -347,3 +375,21 @@ class DependencyGraph:
             incident_row=sum(bucket.end <= begins for bucket in rows),
             now=now,
         )
+
+
+def _mean_ns(words: Sequence[int]) -> float:
+    return words[CLIENT_NS] / words[TIMED]
+
+
+def _sums_over(buckets: Sequence[Bucket]) -> Callable[[Sequence[int]], NDArray[np.int64]]:
+    """What edges counted in all of `buckets`."""
+
+    def sums(edges: Sequence[int]) -> NDArray[np.int64]:
+        numbers = np.array(edges, dtype=np.int64)
+        total = np.zeros((len(numbers), WORDS), dtype=np.int64)
+        for bucket in buckets:
+            there = numbers < len(bucket.words)
+            total[there] += bucket.words[numbers[there]]
+        return total
+
+    return sums
