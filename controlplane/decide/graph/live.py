@@ -4,13 +4,9 @@
 It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Collection, Iterable
 
 from controlplane.decide.analysis.window import Window
-from controlplane.decide.graph.alias import relays
 from controlplane.decide.graph.bucket import (
     ATTEMPTS,
     CALLS,
@@ -26,11 +22,12 @@ from controlplane.decide.graph.bucket import (
     Buckets,
 )
 from controlplane.decide.graph.coverage import Coverage, cover
-from controlplane.decide.graph.frame import Csr, Frame, csr_of, frame_of, window_of
+from controlplane.decide.graph.frame import Csr, csr_of, window_of
 from controlplane.decide.graph.group import Finding, Group, groups, shared_causes
-from controlplane.decide.graph.portrait import edges_of, is_soft, nodes_of
+from controlplane.decide.graph.portrait import edges_of, nodes_of
 from controlplane.decide.graph.reach import Ends, near
 from controlplane.decide.graph.register import Register
+from controlplane.decide.graph.section import Section
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
 from controlplane.model.signal import EdgeSampled, Target
@@ -39,8 +36,6 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
 RECENT_BUCKETS = 4  # of which `edges` speaks
-TOLD_BUCKETS = 2  # the newest one, which may be a second old, and the one before
-CALM_SHARE, CALM_FACTOR = 0.01, 1.5  # of failures, of usual latency: less cannot be why a caller is found bad
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -52,13 +47,20 @@ class DependencyGraph:
         self.policy = policy if policy is not None else GraphPolicy()
         self._alias = {other: service.name for service in topology.services for other in service.aliases}
         self._declared = {service.name: service for service in topology.services}
-        self._place = {name: place for place, name in enumerate(self._declared)}
         self._buckets = Buckets(to_nanos(self.policy.bucket_s), self.policy.buckets)
         self._fade_ns = to_nanos(self.policy.fade_s)
         self._source: list[str] = []
         self._in_flight: list[tuple[Nanos, int] | None] = []
         self._register = Register(
             topology, services_max=self.policy.services_max, edges_max=self.policy.edges_max, gone=self._forget
+        )
+        self._section = Section(
+            self._register,
+            self._buckets,
+            declared=self._declared,
+            alias=self._alias,
+            entry=topology.entry,
+            fade_ns=self._fade_ns,
         )
         self._late = 0
         self._numbers = self._register.edges  # read for every sample
@@ -165,7 +167,7 @@ class DependencyGraph:
         Edges stand in the order of `to_csr`; a service that merely relays to another is part of that one. `only` these
         services and the edges between them: the cost follows their number.
         """
-        return window_of(self._frame(now, incident_at, only=only))
+        return window_of(self._section.frame(now, incident_at, only=only))
 
     def near(self, service: str, services_max: int) -> list[str]:
         """`service`, whom it calls and who calls it, over however many hops, the nearest first."""
@@ -173,24 +175,12 @@ class DependencyGraph:
 
     def told_of(self, service: str) -> bool:
         """Whether anybody has lately told of calls that `service` makes."""
-        edges = self._register.out.get(service, {}).values()
-        return any(
-            edge < len(bucket.words) and bucket.words[edge, HEARD_NS]
-            for bucket in self._buckets.all[-TOLD_BUCKETS:]
-            for edge in edges
-        )
+        return self._section.told_of(service)
 
     def calm_below(self, service: str) -> bool:
         """Whether the calls that `service` makes go as usual, as far as anybody has lately told of them: hardly any
         fails, and answers take no longer than before."""
-        edges = [*self._register.out.get(service, {}).values()]
-        newest, before = _sums_over(self._buckets.all[-TOLD_BUCKETS:]), _sums_over(self._buckets.all[:-TOLD_BUCKETS])
-        for now, usual in zip(newest(edges).tolist(), before(edges).tolist(), strict=True):
-            if now[FAILURES] > CALM_SHARE * max(now[CALLS], now[ATTEMPTS]):
-                return False
-            if now[TIMED] and (not usual[TIMED] or _mean_ns(now) > CALM_FACTOR * _mean_ns(usual)):
-                return False
-        return True
+        return self._section.calm_below(service)
 
     def callees(self) -> Ends:
         """Whom each service calls; read it, never write it."""
@@ -198,7 +188,7 @@ class DependencyGraph:
 
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
-        return csr_of(self._frame(now, None, counted=False))
+        return csr_of(self._section.frame(now, None, counted=False))
 
     def coverage(self, now: Nanos | None = None) -> float | None:
         """Share of calls that known edges account for; None: no call was seen. See `covered`."""
@@ -206,7 +196,7 @@ class DependencyGraph:
 
     def covered(self, now: Nanos | None = None) -> Coverage:
         """The same, service by service."""
-        return cover(self._register, self._total(self._kept(now)), self._declared, self.topology.entry)
+        return cover(self._register, self._section.total(self._section.kept(now)), self._declared, self.topology.entry)
 
     def shared_causes(self, bad: Collection[Target], among: Collection[Target]) -> list[Finding]:
         """What the `bad` ones of `among` have in common beyond chance: host, zone, version, third party."""
@@ -219,27 +209,22 @@ class DependencyGraph:
     def aliases(self) -> list[Alias]:
         """Names that mean another service: declared ones, and services that merely relay to another."""
         declared = [Alias(name, of, "declared") for name, of in self._alias.items()]
-        return [*declared, *self._relays()]
+        return [*declared, *self._section.relays()]
 
     def means(self, name: str) -> str:
         """The service that `name` means: itself, or what it is an alias of."""
-        seen = {name}
-        while other := self._alias.get(name) or next((one.service for one in self._relays(only=(name,))), ""):
-            if other in seen:
-                break
-            seen.add(name := other)
-        return name
+        return self._section.means(name)
 
     def nodes(self) -> list[Node]:
         """All services, declared ones first, then by name."""
-        return nodes_of(self._register, self._declared, self._names(), self._total(self._buckets.all))
+        return nodes_of(self._register, self._declared, self._section.names(), self._section.total(self._buckets.all))
 
     def edges(self, now: Nanos) -> list[Edge]:
         """All edges and what they did lately, by caller and callee."""
         width_ns = self._buckets.width_ns
         recent = [bucket for bucket in self._buckets.all if bucket.end > now - (RECENT_BUCKETS - 1) * width_ns]
         over_ns = max(SECOND, now - recent[0].start) if recent else 0
-        sums = self._total(recent)
+        sums = self._section.total(recent)
         return edges_of(self._register, self._declared, sums, over_ns, self._in_flight, self._source)
 
     def statistics(self) -> GraphStatistics:
@@ -309,87 +294,3 @@ class DependencyGraph:
         for bucket in self._buckets.all:
             bucket.forget(edge)
         self._source[edge], self._in_flight[edge] = "", None
-
-    def _in_order(self, names: Collection[str]) -> list[str]:
-        """`names` as `_names` would list them."""
-        known = [name for name in set(names) if name and name in self._register.number]
-        return sorted(known, key=lambda name: (self._place.get(name, len(self._place)), name))
-
-    def _names(self) -> list[str]:
-        learned = sorted(name for name in self._register.number if name and name not in self._declared)
-        return [*self._declared, *learned]
-
-    def _kept(self, now: Nanos | None) -> list[Bucket]:
-        """Buckets that are not too old to say anything."""
-        if now is None:
-            return self._buckets.all
-        oldest = (self._buckets.incident_at(now) or now) - self._fade_ns
-        return [bucket for bucket in self._buckets.all if bucket.end > oldest]
-
-    def _total(self, buckets: Sequence[Bucket]) -> NDArray[np.int64]:
-        sums = np.zeros((len(self._register.origin), WORDS), dtype=np.int64)
-        for bucket in buckets:
-            known = min(len(sums), len(bucket.words))
-            sums[:known] += bucket.words[:known]
-        return sums
-
-    def _relays(self, now: Nanos | None = None, only: Collection[str] | None = None) -> list[Alias]:
-        """Services that merely relay to one other; `only` these are looked at, else all."""
-        kept = self._kept(now)
-        names = self._register.number if only is None else only
-        return relays(self._register, names, _sums_over(kept), _sums_over(kept[-2:]), self._declared)
-
-    def _frame(
-        self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True, only: Collection[str] | None = None
-    ) -> Frame:
-        register = self._register
-        around = None if only is None else {*only, *(name for one in only for name in register.into.get(one, ()))}
-        means = {alias.name: alias.service for alias in self._relays(now, around)}
-        wanted = self._names() if only is None else self._in_order(only)
-        names = [name for name in wanted if name not in means]
-        index = {name: position for position, name in enumerate(names)}
-        index[""] = -1
-        for _ in range(len(means).bit_length()):  # a balancer before a balancer; each round looks twice as far
-            means = {name: means.get(service, service) for name, service in means.items()}
-        members = register.number if only is None else [*names, *(one for one, of in means.items() if of in index)]
-        ends = [
-            (edge, index.get(means.get(caller, caller), -1), index.get(means.get(callee, callee), -1))
-            for callee in members
-            for caller, edge in register.into.get(callee, {}).items()
-        ]
-        begins = incident_at if incident_at is not None else self._buckets.incident_at(now)
-        kept = self._kept(now)
-        if begins is None:
-            begins = Nanos(kept[-1].start) if kept else now
-        rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins] if counted else []
-        soft = {
-            (one, other) for _, one, other in ends if one >= 0 and is_soft(self._declared, names[one], names[other])
-        }
-        return frame_of(
-            rows,
-            names=names,
-            ends=[(edge, caller, callee) for edge, caller, callee in ends if callee >= 0 and caller != callee],
-            soft=soft,
-            entry=index.get(self.topology.entry),
-            bucket_ns=self._buckets.width_ns,
-            incident_row=sum(bucket.end <= begins for bucket in rows),
-            now=now,
-        )
-
-
-def _mean_ns(words: Sequence[int]) -> float:
-    return words[CLIENT_NS] / words[TIMED]
-
-
-def _sums_over(buckets: Sequence[Bucket]) -> Callable[[Sequence[int]], NDArray[np.int64]]:
-    """What edges counted in all of `buckets`."""
-
-    def sums(edges: Sequence[int]) -> NDArray[np.int64]:
-        numbers = np.array(edges, dtype=np.int64)
-        total = np.zeros((len(numbers), WORDS), dtype=np.int64)
-        for bucket in buckets:
-            there = numbers < len(bucket.words)
-            total[there] += bucket.words[numbers[there]]
-        return total
-
-    return sums
