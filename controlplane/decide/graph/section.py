@@ -91,7 +91,7 @@ class Section:
     def frame(
         self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True, only: Collection[str] | None = None
     ) -> Frame:
-        """The arrays of all services, or of `only` these and the edges into them; without counts where not `counted`."""
+        """The arrays of all services, or of `only` these and the edges into them; not `counted`: without counts."""
         register = self._register
         around = None if only is None else {*only, *(name for one in only for name in register.into.get(one, ()))}
         means = {alias.name: alias.service for alias in self.relays(now, around)}
