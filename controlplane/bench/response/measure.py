@@ -1,7 +1,7 @@
 """Rounds of faults, each on a plane of its own, and the times that its records tell.
 
-    effective  the guard treated a request differently, told the loop that it does so by reflex, or acknowledged the order:
-               whichever came first (decision 0006)
+    effective  the guard treated a request differently, told the loop of its reflex, or acknowledged the order: whichever
+               came first (decision 0006)
     ordered    the order was decided, on record and acknowledged: what every answer of the engine takes
     first      the first request that was treated differently: its caller's pace is in it
 
@@ -150,4 +150,5 @@ def _count(times: Times, chosen: list[Fault], seen: Seen) -> None:
         first = late if name not in seen.first_at else seen.first_at[name] - since
         times.record("ordered", fault.kind, ordered)
         times.record("first", fault.kind, first)
-        times.record("effective", fault.kind, min(ordered, first, seen.told_at.get(name, late) - since))
+        told = late if name not in seen.told_at else seen.told_at[name] - since
+        times.record("effective", fault.kind, min(ordered, first, told))
