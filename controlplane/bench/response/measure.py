@@ -1,6 +1,6 @@
 """Rounds of faults, each on a plane of its own, and the times that its records tell.
 
-    effective  the guard treated a request differently, told the loop of its reflex, or acknowledged the order: whichever
+    effective  the guard treated a request differently, told the loop of its reflex, or acknowledged the order, whatever
                came first (decision 0006)
     ordered    the order was decided, on record and acknowledged: what every answer of the engine takes
     first      the first request that was treated differently: its caller's pace is in it
