@@ -53,6 +53,16 @@ def test_effective_is_the_earlier_of_two_and_what_never_came_counts_as_late() ->
     assert times.of["effective", ""].total == 2
 
 
+def test_a_reflex_is_effective_when_the_loop_has_heard_of_it() -> None:
+    """The guard acts by then; that the order is on record and confirmed comes later."""
+    seen = Seen({"s0"})
+    seen.note(CommandIssued(at=Nanos(1_500_000), command=msgspec.structs.replace(ORDER, reflex=True)))
+    seen.note(CommandAcknowledged(at=Nanos(4_000_000), incident=ORDER.incident, command=ORDER.id, ok=True))
+    times = Times()
+    _count(times, [Fault("s0", "replica")], seen)
+    assert times.of["effective", "replica"].maximum == pytest.approx(0.5e6, rel=0.01)
+
+
 def test_an_order_that_was_not_taken_answers_nothing() -> None:
     """The fault is not over because somebody has refused to act."""
     seen = Seen({"s0"})

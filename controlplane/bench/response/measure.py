@@ -1,6 +1,7 @@
 """Rounds of faults, each on a plane of its own, and the times that its records tell.
 
-    effective  the guard treated a request differently, or acknowledged the order: whichever came first (decision 0006)
+    effective  the guard treated a request differently, told the loop of its reflex, or acknowledged the order, whatever
+               came first (decision 0006)
     ordered    the order was decided, on record and acknowledged: what every answer of the engine takes
     first      the first request that was treated differently: its caller's pace is in it
 
@@ -68,6 +69,7 @@ class Seen:
         self.signal_at: dict[str, Nanos] = {}
         self.ordered_at: dict[str, Nanos] = {}
         self.first_at: dict[str, Nanos] = {}
+        self.told_at: dict[str, Nanos] = {}
         self._orders: dict[CommandId, str] = {}
 
     @property
@@ -81,6 +83,8 @@ class Seen:
             case on.CommandIssued(command=command) if command.target.service in self._services - self.signal_at.keys():
                 self.signal_at[command.target.service] = command.signal_at
                 self._orders[command.id] = command.target.service
+                if command.reflex:
+                    self.told_at[command.target.service] = record.at
             case on.CommandAcknowledged(command=name, ok=True) if name in self._orders:
                 self.ordered_at.setdefault(self._orders[name], record.at)
             case on.BecameEffective(target=target):
@@ -146,4 +150,5 @@ def _count(times: Times, chosen: list[Fault], seen: Seen) -> None:
         first = late if name not in seen.first_at else seen.first_at[name] - since
         times.record("ordered", fault.kind, ordered)
         times.record("first", fault.kind, first)
-        times.record("effective", fault.kind, min(ordered, first))
+        told = late if name not in seen.told_at else seen.told_at[name] - since
+        times.record("effective", fault.kind, min(ordered, first, told))
