@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from controlplane._native.guard import Guard
 from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.ingest.span import SpanSource
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
@@ -85,13 +86,21 @@ class Plane:
         self._enforced = _enforced(self.state)
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
+        self.spans: SpanSource | None = None
+        if config.otlp is not None:  # a hash that strangers cannot guess, whatever `seed` is for
+            secret = int.from_bytes(os.urandom(7))
+            self.spans = SpanSource(self.clock, seed=secret, wait_s=config.otlp.wait_s, ring=self._ring)
         self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             data_planes=[_InMode(self)],
-            sources=[self._guards, *([self._probing.prober] if self._probing else [])],
+            sources=[
+                self._guards,
+                *([self._probing.prober] if self._probing else []),
+                *([self.spans] if self.spans else []),
+            ],
             notifiers=notifiers,
         )
         self._entered = False
@@ -122,6 +131,8 @@ class Plane:
             else:
                 self._running = True
             await tasks.start(self._guards.watch)
+            if self.spans is not None:
+                tasks.start_soon(self.spans.beat)
             if self._host is not None:
                 tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
             if self._probing is not None and self.steers:

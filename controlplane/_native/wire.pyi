@@ -6,7 +6,7 @@ from typing_extensions import Buffer
 
 SPANS_MAX: Final[int]
 
-Told = tuple[str, str, float, float, float, float, float, float]
+_Told = tuple[str, str, float, float, float, float, float, float]
 """caller ("" where nobody knows), callee, calls, failures, timed, client_ns, served, server_ns: sums of what each span
 stands for, so that they need not be whole."""
 
@@ -50,7 +50,7 @@ class SpanPairs:
 
         Raises  ValueError, TypeError: an id has another length, a number is none of its kind.
         """
-    def take(self, before_ns: int, /) -> list[Told]:
+    def take(self, before_ns: int, /) -> list[_Told]:
         """Edges since the last time, in the order in which they were first seen; they begin again at zero. Spans that
         have waited since `before_ns` are told without their other side."""
     def statistics(self) -> dict[str, int]:

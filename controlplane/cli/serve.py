@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from controlplane import __version__
+from controlplane.adapters.ingest.otlp import OtlpReceiver
 from controlplane.adapters.notify.log import LogNotifier
 from controlplane.admin import create_app, ensure_token
 from controlplane.assembly import Plane
@@ -28,7 +29,8 @@ def serve(file: str, *, loop: str) -> int:
     with ExitStack() as sockets:
         admin = sockets.enter_context(bind(config.admin.listen, "admin.listen"))
         gateway = sockets.enter_context(bind(config.gateway.listen, "gateway.listen")) if config.gateway else None
-        process = _Process(config, server, admin, gateway, token=ensure_token(config.admin.token_file))
+        otlp = sockets.enter_context(bind(config.otlp.listen, "otlp.listen")) if config.otlp else None
+        process = _Process(config, server, admin, gateway, otlp, token=ensure_token(config.admin.token_file))
         if loop == "trio":
             return anyio.run(process.run, backend="trio", backend_options={"strict_exception_groups": True})
         return anyio.run(process.run, backend="asyncio", backend_options={"use_uvloop": True})
@@ -38,10 +40,17 @@ class _Process:
     """What is served, from start to stop."""
 
     def __init__(
-        self, config: Config, server: Serve, admin: socket.socket, gateway: socket.socket | None, *, token: str
+        self,
+        config: Config,
+        server: Serve,
+        admin: socket.socket,
+        gateway: socket.socket | None,
+        otlp: socket.socket | None,
+        *,
+        token: str,
     ) -> None:
         self._config, self._server, self._token = config, server, token
-        self._admin, self._gateway = admin, gateway
+        self._admin, self._gateway, self._otlp = admin, gateway, otlp
         self._stop = anyio.Event()
         self._stop_admin = anyio.Event()
         self._forced = False
@@ -81,6 +90,10 @@ class _Process:
                 await servers.start(self._serve_gateway, plane)
                 routes = ", ".join(f"{prefix} -> {name}" for prefix, name in config.gateway.routes.items())
                 _say(f"gateway {where} {routes}")
+            if self._otlp is not None and plane.spans is not None:
+                receiver = OtlpReceiver(plane.spans, plane.clock)
+                await servers.start(self._serve_otlp, receiver)
+                _say(f"otlp {url(self._otlp)}/v1/traces")
             _say("ready")
             await self._stop.wait()
             _say("stopping: no new requests, those in flight are finished")
@@ -92,6 +105,10 @@ class _Process:
 
     async def _serve_admin(self, app: object, *, task_status: TaskStatus[None]) -> None:
         await self._server(app, self._admin, self._stop_admin, task_status=task_status)  # type: ignore[arg-type]
+
+    async def _serve_otlp(self, app: object, *, task_status: TaskStatus[None]) -> None:
+        assert self._otlp is not None
+        await self._server(app, self._otlp, self._stop, task_status=task_status)  # type: ignore[arg-type]
 
     async def _serve_gateway(self, plane: Plane, *, task_status: TaskStatus[None]) -> None:
         """The gateway stops first: while its last requests end, people can still watch and freeze."""

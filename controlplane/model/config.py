@@ -57,6 +57,18 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trust_priority: bool = True
 
 
+class OtlpSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `controlplane serve` takes OpenTelemetry spans, by OTLP over HTTP. It asks for no token, as exporters and
+    collectors on the same host send none: `allow_remote` admits a `listen` beyond loopback.
+
+    `wait_s` is how long one side of a call is waited for before the other is told alone.
+    """
+
+    listen: str = "127.0.0.1:4318"
+    allow_remote: bool = False
+    wait_s: PositiveSeconds = 10.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configuration, section by section as in the file."""
 
@@ -65,6 +77,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     admin: AdminSection = AdminSection()
     gateway: GatewaySection | None = None
     arena: ArenaSection | None = None
+    otlp: OtlpSection | None = None
     response: ResponsePolicy = ResponsePolicy()
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}

@@ -1,0 +1,155 @@
+"""OTLP over HTTP: what is taken, what is refused and how, and that no body makes it grow."""
+
+import gzip
+import json
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from controlplane.adapters.ingest import otlp
+from controlplane.adapters.ingest.otlp import JSON, PROTOBUF, OtlpReceiver
+from controlplane.adapters.ingest.span import SpanSource
+from controlplane.model.signal import EdgeSampled
+from controlplane.testing import VirtualClock
+from tests.native.test_wire import CLIENT, MS, SERVER, batch, span
+
+pytestmark = pytest.mark.anyio
+
+WHOLE = batch(web=[span(1, 0, CLIENT, ms=12)], cart=[span(2, 1, SERVER, ms=10)])
+
+
+class Rings:
+    """A source, a receiver and a client of it, in virtual time."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = VirtualClock()
+        self.rung = anyio.Event()
+        self.source = SpanSource(self.clock, ring=self._ring)
+        self.receiver = OtlpReceiver(self.source, self.clock, **options)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.receiver), base_url="http://collector")
+
+    def _ring(self) -> None:
+        self.rung.set()
+
+    async def post(self, body: bytes, kind: str = PROTOBUF, **headers: str) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post("/v1/traces", content=body, headers={"content-type": kind, **named})
+
+    def edges(self, after_s: float = 1.0) -> list[EdgeSampled]:
+        self.clock.advance(after_s)
+        return [one for one in self.source.drain() if isinstance(one, EdgeSampled)]
+
+
+def as_json(**changes: Any) -> dict[str, Any]:
+    """The same call as WHOLE, in JSON."""
+    trace = "0" * 31 + "7"
+
+    def one(own: int, parent: str, kind: Any, ms: int, **more: Any) -> dict[str, Any]:
+        began = 10**18
+        base = {"traceId": trace, "spanId": f"{own:016x}", "parentSpanId": parent, "kind": kind, "name": "GET"}
+        return base | {"startTimeUnixNano": str(began), "endTimeUnixNano": str(began + ms * MS)} | more
+
+    def of(name: str, spans: list[dict[str, Any]]) -> dict[str, Any]:
+        service = {"key": "service.name", "value": {"stringValue": name}}
+        return {"resource": {"attributes": [service]}, "scopeSpans": [{"spans": spans}]}
+
+    client = one(1, "", "SPAN_KIND_CLIENT", 12) | changes
+    return {"resourceSpans": [of("web", [client]), of("cart", [one(2, f"{1:016x}", 2, 10)])]}
+
+
+async def test_a_batch_becomes_an_edge_once_a_second() -> None:
+    """Protobuf, plain and packed: an empty answer says that all was taken; what was told is not told again."""
+    ours = Rings()
+    assert (await ours.post(WHOLE)).content == b""
+    packed = batch(web=[span(3, 0, CLIENT, ms=12)], cart=[span(4, 3, SERVER, ms=10, error=True)])
+    answer = await ours.post(gzip.compress(packed), content_encoding="gzip")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, PROTOBUF)
+    assert ours.edges(0.5) == []
+    (edge,) = ours.edges(0.5)
+    assert (edge.caller, edge.callee, edge.calls, edge.failures, edge.timed) == ("web", "cart", 2, 0, 2)
+    assert (edge.client_latency_ns, edge.server_latency_ns, edge.source) == (24 * MS, 20 * MS, "spans")
+    assert ours.edges() == []
+
+
+async def test_json_says_the_same() -> None:
+    """Names or numbers for the kind, strings for 64-bit numbers; an attribute's status decides over the span's."""
+    ours = Rings()
+    answer = await ours.post(json.dumps(as_json()).encode(), JSON)
+    assert (answer.status_code, answer.json()) == (200, {})
+    status = [{"key": "http.response.status_code", "value": {"intValue": "503"}}]
+    later = as_json(spanId=f"{9:016x}", attributes=status)
+    later["resourceSpans"][1]["scopeSpans"][0]["spans"][0] |= {"spanId": f"{10:016x}", "parentSpanId": f"{9:016x}"}
+    await ours.post(json.dumps(later).encode(), JSON)
+    (edge,) = ours.edges()
+    assert (edge.calls, edge.failures, edge.client_latency_ns) == (2, 1, 24 * MS)
+
+
+async def test_some_spans_that_make_no_sense_are_a_partial_success() -> None:
+    """The rest is taken, and the sender told how many were not, and why."""
+    ours = Rings()
+    answer = await ours.post(json.dumps(as_json(traceId="no hex")).encode(), JSON)
+    told = answer.json()["partialSuccess"]
+    assert (answer.status_code, told["rejectedSpans"]) == (200, "1")
+    assert "0000000000000001" in told["errorMessage"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "headers", "status"),
+    [
+        (b"\x0a\xff", PROTOBUF, {}, 400),
+        (b"{", JSON, {}, 400),
+        (b"[]", JSON, {}, 400),
+        (WHOLE, "text/plain", {}, 415),
+        (WHOLE, PROTOBUF, {"content_encoding": "br"}, 415),
+        (WHOLE, PROTOBUF, {"content_encoding": "gzip"}, 400),
+        (gzip.compress(WHOLE)[:-9], PROTOBUF, {"content_encoding": "gzip"}, 400),
+        (WHOLE, PROTOBUF, {"content_length": "999999999"}, 413),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_and_changes_nothing(
+    body: bytes, kind: str, headers: dict[str, str], status: int
+) -> None:
+    """With the protocol's own answer, in the sender's own language."""
+    ours = Rings()
+    answer = await ours.post(body, kind, **headers)
+    assert answer.status_code == status
+    assert b"body" in answer.content or b"content" in answer.content
+    assert "retry-after" not in answer.headers
+    assert ours.source.pairs.statistics()["spans"] == 0
+
+
+async def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What grows beyond the bound is refused before it has grown."""
+    monkeypatch.setattr(otlp, "EXPANDED_BYTES_MAX", 1_000_000)
+    ours = Rings()
+    answer = await ours.post(gzip.compress(bytes(50_000_000)), content_encoding="gzip")
+    assert answer.status_code == 413
+
+
+async def test_while_too_much_is_read_senders_are_asked_to_wait() -> None:
+    """429 with Retry-After, as exporters understand it."""
+    ours = Rings(reading_max=0)
+    answer = await ours.post(WHOLE)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    assert ours.receiver.refused == 1
+
+
+async def test_other_paths_and_methods_are_not_taken() -> None:
+    """The message says what is."""
+    ours = Rings()
+    assert (await ours.client.post("/v1/logs", content=b"")).status_code == 404
+    assert (await ours.client.get("/v1/traces")).status_code == 405
+
+
+async def test_the_loop_is_rung_while_spans_come() -> None:
+    """And until what waits for its other side has been told."""
+    ours = Rings()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ours.source.beat)
+        await anyio.lowlevel.checkpoint()
+        await ours.post(WHOLE)
+        with anyio.fail_after(30):
+            await ours.rung.wait()
+        tasks.cancel_scope.cancel()
