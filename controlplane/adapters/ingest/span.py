@@ -49,8 +49,8 @@ class SpanSource:
     async def beat(self) -> None:
         """Ring once a second for as long as spans come or wait for their other side, until cancelled."""
         while True:
-            self._heard = anyio.Event()
             await self._heard.wait()
+            self._heard = anyio.Event()
             while self._clock.now() - self._heard_at <= self._wait_ns + to_nanos(2 * BEAT_S):
                 await anyio.sleep(BEAT_S)
                 self._ring()
