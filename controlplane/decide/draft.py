@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from controlplane.decide import lifecycle, safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
-from controlplane.model.incident import MOVES, Incident, Phase
+from controlplane.model.incident import MOVES, Incident, Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
@@ -117,8 +117,9 @@ class Draft:
                 penalty_ns=step.penalty_ns,
                 relapses=step.relapses,
                 reason=step.reason,
-                overload=step.concurrency > 0,
+                overload=step.concurrency > 0 and step.stage in (Stage.HOLD, Stage.RAMP),
                 concurrency=step.concurrency,
+                hold_ns=step.hold_ns,
                 command=command,
             )
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend, watch
+from controlplane.decide import penalty, reconcile, respond, tend, unfinished, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -52,6 +52,7 @@ class Engine:
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
         reconcile.follow_topology(draft)
+        penalty.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
         for command in list(self.state.in_force.values()):
             if command.lease_until > now:
@@ -84,6 +85,7 @@ class Engine:
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
                 self._evidence.sampled(signal)
+                self._evidence.credits.sampled(draft, signal)
             case on.Relayed():
                 self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)
@@ -96,6 +98,9 @@ class Engine:
             case on.EdgeSampled():
                 self.graph.observe(signal)
                 self._evidence.expected.heard(signal)
+                self._evidence.credits.edge_sampled(draft, signal)
+            case on.Condition():
+                unfinished.hear(draft, self._evidence, signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -159,7 +164,9 @@ class Engine:
         if draft.topology.service(target.service) is None or not sound:
             return
         verdict = self._evidence.detector.observe(target, calls, failures, slow)
-        self._evidence.sampled(on.Sampled(at=report.at, target=target, calls=calls, failures=failures, slow=slow))
+        sample = on.Sampled(at=report.at, target=target, calls=calls, failures=failures, slow=slow)
+        self._evidence.sampled(sample)
+        self._evidence.credits.sampled(draft, sample)
         if verdict is None:
             return
         found, test = verdict

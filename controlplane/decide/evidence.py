@@ -5,7 +5,9 @@ from controlplane.decide.detection.detect import Detector
 from controlplane.decide.detection.expected import Expected
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
+from controlplane.decide.penalty import Credits
 from controlplane.decide.recovery import Traffic
+from controlplane.decide.waiting import Waiting
 from controlplane.model.incident import Incident
 from controlplane.model.signal import Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
@@ -28,6 +30,8 @@ class Evidence:
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
+        self.credits = Credits()  # clean calls of targets with a penalty on record
+        self.waiting = Waiting()  # conditions told of; what people were told once
         self._since_stage: dict[Target, Traffic] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
@@ -35,6 +39,7 @@ class Evidence:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
         self.signal_at[target] = at
+        self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts

@@ -1,6 +1,6 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
-from controlplane.decide import blame, lifecycle, recovery
+from controlplane.decide import blame, lifecycle, penalty, recovery
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
@@ -90,7 +90,7 @@ def contain(
     whole = incident.containments.get(target.service) if target.endpoint else None
     if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE):
         return  # the service is held as a whole: its parts need no order of their own
-    step = recovery.contain(intent, draft.policy, held)
+    step = recovery.contain(intent, draft.policy, held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
     command = draft.order(incident, target, intent, reason, signal_at=signal_at, reflex=reflex)
@@ -98,7 +98,9 @@ def contain(
         draft.stage(incident, target, step, command)
         evidence.stage_began(target)
     elif held is not None and held.stage in (Stage.RAMP, Stage.FULL):
-        draft.stage(incident, target, recovery.again(held), None)  # bad, but not to be held: at least no step further
+        draft.stage(
+            incident, target, recovery.again(held, draft.policy), None
+        )  # bad, but not to be held: at least no step further
         evidence.stage_began(target)
 
 

@@ -35,6 +35,7 @@ class State(msgspec.Struct, kw_only=True):
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
+    penalties: dict[str, dict[str, Nanos]] = msgspec.field(default_factory=dict)  # by service and endpoint ("": all)
 
     def open_incidents(self) -> list[Incident]:
         """Incidents not yet closed, oldest first."""
@@ -68,8 +69,10 @@ def fold(state: State, record: on.Record) -> None:
             _issue(state, record.command, record.at)
         case on.JournalGap():
             state.journal_gap += record.records
-        case on.NoticeIssued() | on.NoticeDelivered() | on.PenaltyDecayed():
+        case on.NoticeIssued() | on.NoticeDelivered():
             pass
+        case on.PenaltyDecayed():
+            _penalise(state, record.target, record.penalty_ns)
         case on.LeaseExpired():
             _release(state, record.target, record.command)
             _tell(state, record.incident, record)
@@ -132,6 +135,16 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.in_force.pop(str(command.target), None)
     else:
         state.in_force[str(command.target)] = command
+
+
+def _penalise(state: State, target: Target, penalty_ns: Nanos) -> None:
+    """Keep what a relapse of `target` starts from; 0: nothing is held against it any more."""
+    if penalty_ns > 0:
+        state.penalties.setdefault(target.service, {})[target.endpoint] = penalty_ns
+    elif target.endpoint in (known := state.penalties.get(target.service, {})):
+        del known[target.endpoint]
+        if not known:
+            del state.penalties[target.service]
 
 
 def _release(state: State, target: Target, command: CommandId) -> None:
@@ -197,7 +210,10 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
                 relapses=record.relapses,
                 overload=record.overload,
                 concurrency=record.concurrency,
+                hold_ns=record.hold_ns,
             )
+            if not (incident.shadow or record.concurrency):  # a limit adapts: no penalty goes with it
+                _penalise(state, record.target, record.penalty_ns)
             share = f" {record.percent} %" if record.stage == "ramp" and not record.overload else ""
             _line(incident, at, f"{record.target} {record.stage}{share}: {record.reason}")
         case on.BecameEffective():
@@ -211,6 +227,13 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             incident.user_failed += record.failed
             incident.user_slow += record.slow
             incident.fallbacks += record.fallbacks
+        case on.ConditionChanged():
+            if record.well:
+                incident.unfinished.pop(record.what, None)
+                _line(incident, at, f"recovery waits no longer for {record.what}: {record.reason}")
+            else:
+                incident.unfinished[record.what] = record.reason
+                _line(incident, at, f"recovery waits for {record.what}: {record.reason}")
         case on.Escalated():
             incident.escalated = True
             _line(incident, at, f"escalated to people: {record.reason}")

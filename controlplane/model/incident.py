@@ -6,7 +6,7 @@ import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
-from controlplane.model.signal import Cause, Target
+from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
 
@@ -58,6 +58,7 @@ class Containment(msgspec.Struct, kw_only=True):
     command: CommandId | None = None
     overload: bool = False
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)  # how long a hold lasts: the penalty and its jitter
 
 
 class Incident(msgspec.Struct, kw_only=True):
@@ -88,3 +89,4 @@ class Incident(msgspec.Struct, kw_only=True):
     fallbacks: int = 0
     escalated: bool = False
     analysis: Analysis | None = None
+    unfinished: dict[ConditionKind, str] = msgspec.field(default_factory=dict)  # what its recovery waits for, and why

@@ -114,7 +114,8 @@ class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
 
 
 class StageChanged(_Record, frozen=True, tag="stage_changed"):
-    """`penalty_ns` is the hold that the next relapse starts from; `relapses` counts since the incident opened."""
+    """`penalty_ns` is what the next relapse starts from, `hold_ns` how long this hold lasts, jitter included (0: the
+    penalty); `relapses` counts since the incident opened."""
 
     incident: IncidentId
     target: Target
@@ -125,6 +126,7 @@ class StageChanged(_Record, frozen=True, tag="stage_changed"):
     reason: str
     overload: bool = False
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)
     command: CommandId | None = None  # the order that belongs to the stage; None: that of the stage before
 
 

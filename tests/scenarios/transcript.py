@@ -16,6 +16,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
+    every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
@@ -236,6 +237,8 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
         case ["edge", caller, callee, calls, failures, *more]:
             return _edge(caller, callee, int(calls), int(failures), more, now)
+        case ["condition", service, what, how, *reason]:
+            return sig.Condition(at=now, service=service, what=what, well=how == "well", reason=" ".join(reason))
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
@@ -310,6 +313,12 @@ def _line(record: rec.Record) -> str:
                 f"{record.failed} failed, {record.slow} slow of {record.requests} requests" if record.requests else ""
             )
             return f"impact {record.incident}: {harm}" if record.failed or record.slow else ""
+        case rec.ConditionChanged():
+            how = "well" if record.well else "not well"
+            return f"condition {record.incident} {record.what} {how}: {record.reason}"
+        case rec.PenaltyDecayed():
+            left = f"{record.penalty_ns / 1e9:g} s" if record.penalty_ns else "nothing"
+            return f"penalty {record.target} down to {left}: {record.reason}"
         case rec.OrderTaken():
             return f"order {record.order} by {record.by}: {record.reason}"
     return ""
