@@ -14,6 +14,7 @@ from typing import get_args
 
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.state import State
 from controlplane.decide.waiting import Heard
 from controlplane.model.incident import Incident, Stage
 from controlplane.model.record import ConditionChanged
@@ -57,6 +58,21 @@ def back_in_service(incident: Incident) -> bool:
     """Whether every target that was held back has its traffic again, and there was one."""
     stages = [held.stage for held in incident.containments.values()]
     return bool(stages) and all(stage in (Stage.FULL, Stage.VERIFIED) for stage in stages)
+
+
+def recovering(state: State) -> set[str]:
+    """Services about which an incident is open that holds nothing of them back: the time to ask whether they are well.
+
+    Asked from outside, which puts no answer on record by itself."""
+    return {
+        service
+        for incident in state.open_incidents()
+        if all(
+            incident.shadow or held.command is None or held.stage in (Stage.FULL, Stage.VERIFIED)
+            for held in incident.containments.values()
+        )
+        for service in services(incident)
+    }
 
 
 def services(incident: Incident) -> list[str]:
