@@ -19,7 +19,7 @@ from controlplane.admin.shape import (
     UserVisible,
 )
 from controlplane.assembly import Plane
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
 from controlplane.model.incident import Incident, Phase
 from controlplane.model.unit import Nanos, to_seconds

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
 from controlplane.model import signal as sig
 from controlplane.model.command import Eject, Restore
 from controlplane.model.outcome import Outcome

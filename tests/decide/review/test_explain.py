@@ -1,7 +1,7 @@
 """Sentences for people, and the notices that go with them."""
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Effective, EntrySampled, Ordered, Target, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
