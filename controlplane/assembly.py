@@ -19,17 +19,20 @@ from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.review.case import Case
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
+from controlplane.model.unit import IncidentId
 from controlplane.ports import Clock, Journal, Notifier
 from controlplane.runtime.consistency import Ask, ConsistencyProber
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
 from controlplane.runtime.probe import Prober
+from controlplane.runtime.recall import recall
 
 if TYPE_CHECKING:
     import httpx
@@ -300,6 +303,10 @@ class Plane:
         An async context manager and a stream; `statistics().last_number` begins with what comes next.
         """
         return self._loop.follow(after)
+
+    async def recall(self, incident: IncidentId) -> Case | None:
+        """What is on record about `incident`, however long ago it closed; None: nothing. Raises JournalError."""
+        return await recall(self._journal, incident)
 
     def statistics(self) -> LoopStatistics:
         """Counts and response times of the control loop."""

@@ -128,6 +128,22 @@ class IncidentView(_View, frozen=True):
     analysis: Analysis | None
 
 
+class Explanation(_View, frozen=True):
+    """An incident in sentences and lines, from what is on record: also one that is no longer in memory."""
+
+    id: str
+    explanation: list[str]
+    timeline: list[TimelineLine]
+
+
+class Report(_View, frozen=True):
+    """A post-incident report as Markdown, and its timeline as SVG."""
+
+    id: str
+    report: str
+    picture: str
+
+
 class IncidentList(_View, frozen=True):
     incidents: list[IncidentSummary]
 

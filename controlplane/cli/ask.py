@@ -4,7 +4,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from controlplane.cli.client import AdminClient, printable
 
@@ -37,21 +36,6 @@ def incidents(args: argparse.Namespace) -> int:
         _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
 
     _show(args, answer, table)
-    return 0
-
-
-def explain(args: argparse.Namespace) -> int:
-    """One incident in sentences, and its timeline."""
-    answer = AdminClient.of(args).get(f"/v1/incidents/{quote(args.id, safe='')}")
-
-    def text() -> None:
-        for line in answer["explanation"]:
-            print(printable(line))
-        print("\ntimeline (seconds after the deciding signal)")
-        for line in answer["timeline"]:
-            print(f"  {line['after_s']:>10.3f}  {printable(line['what'])}")
-
-    _show(args, answer, text)
     return 0
 
 

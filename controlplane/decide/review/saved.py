@@ -52,13 +52,13 @@ def spared_calls(case: Case) -> list[str]:
             continue
         service, _, endpoint = target.partition("/")
         rate = _usual(case.window, service)
-        of = f"all of its traffic for {seconds:.1f} s"
+        of = f"as much as all of its traffic in {seconds:.1f} s"
         if rate is None:
             lines.append(f"{target}: {of}; nobody wrote down how much that is")
         elif endpoint:
             lines.append(f"{target}: {of}, its share of {service}'s usual {rate:.3g} calls/s")
         else:
-            lines.append(f"{target}: {of}, about {rate * seconds:.0f} calls at its usual {rate:.3g} calls/s")
+            lines.append(f"{target}: {of}, about {rate * seconds:.0f} calls at the usual {rate:.3g} calls/s")
     return lines
 
 
