@@ -100,7 +100,7 @@ def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
 
 def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Nanos) -> Step | None:
     """The step, forth or back, that time and traffic since this stage began call for by `now`; None: not yet."""
-    if held.stage in (Stage.RAMP, Stage.FULL) and traffic.dirty and not _limited(held):
+    if held.stage in (Stage.RAMP, Stage.FULL) and traffic.dirty and _settled(held, policy, now) and not _limited(held):
         return back(held, traffic, policy)
     at = due(held, policy)
     if at is None or now < at:
@@ -172,6 +172,11 @@ def by_itself(
     if held.stage is not Stage.HOLD or not (quiet and traffic.earns(policy, waited=False)):
         return None
     return _step(held, Stage.VERIFIED, 100, None, f"{_clean(traffic)} while no order was taken")
+
+
+def _settled(held: Containment, policy: ResponsePolicy, now: Nanos) -> bool:
+    """Whether the stage is half a step old: what was in flight when its share changed ends before, and is no relapse."""
+    return 2 * (now - held.since) >= to_nanos(policy.ramp_step_s)
 
 
 def _limited(held: Containment) -> bool:

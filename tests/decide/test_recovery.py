@@ -73,11 +73,12 @@ BACK: list[tuple[Stage, int, Stage, int, Intent]] = [
 
 
 @pytest.mark.parametrize(("stage", "percent", "then", "share", "intent"), BACK)
-def test_dirty_traffic_goes_one_stage_back_at_once(
+def test_dirty_traffic_goes_one_stage_back_before_its_step_ends(
     stage: Stage, percent: int, then: Stage, share: int, intent: Intent
 ) -> None:
-    """Without waiting for the step to end, with a longer penalty, and with the counts that speak for it."""
-    step = at(held(stage, percent), Traffic(calls=10, failures=2), 0.25)
+    """With a longer penalty, and with the counts that speak for it; not while calls of the stage before it end."""
+    assert at(held(stage, percent), Traffic(calls=10, failures=2), 2.4) is None
+    step = at(held(stage, percent), Traffic(calls=10, failures=2), 2.5)
     assert step is not None
     assert (step.stage, step.percent, step.intent) == (then, share, intent)
     assert step.penalty_ns == 10 * SECOND
@@ -87,7 +88,7 @@ def test_dirty_traffic_goes_one_stage_back_at_once(
 
 def test_a_service_that_was_limited_is_limited_again_when_full_traffic_is_dirty() -> None:
     """Half of the traffic of an overloaded service is no remedy: what held it is the limit that adapts."""
-    step = at(held(Stage.FULL, 100, concurrency=4), Traffic(calls=10, failures=5), 1)
+    step = at(held(Stage.FULL, 100, concurrency=4), Traffic(calls=10, failures=5), 3)
     assert step is not None
     assert (step.stage, step.intent, step.concurrency) == (Stage.HOLD, Limit(4), 4)
 
