@@ -118,6 +118,7 @@ class IncidentView(_View, frozen=True):
     escalated: bool
     bad_version: str
     clock: ClockPoints
+    unfinished: dict[str, str]
     user_visible: UserVisible
     internal: Internal
     evidence: list[str]

@@ -175,7 +175,7 @@ def by_itself(
 
 
 def _settled(held: Containment, policy: ResponsePolicy, now: Nanos) -> bool:
-    """Whether the stage is half a step old: what was in flight when its share changed ends before, and is no relapse."""
+    """Whether the stage is half a step old: what was in flight when its share changed is no relapse."""
     return 2 * (now - held.since) >= to_nanos(policy.ramp_step_s)
 
 

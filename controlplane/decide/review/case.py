@@ -107,9 +107,13 @@ def recall(records: Iterable[on.Record], incident: IncidentId) -> Case | None:
         entries=tuple(entries),
         lines=tuple(lines),
         began_ns=opened.wall_ns - (opened.record.at - opened.record.signal_at),
-        ends_ns=entries[-1].wall_ns,
+        ends_ns=next((e.wall_ns for e in entries if _closes(e.record, incident)), entries[-1].wall_ns),
         window=window,
     )
+
+
+def _closes(record: on.Record, incident: IncidentId) -> bool:
+    return isinstance(record, on.IncidentClosed) and record.incident == incident
 
 
 def _general(record: on.Record) -> str:

@@ -37,7 +37,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     lines += _assessed(incident)
     lines += _done(incident)
     if incident.refused:
-        lines.append(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}.")
+        lines.append(ended(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}"))
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")
@@ -57,8 +57,14 @@ def _headline(incident: Incident) -> str:
     if incident.unfinished and not timing.closed(incident):
         stands += f", and its recovery is incomplete ({', '.join(incident.unfinished)})"
     shadow = " (observe only: nothing was done)" if incident.shadow else ""
-    escalated = " A person is needed: the remedy did not help." if incident.escalated else ""
-    return f"{incident.id}: {incident.origin} {stands}{shadow}; cause: {incident.cause}.{escalated}"
+    return f"{incident.id}: {incident.origin} {stands}{shadow}; cause: {incident.cause}.{_person(incident)}"
+
+
+def _person(incident: Incident) -> str:
+    if not incident.escalated:
+        return ""
+    said = (moment.what.partition(": ")[2] for moment in incident.timeline if moment.what.startswith("escalated"))
+    return f" A person {'was' if timing.closed(incident) else 'is'} needed: {ended(next(said, 'see the timeline'))}"
 
 
 def _taken_for(incident: Incident) -> str:
@@ -118,6 +124,16 @@ def _done(incident: Incident) -> list[str]:
     return lines
 
 
+def ended(sentence: str) -> str:
+    """`sentence` with a full stop, unless it ends in something like it."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
+def times(count: int) -> str:
+    """How often, in words where there is one."""
+    return "once" if count == 1 else f"{count} times"
+
+
 def how(command: Command) -> str:
     """Why an order was given, how far it is enforced, and what a person set aside for it."""
     said = f" because {command.evidence}" if command.evidence else ""
@@ -151,7 +167,7 @@ def _waits(incident: Incident, case: Case | None) -> list[str]:
             if span.lasted_s is not None
         )
         return [f"Recovery waited for: {told}{more}."] if told else []
-    lines = [f"Waits for {what}: {reason}." for what, reason in incident.unfinished.items()]
+    lines = [ended(f"Waits for {what}: {reason}") for what, reason in incident.unfinished.items()]
     return lines + [
         f"Next: {held.target} {_next(held)} ({held.relapses} relapses so far)."
         for held in incident.containments.values()

@@ -13,7 +13,7 @@ from controlplane.model import record as on
 
 LANES_MAX = 12
 MARKS_MAX = 100
-WIDTH, LEFT, RIGHT = 980, 190, 24
+WIDTH, LEFT, RIGHT = 1000, 190, 44
 HEAD, LANE, GAP = 78, 24, 10
 LABEL_MAX = 26
 TICKS = 6

@@ -6,7 +6,7 @@ have to look at is listed at the end, each point with the fact that it rests on.
 
 from controlplane.decide.review import saved, timing
 from controlplane.decide.review.case import Case
-from controlplane.decide.review.explain import explain, how
+from controlplane.decide.review.explain import ended, explain, how, times
 from controlplane.decide.review.markdown import line, listed, plain, section, table
 from controlplane.decide.review.wall import lasted, utc
 from controlplane.decide.state import describe
@@ -83,7 +83,8 @@ def _blast(incident: Incident) -> list[str]:
     if not names:
         return ["The dependency graph had no figures to foresee it from, and none in which it was seen elsewhere."]
     head = ("Service", "Foreseen if nothing was done", "Seen while it was open")
-    return table(head, [(n, ", ".join(rows.get(n, ["nothing"])), "yes" if n in reached else "no") for n in names])
+    seen = {name: ("yes" if name in reached else "no") if reached else "not measured" for name in names}
+    return table(head, [(name, ", ".join(rows.get(name, ["nothing"])), seen[name]) for name in names])
 
 
 def _phases(case: Case) -> list[str]:
@@ -128,8 +129,7 @@ def _orders(case: Case) -> list[str]:
 
 
 def _lease(story: timing.OrderStory) -> str:
-    times = "once" if story.renewals == 1 else f"{story.renewals} times"
-    return f"renewed {times}" if story.renewals else "not renewed"
+    return f"renewed {times(story.renewals)}" if story.renewals else "not renewed"
 
 
 def _refused(case: Case) -> list[str]:
@@ -180,26 +180,26 @@ def follow_ups(case: Case) -> list[str]:
     for entry in case.entries:
         match entry.record:
             case on.Escalated() as record:
-                found.append(f"It needed a person: {record.reason}.")
+                found.append(f"It needed a person: {record.reason}")
             case on.JournalGap() as record:
                 found.append(f"{record.records} records are lost: {record.reason}. This report does not know them.")
             case on.CommandAcknowledged(ok=False) as record:
-                found.append(f"Order {record.command} was not taken: {record.reason}.")
+                found.append(f"Order {record.command} was not taken: {record.reason}")
             case on.RollbackEnded(ok=False) as record:
-                found.append(f"The roll-back {record.command} failed: {record.reason}.")
+                found.append(f"The roll-back {record.command} failed: {record.reason}")
             case on.ConditionChanged(well=True) as record if record.reason.startswith("given up"):
-                found.append(f"Whether {record.what} is well again is unknown: {record.reason}.")
+                found.append(f"Whether {record.what} is well again is unknown: {record.reason}")
     found += [
-        f"Rule {rule.partition(':')[0]} refused what was wanted:{rule.partition(':')[2]}." for rule in incident.refused
+        f"Rule {rule.partition(':')[0]} refused what was wanted:{rule.partition(':')[2]}" for rule in incident.refused
     ]
     for held in incident.containments.values():
         if held.relapses:
             penalty = held.penalty_ns / 1e9
-            found.append(f"{held.target} relapsed {held.relapses} times and leaves a penalty of {penalty:.3g} s.")
+            found.append(f"{held.target} relapsed {times(held.relapses)} and leaves a penalty of {penalty:.3g} s.")
     if incident.analysis is not None and incident.analysis.metastable:
         found.append("It would not have cleared when its cause was gone: retries or a queue keep it alive.")
     if incident.shadow:
         found.append("It was only observed: nothing of what is ordered above was carried out.")
     if not timing.closed(incident):
         found.append("It is still open.")
-    return list(dict.fromkeys(found)) or ["Nothing on record asks for a person."]
+    return [ended(one) for one in dict.fromkeys(found)] or ["Nothing on record asks for a person."]

@@ -10,8 +10,8 @@ from controlplane.decide.review.case import Case, Entry
 from controlplane.model import record as on
 from controlplane.model.command import Command, Probe, Restore, Weigh
 from controlplane.model.incident import Incident
-from controlplane.model.signal import ConditionKind
-from controlplane.model.unit import CommandId
+from controlplane.model.signal import ConditionKind, Target
+from controlplane.model.unit import CommandId, Nanos
 
 HIGHEST_NS = 3_600 * 10**9  # an answer later than an hour is no response time
 DIGITS = 3
@@ -172,14 +172,16 @@ def response_times(case: Case) -> list[Figures]:
     decided, answered, effective = (Histogram(1, HIGHEST_NS, DIGITS) for _ in range(3))
     issued: dict[CommandId, on.CommandIssued] = {}
     seen: set[CommandId] = set()  # issued again, an order is renewed: nothing was decided then
+    answers: set[tuple[Target, Nanos]] = set()  # a second order about the same verdict was decided with the first
     for entry in case.entries:
         record = entry.record
         match record:
             case on.CommandIssued(command=command) if command.id not in seen and contains(command):
                 seen.add(command.id)
                 issued[command.id] = record
-                if command.signal_at > 0:
+                if command.signal_at > 0 and (command.target, command.signal_at) not in answers:
                     decided.record(max(0, record.at - command.signal_at))
+                answers.add((command.target, command.signal_at))
             case on.CommandAcknowledged() if record.ok and (order := issued.pop(record.command, None)) is not None:
                 if order.command.signal_at > 0:
                     answered.record(max(0, record.at - order.command.signal_at))
