@@ -119,7 +119,13 @@ class _Endpoints:
         raise Problem(404, f"no incident {wanted[:80]!r} is known")
 
     async def explain(self, request: Request) -> shape.Explanation:
-        return review.explanation(await self._case(request))
+        try:
+            return review.explanation(await self._case(request))
+        except Problem:
+            known = self._plane.state.incidents.get(IncidentId(request.path_params["id"]))
+            if known is None:
+                raise
+            return review.remembered(self._plane, known)  # the journal has not taken it, or does not answer
 
     async def report(self, request: Request) -> shape.Report:
         picture = request.query_params.get("picture", "")

@@ -118,7 +118,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
             verified_s=after_signal(one.phases.get(Phase.VERIFIED)),
             closed_s=after_signal(one.closed_at),
         ),
-        unfinished=dict(one.unfinished),
+        unfinished={str(what): reason for what, reason in one.unfinished.items()},
         user_visible=summary.user_visible,
         internal=Internal(
             fallbacks=one.fallbacks,
