@@ -34,7 +34,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     With `case`, what is on record about it, also what acting saved and what recovery waited for.
     """
     lines = [_headline(incident), f"Seen: {'; '.join(incident.evidence[:5])}.", _taken_for(incident), _surely(incident)]
-    lines += _assessed(incident)
+    lines += [*_children(incident), *_assessed(incident)]
     lines += _done(incident)
     if incident.refused:
         lines.append(ended(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}"))
@@ -81,6 +81,16 @@ def _surely(incident: Incident) -> str:
     verdicts = len(incident.touched)
     several = f", met by {verdicts} targets each for itself" if verdicts > 1 else ""
     return f"How surely: by tests that take healthy traffic for this once in {1 / FALSE_ALARM:,.0f} calls{several}."
+
+
+def _children(incident: Incident) -> list[str]:
+    """Further alerts of the same cause, and which of them had been incidents of their own."""
+    children = list(getattr(incident, "children", ()))
+    if not children:
+        return []
+    merged = sorted({str(child.incident) for child in children if child.incident})
+    own = f", among them what had been {', '.join(merged)}" if merged else ""
+    return [f"Children: {len(children)} further alert{'' if len(children) == 1 else 's'} of the same cause{own}."]
 
 
 def _assessed(incident: Incident) -> list[str]:

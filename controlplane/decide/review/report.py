@@ -26,7 +26,7 @@ def report(case: Case, *, picture: str = "") -> str:
         "",
         *section("Summary", [line(explain(incident)[0])], _summary(case)),
         *section("Impact", _impact(case)),
-        *section("Blast radius", _blast(incident)),
+        *section("Blast radius", _blast(case)),
         *section("Phases", _phases(case), _times(incident)),
         *section("Response times", _figures(case)),
         *section("What was seen, and what it was taken for", listed(_judged(case))),
@@ -69,16 +69,12 @@ def _impact(case: Case) -> list[str]:
     return [*table(("What", "Count"), rows), "", *listed(more)]
 
 
-def _blast(incident: Incident) -> list[str]:
-    foreseen = incident.analysis.blast if incident.analysis is not None else ()
-    reached: list[str] = list(getattr(incident, "reached", ()))
-    rows = {
-        one.service: [f"{one.expected:.1%} fail" if one.metric == "availability" else f"+{one.expected * 1000:.3g} ms"]
-        for one in reversed(foreseen)
-    }
-    for one in foreseen:
-        if one.metric == "latency" and (said := f"+{one.expected * 1000:.3g} ms") not in rows[one.service]:
-            rows[one.service].append(said)
+def _blast(case: Case) -> list[str]:
+    reached: list[str] = list(getattr(case.incident, "reached", ()))
+    rows: dict[str, list[str]] = {}
+    for (service, metric), expected in saved.foreseen(case).items():
+        said = f"{expected:.1%} fail" if metric == "availability" else f"+{expected * 1000:.3g} ms"
+        rows.setdefault(service, []).append(said)
     names = sorted({*rows, *reached})
     if not names:
         return ["The dependency graph had no figures to foresee it from, and none in which it was seen elsewhere."]

@@ -8,9 +8,10 @@ have spread. So both numbers and the words say which is which, and without an as
 import msgspec
 
 from controlplane.decide.review.case import Case
-from controlplane.decide.review.timing import shares
+from controlplane.decide.review.timing import closed, shares
+from controlplane.model import record as on
 from controlplane.model.incident import Incident
-from controlplane.model.recording import Recording
+from controlplane.model.recording import Metric, Recording
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -28,13 +29,23 @@ class Saved(msgspec.Struct, frozen=True):
         return max(0, self.foreseen - self.seen)
 
 
+def foreseen(case: Case) -> dict[tuple[str, Metric], float]:
+    """What each service was expected to show if nothing was done, at most: later assessments see what acting did."""
+    found: dict[tuple[str, Metric], float] = {}
+    for entry in case.entries:
+        if isinstance(entry.record, on.Assessed) and entry.record.incident == case.incident.id:
+            for one in entry.record.analysis.blast:
+                key = one.service, one.metric
+                found[key] = max(found.get(key, 0.0), one.expected)
+    return found
+
+
 def saved(case: Case) -> Saved | None:
-    """What acting saved users; None: nothing was done, or no figures to foresee from."""
+    """What acting saved users; None: nothing was done, it is not over, or there are no figures to foresee from."""
     incident, entry = case.incident, _entry(case.window)
-    if incident.shadow or incident.analysis is None or not entry or not incident.user_requests:
+    if incident.shadow or incident.analysis is None or not entry or not incident.user_requests or not closed(incident):
         return None
-    expected = [one.expected for one in incident.analysis.blast if (one.service, one.metric) == (entry, "availability")]
-    share = min(1.0, max(expected, default=0.0))
+    share = min(1.0, foreseen(case).get((entry, "availability"), 0.0))
     seen = incident.user_failed + incident.user_slow
     return Saved(incident.user_requests, seen, round(share * incident.user_requests), share, entry)
 
@@ -79,6 +90,8 @@ def sentence(case: Case) -> str:
 
 
 def _why_not(incident: Incident) -> str:
+    if not closed(incident):
+        return "users' requests are counted when it closes"
     if incident.analysis is None:
         return "the dependency graph had no figures of it"
     return "nobody told where users come in" if incident.user_requests else "no user's request was counted"
