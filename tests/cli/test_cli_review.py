@@ -36,7 +36,7 @@ def test_a_person_reads_sentences_and_a_timeline(journal: str, capsys: pytest.Ca
         "i1: cart is closed",
         "How surely: ",
         "Done: eject cart/cart-1",
-        "Refused: freeze: ",
+        "Refused by freeze: ",
         "Saved: Estimated: ",
     ):
         assert part in said

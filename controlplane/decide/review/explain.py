@@ -35,9 +35,8 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     """
     lines = [_headline(incident), f"Seen: {'; '.join(incident.evidence[:5])}.", _taken_for(incident), _surely(incident)]
     lines += [*_children(incident), *_assessed(incident)]
-    lines += _done(incident)
-    if incident.refused:
-        lines.append(ended(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}"))
+    lines += [*_enacted(incident), *_done(incident)]
+    lines += [ended(f"Refused by {one}") for one in dict.fromkeys(incident.refused)]
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")
@@ -118,6 +117,17 @@ def _felt(impact: Impact) -> str:
     if impact.metric == "availability":
         return f"{impact.service} ({impact.expected:.1%} of requests fail)"
     return f"{impact.service} (+{impact.expected * 1000:.3g} ms)"
+
+
+def _enacted(incident: Incident) -> list[str]:
+    """The weighed plan that was ordered, whether it did what was expected of it, and what it left to people."""
+    plan, lines = getattr(incident, "plan", None), []
+    if plan is not None:
+        did = {None: "whether it helped is not known yet", True: "it helped", False: "it did not help"}[plan.helped]
+        expected = f"{plan.harm:.3g} harmed requests/s were to become {plan.expected:.3g}"
+        lines.append(f"{'Plan, only written down' if plan.shadow else 'Plan'}: {plan.text}; {expected}; {did}.")
+    by_hand = list(getattr(incident, "by_hand", ()))
+    return [*lines, f"Left to people: {'; '.join(by_hand)}."] if by_hand else lines
 
 
 def _done(incident: Incident) -> list[str]:

@@ -125,7 +125,8 @@ def _orders(case: Case) -> list[str]:
 
 
 def _lease(story: timing.OrderStory) -> str:
-    return f"renewed {times(story.renewals)}" if story.renewals else "not renewed"
+    renewed = f", renewed {times(story.renewals)}" if story.renewals else ""
+    return f"{story.lease_s:.3g} s{renewed}"
 
 
 def _refused(case: Case) -> list[str]:

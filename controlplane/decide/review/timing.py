@@ -47,6 +47,7 @@ class OrderStory(msgspec.Struct):
 
     command: Command
     at_s: float
+    lease_s: float
     renewals: int = 0
     answered_s: float | None = None
     outcome: str = "no answer on record"
@@ -143,7 +144,8 @@ def stories(case: Case) -> list[OrderStory]:
                 place = f"{command.target} {getattr(command.intent, 'what', '')}"
                 if (before := holds.get(place)) is not None and before.outcome == "in force":
                     before.outcome = f"gave way to {command.id} after {at - before.at_s:.1f} s"
-                told[command.id] = holds[place] = OrderStory(command, at)
+                lease_s = (command.lease_until - record.at) / 1e9
+                told[command.id] = holds[place] = OrderStory(command, at, lease_s)
             case on.CommandAcknowledged() if (story := told.get(record.command)) is not None:
                 story.answered_s = at if story.answered_s is None else story.answered_s
                 story.outcome = _answer(story, record)
