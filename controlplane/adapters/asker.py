@@ -4,6 +4,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+import anyio
+
 if TYPE_CHECKING:
     import httpx
 
@@ -13,7 +15,8 @@ _WELL = range(200, 300)
 class Asker:
     """An HTTP client of one event loop, over connections of its own: it neither uses up nor tests those of real calls.
 
-    Entered before it is asked. `transport` makes the way the requests take; None: httpx's own.
+    `transport` makes the way the requests take; None: httpx's own. Nothing is made before the first question, as most
+    planes ask none; leaving the context closes what was made.
     """
 
     def __init__(self, timeout_s: float, transport: "Callable[[], httpx.AsyncBaseTransport] | None" = None) -> None:
@@ -21,12 +24,7 @@ class Asker:
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
-        """Make the client."""
-        import httpx
-
-        headers = {"user-agent": "controlplane-probe"}
-        transport = None if self._transport is None else self._transport()
-        self._client = httpx.AsyncClient(timeout=self._timeout_s, headers=headers, trust_env=False, transport=transport)
+        """Itself."""
         return self
 
     async def __aexit__(
@@ -35,15 +33,26 @@ class Asker:
         """Close its connections."""
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            with anyio.CancelScope(shield=True):
+                await client.aclose()
 
     async def get(self, url: str) -> int:
         """The status of one GET. Raises whatever httpx raises."""
-        assert self._client is not None
-        async with self._client.stream("GET", url) as response:
+        async with self._made().stream("GET", url) as response:
             return (
                 response.status_code
             )  # the body is not wanted: closing costs a connection, an endless one would cost more
+
+    def _made(self) -> "httpx.AsyncClient":
+        if self._client is None:
+            import httpx
+
+            headers = {"user-agent": "controlplane-probe"}
+            transport = None if self._transport is None else self._transport()
+            self._client = httpx.AsyncClient(
+                timeout=self._timeout_s, headers=headers, trust_env=False, transport=transport
+            )
+        return self._client
 
     async def expect_well(self, url: str) -> None:
         """Return when `url` answers 2xx. Raises ValueError when it answers otherwise."""

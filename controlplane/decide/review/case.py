@@ -69,7 +69,7 @@ def concerns(record: on.Record, incidents: frozenset[IncidentId]) -> bool:
         case on.PenaltyDecayed():
             return False
         case _:
-            return record.incident in incidents
+            return getattr(record, "incident", None) in incidents
 
 
 def recall(records: Iterable[on.Record], incident: IncidentId) -> Case | None:

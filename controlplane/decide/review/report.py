@@ -189,6 +189,7 @@ def follow_ups(case: Case) -> list[str]:
     found += [
         f"Rule {rule.partition(':')[0]} refused what was wanted:{rule.partition(':')[2]}" for rule in incident.refused
     ]
+    found += [f"Left to people: {step}" for step in getattr(incident, "by_hand", ())]
     for held in incident.containments.values():
         if held.relapses:
             penalty = held.penalty_ns / 1e9

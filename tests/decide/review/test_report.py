@@ -1,12 +1,16 @@
 """The post-incident report: the same text from the same records, complete, and harmless whatever the names are."""
 
+import html
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.decide.review.case import Case, recall
+from controlplane.decide.review.markdown import plain
 from controlplane.decide.review.picture import draw
 from controlplane.decide.review.report import follow_ups, report
 from controlplane.decide.review.saved import saved, sentence
@@ -107,6 +111,17 @@ def test_hostile_names_mark_nothing_up() -> None:
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         columns = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(columns) == 1, table
+
+
+@given(st.text())
+def test_no_text_whatever_breaks_a_line_or_a_cell(text: str) -> None:
+    """Every sign that could mark something up is escaped, and what is read is what was meant."""
+    said = plain(text)
+    assert "\n" not in said
+    assert "<" not in said
+    assert not re.search(r"(?<!\\)(\\\\)*[|`\[\]*]", said)
+    read = html.unescape(re.sub(r"\\(.)", r"\1", said))
+    assert read == "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def test_a_picture_of_hostile_names_is_well_formed_and_runs_nothing() -> None:
