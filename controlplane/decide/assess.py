@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from controlplane.decide import respond
 from controlplane.decide.analysis.analyze import analyze
 from controlplane.decide.analysis.recorded import recording_of
 from controlplane.decide.analysis.window import Window
@@ -29,6 +30,7 @@ from controlplane.model.unit import SECOND, Nanos
 
 AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
 SHARED_MAX = 3  # explanations: more of them explain nothing
+OWN_MIN = 0.2  # of the blame: who bears that much of it has a cause of its own, and stays an incident of its own
 SERVICES_MAX = 64  # around the origin: an assessment takes milliseconds, however large the fleet
 
 
@@ -120,15 +122,23 @@ def _shared(draft: Draft, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:
-    """Lay the incident to the service below that the graph blames; what one endpoint alone shows stays with it."""
+    """Lay the incident to the service below that the graph blames; what one endpoint alone shows stays with it.
+
+    Where that one has an incident already, they are one; unless what fails at the accused is in good part its own.
+    """
     first = analysis.origins[0]
     if incident.origin.endpoint or first.service == incident.origin.service or first.score < LAID_MIN:
         return
     known = below(evidence.graph.callees(), incident.origin.service, services_max=SERVICES_MAX)
-    if first.service not in known or draft.state.open_at(first.service) is not None:
+    if first.service not in known:
         return
     why = first.evidence[0] if first.evidence else "its callees' excess is its own"
     reason = f"{first.score:.0%} of the blame: {first.service} {why}"
+    if (there := draft.state.open_at(first.service)) is not None:
+        own = max((one.score for one in analysis.origins if one.service == incident.origin.service), default=0.0)
+        if own < OWN_MIN and there.shadow is incident.shadow:
+            respond.merge(draft, evidence, incident, there, reason)
+        return
     text = f"{incident.id} is laid to {first.service}, not {incident.origin}: {reason}"
     draft.record(OriginMoved(at=draft.now, incident=incident.id, origin=Target(first.service), reason=reason))
     draft.notice(incident, "warning", text, f"laid:{first.service}")

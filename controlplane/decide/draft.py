@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from controlplane.decide import lifecycle, safety
+from controlplane.decide import safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase
@@ -26,6 +26,11 @@ class Draft:
         self._records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What is drafted so far."""
+        return tuple(self._records)
 
     def record(self, record: Record) -> None:
         """Put a fact on the list and into the state."""
@@ -90,11 +95,6 @@ class Draft:
         """Put `command` on record, then on the list of acts."""
         self.record(CommandIssued(at=self.now, command=command))
         self._commands.append(command)
-
-    def move(self, incident: Incident, phase: Phase, reason: str) -> None:
-        """Bring `incident` to `phase`, and say why; nothing where it is there already."""
-        for record in lifecycle.move(incident, phase, reason, self.now):
-            self.record(record)
 
     def refuse(self, incident: Incident, target: Target, intent: Intent, rule: str, reason: str) -> None:
         """Record that `rule` forbade `intent`; the same refusal again in the same incident is not news."""

@@ -82,11 +82,12 @@ def _next(held: Containment) -> str:
 
 def _headline(incident: Incident) -> str:
     state = {
-        Phase.DETECTED: "was detected and nothing holds it yet",
-        Phase.CONTAINED: "is contained",
-        Phase.RECOVERING: "is recovering in stages",
-        Phase.VERIFIED: "has recovered",
-        Phase.CLOSED: "is closed",
+        Phase.DETECTION: "was detected and nothing is ordered yet",
+        Phase.CONTAINMENT: "is not contained yet",
+        Phase.COMMUNICATION: "was answered, and people are being told",
+        Phase.STABILIZATION: "was answered, and may still spread",
+        Phase.RECOVERY: "spreads no more and is recovering",
+        Phase.CLOSED: f"is part of {incident.merged_into}" if incident.merged_into else "is closed",
     }[incident.phase]
     shadow = " (observe only: nothing was done)" if incident.shadow else ""
     escalated = " A person is needed: the remedy did not help." if incident.escalated else ""

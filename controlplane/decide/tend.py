@@ -2,7 +2,7 @@
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import lifecycle, recovery
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
@@ -106,6 +106,9 @@ def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
 
 
 def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
+    lifecycle.follow(draft, evidence, incident)
+    if incident.phase is not Phase.RECOVERY:
+        return
     quiet_ns = to_nanos(draft.policy.verify_s)
     if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
         return
@@ -124,7 +127,6 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         )
     else:
         reason = "every containment is verified"
-    draft.move(incident, Phase.VERIFIED, reason)
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)

@@ -13,7 +13,7 @@ from controlplane.model.incident import Incident
 from controlplane.model.record import EvidenceAdded
 from controlplane.model.signal import Cause, Drifted, Heartbeat
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND
+from controlplane.model.unit import SECOND, Nanos
 
 EDGES_TOLD = 3  # by name, in one notice
 
@@ -58,7 +58,17 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
     seen = f"no heartbeat for {one.silent_ns / SECOND:.3g} s, expected every {one.every_ns / SECOND:g} s"
     if one.news:
         if incident is None:
-            incident = respond.open_incident(draft, evidence, service, one.target, Cause.UNREACHABLE, draft.now, seen)
+            incident = respond.open_incident(
+                draft,
+                evidence,
+                service,
+                one.target,
+                Cause.UNREACHABLE,
+                draft.now,
+                seen,
+                began_at=Nanos(draft.now - one.silent_ns),
+                by=str(one.target),
+            )
         else:
             _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
         intent = Eject() if one.target.endpoint else Isolate()

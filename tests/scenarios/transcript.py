@@ -290,7 +290,12 @@ def _line(record: rec.Record) -> str:
             limit = f" limit {record.concurrency}" if record.overload else ""
             return f"stage {record.target} {record.stage}{share}{limit}: {record.reason}"
         case rec.PhaseChanged():
-            return f"phase {record.incident} {record.phase}"
+            return f"phase {record.incident} {record.phase}: {record.reason}"
+        case rec.IncidentMerged():
+            return f"merged {record.incident} into {record.into}: {record.reason}"
+        case rec.SpreadMeasured():
+            edges = ", ".join(" -> ".join(pair) for pair in record.edges)
+            return f"spread {record.incident}: {', '.join(record.services)} ({edges})"
         case rec.MaskChanged():
             return f"masked {record.incident} {'yes' if record.masked else 'no'}: {record.reason}"
         case rec.Escalated():
