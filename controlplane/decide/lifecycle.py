@@ -80,7 +80,7 @@ def phase_of(draft: Draft, evidence: Evidence, incident: Incident) -> tuple[Phas
         return Phase.COMMUNICATION, _contained(incident)
     if not quiet:
         again = incident.phase is Phase.RECOVERY
-        return Phase.STABILIZATION, "harm is seen again" if again else _told(incident)
+        return Phase.STABILIZATION, "harm is seen again" if again else f"{_told(incident)}; whether it spreads is seen"
     return Phase.RECOVERY, f"for {still_ns(draft) / SECOND:g} s it has spread no further and users saw no more of it"
 
 

@@ -75,6 +75,7 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
         draft.refuse(incident, one.target, intent, "invalid_data", f"{one.target}: a silence alone moves no traffic")
     if incident is not None and incident.origin == one.target:
         evidence.signal_at[one.target] = draft.now  # it is still missing: the incident stays open
+        evidence.felt(incident, draft.now)
 
 
 def _stopped(draft: Draft, stopped: list[Stopped]) -> None:

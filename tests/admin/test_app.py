@@ -349,7 +349,7 @@ async def test_metrics_are_prometheus_text() -> None:
     assert set(kinds) == set(re.findall(r"^# HELP (\S+) .", answer.text, re.MULTILINE))
     seen: set[str] = set()
     for series, value in samples(answer.text):
-        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_count|_sum)?(\{.*\})?", series)
+        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_bucket|_count|_sum)?(\{.*\})?", series)
         assert match, series
         family = match[1] + (match[2] or "") if match[1] + (match[2] or "") in kinds else match[1]
         assert family in kinds
