@@ -31,8 +31,8 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     decided = plan(signal, service, tripped_at, draft.policy)
     incident = about(draft, service)
     if incident is None:
-        suspect = decided.cause is not None or bool(decided.veto)
-        everywhere = not signal.target.endpoint or (signal.capped and suspect)
+        # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
+        everywhere = not signal.target.endpoint or signal.capped
         if _laid_below(draft, evidence, service, signal, seen, everywhere=everywhere):
             return
         incident = open_incident(
