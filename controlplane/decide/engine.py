@@ -10,6 +10,7 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
+from controlplane.model.incident import Phase
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import (
@@ -53,6 +54,9 @@ class Engine:
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
         reconcile.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
+        for incident in self.state.open_incidents():
+            if incident.phase is not Phase.RECOVERY:  # what harm it did while nobody watched is not known
+                self._evidence.felt(incident, now)
         for command in list(self.state.in_force.values()):
             if command.lease_until > now:
                 draft.issue(msgspec.structs.replace(command, epoch=epoch))
