@@ -139,7 +139,7 @@ class Engine:
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
-        visible = self._evidence.entry.visible(draft.now)
+        visible = signal.failed > 0 and self._evidence.entry.visible(draft.now)
         for incident in self._evidence.active(self.state.open_incidents(), draft.now):
             if visible:
                 self._evidence.felt(incident, signal.at)
@@ -161,7 +161,7 @@ class Engine:
         """What somebody else counted of users' requests: no impact of this process, but harm that is there to see."""
         users = self._evidence.users_elsewhere
         users.observe(on.EntrySampled(at=sample.at, requests=sample.calls, failed=sample.failures, slow=0))
-        if users.visible(sample.at):
+        if sample.failures and users.visible(sample.at):
             for incident in self._evidence.active(self.state.open_incidents(), sample.at):
                 self._evidence.felt(incident, sample.at)
 

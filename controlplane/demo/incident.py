@@ -95,9 +95,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def read(records: Records, *, onset: Nanos) -> Answer:
     """The answer that `records`, those of one run, tell of."""
     opened = list(_of(records, on.IncidentOpened))
-    closed = [*_of(records, on.IncidentClosed), *_of(records, on.IncidentMerged)]  # the latter goes on as another one
+    ended = [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentClosed)]
+    ended += [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentMerged)]
     known = {(plane, record.incident) for plane, record in opened}
-    ends = [record.at for plane, record in closed if (plane, record.incident) in known]
+    ends = [at for plane, name, at in ended if (plane, name) in known]  # a merged one goes on as another
     origins: dict[str, int] = {}
     named = [record.origin for _, record in opened] + [moved.origin for _, moved in _of(records, on.OriginMoved)]
     for origin in named:

@@ -123,15 +123,30 @@ def test_stabilization_lasts_while_users_see_failures() -> None:
         engine.step(EntrySampled(at=after(second), requests=100, failed=10, slow=0), after(second))
         engine.tick(after(second))
         assert the(engine).phase is Phase.STABILIZATION, second
-    engine.step(EntrySampled(at=after(8.5), requests=100, failed=0, slow=0), after(8.5))
-    engine.tick(after(8.5))
+    engine.step(EntrySampled(at=after(7), requests=100, failed=0, slow=0), after(7))
+    engine.tick(after(7.9))
+    assert the(engine).phase is Phase.STABILIZATION
+    engine.tick(after(8))
     assert the(engine).phase is Phase.RECOVERY
-    assert the(engine).to_stabilize_ns == round(8.5 * SECOND)
+    assert the(engine).to_stabilize_ns == 8 * SECOND
     engine.step(EntrySampled(at=after(9), requests=100, failed=50, slow=0), after(9))
     assert the(engine).phase is Phase.STABILIZATION
     engine.tick(after(20))
     assert the(engine).phase is Phase.RECOVERY
-    assert the(engine).to_stabilize_ns == round(8.5 * SECOND)
+    assert the(engine).to_stabilize_ns == 8 * SECOND
+
+
+def test_a_stray_failure_of_users_is_no_harm() -> None:
+    """Below the share at which a failure is visible, nothing is brought back."""
+    engine = begun()
+    acted(engine, tripped(engine), 0.001)
+    told(engine, 0.001)
+    for tenth in range(50):
+        now = after(0.1 * tenth)
+        engine.step(EntrySampled(at=now, requests=100, failed=1, slow=0), now)
+    engine.tick(after(5))
+    assert the(engine).phase is Phase.RECOVERY
+    assert the(engine).user_failed == 50
 
 
 def test_failures_of_users_that_others_count_are_harm_too() -> None:
