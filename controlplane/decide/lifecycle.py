@@ -73,7 +73,8 @@ def phase_of(draft: Draft, evidence: Evidence, incident: Incident) -> tuple[Phas
         return Phase.DETECTION, "what to do is not settled yet"
     if missing := unheld(state, incident, now):
         return Phase.CONTAINMENT, missing
-    if incident.refused and not incident.commands and not _still(draft, evidence, incident, proof_ns(draft)):
+    ordered = incident.containments or incident.unanswered or incident.taken  # what is only reported holds nothing
+    if incident.refused and not ordered and not _still(draft, evidence, incident, proof_ns(draft)):
         return Phase.CONTAINMENT, f"nothing holds it: {incident.refused[-1]}"
     past = incident.phase in (Phase.STABILIZATION, Phase.RECOVERY)  # people knew: a later notice is only more news
     if not past and any(now - at < TOLD_NS for at in incident.untold.values()):
