@@ -48,8 +48,10 @@ def follow_all(draft: Draft, evidence: Evidence, *, everything: bool) -> None:
 
 
 def about(record: on.Record) -> tuple[IncidentId, ...]:
-    """The incidents that `record` is a fact of."""
+    """The incidents whose phase may be another one by `record`. Harm that is counted shows with the next tick."""
     match record:
+        case on.ImpactCounted() | on.SpreadMeasured() | on.Assessed() | on.WindowTaken() | on.MaskChanged():
+            return ()
         case on.CommandIssued():
             return (record.command.incident,)
         case on.NoticeIssued():

@@ -106,9 +106,6 @@ def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
 
 
 def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
-    lifecycle.follow(draft, evidence, incident)
-    if incident.phase is not Phase.RECOVERY:
-        return
     quiet_ns = to_nanos(draft.policy.verify_s)
     if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
         return
@@ -127,6 +124,9 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         )
     else:
         reason = "every containment is verified"
+    lifecycle.follow(draft, evidence, incident)
+    if incident.phase is not Phase.RECOVERY:
+        return  # it may still spread, or people do not know of it yet
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)

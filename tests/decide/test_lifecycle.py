@@ -130,6 +130,7 @@ def test_stabilization_lasts_while_users_see_failures() -> None:
     assert the(engine).phase is Phase.RECOVERY
     assert the(engine).to_stabilize_ns == 8 * SECOND
     engine.step(EntrySampled(at=after(9), requests=100, failed=50, slow=0), after(9))
+    engine.tick(after(9.1))
     assert the(engine).phase is Phase.STABILIZATION
     engine.tick(after(20))
     assert the(engine).phase is Phase.RECOVERY
