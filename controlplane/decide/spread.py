@@ -5,7 +5,7 @@ incident began (docs/concepts/evidence.md), of its origin and of everybody above
 Figures cost milliseconds, so one incident is looked at in a tick, and only when there may be something new.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from controlplane.decide.analysis.excess import Excess, failures, filled, latenc
 from controlplane.decide.analysis.window import Window
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.graph.reach import above
+from controlplane.decide.graph.reach import below
 from controlplane.model.incident import Incident, Phase
 from controlplane.model.record import SpreadMeasured
 from controlplane.model.unit import SECOND, Nanos
@@ -31,8 +31,7 @@ def measure(draft: Draft, evidence: Evidence) -> None:
     evidence.measured_at[incident.id] = draft.now
     graph = evidence.graph
     origin = graph.means(incident.origin.service)
-    names = above(graph.callees(), origin, services_max=SERVICES_MAX)
-    window = graph.window(draft.now, incident_at=incident.signal_at, only=names)
+    window = graph.window(draft.now, incident_at=incident.signal_at, only=_above(graph.callees(), origin))
     if not window.compares:
         return  # nothing was heard before it, or nothing since: unknown is never zero
     services, edges = showing(window)
@@ -58,6 +57,16 @@ def showing(window: Window) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...
     )
     pairs = ((names[caller], names[callee]) for caller, callee in window.edges[edges].tolist())
     return tuple(sorted(names[index] for index in services)), tuple(sorted(pairs))
+
+
+def _above(calls: Mapping[str, Iterable[str]], service: str) -> list[str]:
+    """`service` and all that call it, over however many hops, the nearest first."""
+    callers: dict[str, list[str]] = {}
+    for caller, callees in calls.items():
+        for callee in callees:
+            if caller:
+                callers.setdefault(callee, []).append(caller)
+    return below(callers, service, services_max=SERVICES_MAX)
 
 
 def _beyond(failing: Excess, late: Excess) -> list[int]:

@@ -27,12 +27,6 @@ def below(calls: dict[str, list[str]], service: str, *, services_max: int) -> li
     return list(found)
 
 
-def above(calls: dict[str, list[str]], service: str, *, services_max: int) -> list[str]:
-    """`service` and all that call it, over however many hops, the nearest first, `services_max` at most."""
-    pairs = ((caller, callee) for caller, callees in calls.items() for callee in callees)
-    return below(callees_of((callee, caller) for caller, callee in pairs), service, services_max=services_max)
-
-
 def near(edges: Pairs, service: str, *, services_max: int) -> list[str]:
     """What is below `service`, and what is above it: the neighbourhood of an incident there, `services_max` at most."""
     pairs = [(caller, callee) for caller, callee in edges if caller]
