@@ -28,12 +28,15 @@ def incidents(args: argparse.Namespace) -> int:
                 one["phase"] + (" (masked)" if one["masked"] else "") + (" (observe)" if one["shadow"] else ""),
                 one["opened"],
                 f"{one['duration_s']:.1f} s",
+                _known(one["times"]["to_contain_s"], "{:.3f} s"),
+                one["children"],
                 one["user_visible"]["failed"],
                 one["user_visible"]["slow"],
             )
             for one in answer["incidents"]
         ]
-        _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
+        head = ("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "CONTAINED", "ALERTS", "FAILED", "SLOW")
+        _table(head, rows, empty="no incidents")
 
     _show(args, answer, table)
     return 0

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from controlplane.decide import lifecycle, safety
+from controlplane.decide import safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase, Stage
@@ -23,14 +23,14 @@ class Draft:
 
     def __init__(self, state: State, topology: Topology, policy: ResponsePolicy, now: Nanos) -> None:
         self.state, self.topology, self.policy, self.now = state, topology, policy, now
-        self._records: list[Record] = []
+        self.records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
 
     def record(self, record: Record) -> None:
         """Put a fact on the list and into the state."""
         fold(self.state, record)
-        self._records.append(record)
+        self.records.append(record)
 
     def notice(self, incident: Incident | None, severity: str, text: str, key: str = "") -> None:
         """Tell people. The same key twice is the same news."""
@@ -91,11 +91,6 @@ class Draft:
         self.record(CommandIssued(at=self.now, command=command))
         self._commands.append(command)
 
-    def move(self, incident: Incident, phase: Phase, reason: str) -> None:
-        """Bring `incident` to `phase`, and say why; nothing where it is there already."""
-        for record in lifecycle.move(incident, phase, reason, self.now):
-            self.record(record)
-
     def refuse(self, incident: Incident, target: Target, intent: Intent, rule: str, reason: str) -> None:
         """Record that `rule` forbade `intent`; the same refusal again in the same incident is not news."""
         if f"{rule}: {reason}" not in incident.refused:
@@ -132,4 +127,4 @@ class Draft:
 
     def outcome(self, wake_at: Nanos | None) -> Outcome:
         """Everything drafted, as the value the loop carries out."""
-        return Outcome(tuple(self._records), tuple(self._commands), tuple(self._notices), wake_at)
+        return Outcome(tuple(self.records), tuple(self._commands), tuple(self._notices), wake_at)

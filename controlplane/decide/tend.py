@@ -6,7 +6,7 @@ nothing that its recovery waits for is left (decide/unfinished.py).
 
 import msgspec
 
-from controlplane.decide import recovery, unfinished
+from controlplane.decide import lifecycle, recovery, unfinished
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
@@ -133,6 +133,9 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     if incident.unfinished:
         unfinished.tell(draft, evidence, incident)
         return
+    lifecycle.follow(draft, evidence, incident)
+    if incident.phase is not Phase.RECOVERY:
+        return  # it may still spread, or people do not know of it yet
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)

@@ -29,22 +29,32 @@ class EpochStarted(_Record, frozen=True, tag="epoch_started"):
 
 
 class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
+    """`began_at`: the earliest evidence there is, None: not known. `by`: who reported it."""
+
     incident: IncidentId
     origin: Target
     cause: Cause
     signal_at: Nanos
     shadow: bool
     evidence: str
+    began_at: Nanos | None = None
+    by: str = ""
 
 
 class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
-    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held."""
+    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held.
+
+    `alert`: it is a child, an alert of its own, of that cause, reported by `by`. None: it only adds to what is known.
+    """
 
     incident: IncidentId
     target: Target
     evidence: str
     cause: Cause | None = None
     version: str = ""
+    alert: Cause | None = None
+    by: str = ""
+    began_at: Nanos | None = None
 
 
 class OriginMoved(_Record, frozen=True, tag="origin_moved"):
@@ -134,6 +144,14 @@ class BecameEffective(_Record, frozen=True, tag="became_effective"):
     incident: IncidentId
     target: Target
     signal_at: Nanos
+
+
+class SpreadMeasured(_Record, frozen=True, tag="spread_measured"):
+    """Where figures showed failures or delays beyond normal since the incident began: services, (caller, callee)."""
+
+    incident: IncidentId
+    services: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
 
 
 class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
@@ -236,6 +254,7 @@ Record = (
     | LeaseExpired
     | StageChanged
     | BecameEffective
+    | SpreadMeasured
     | ImpactCounted
     | Escalated
     | IncidentClosed
