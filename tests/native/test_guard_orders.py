@@ -292,7 +292,7 @@ def test_a_weighed_endpoint_may_be_probed_again_and_says_that_it_passed(clock) -
     guard.weigh(0, 1, 30 * SECOND)
     guard.probe(0, 30 * SECOND)
     assert states(guard, 2) == [PROBATION, HEALTHY]
-    for _ in range(20):
+    for _ in range(200):
         permit = admitted(guard.try_acquire())
         clock.advance(1_000_000)
         permit.success()
