@@ -29,6 +29,9 @@ from controlplane.model.unit import Nanos, to_nanos
 DIRTY_PERCENT = 10  # of the calls of a stage: more failures are not clean; more refusals by a limit: it still binds
 DIRTY_FAILURES_MIN = 2  # one failure is no pattern: at an error share of 1 in 1,000 it is in every fiftieth stage
 PATIENCE = 4  # steps after which a stage with less traffic than `ramp_calls_min` is judged by the calls there are
+PROBED_AGAIN = (
+    12  # steps without any call: three probes of one request in sixteen come sooner than one call of the share
+)
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -114,7 +117,7 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
         case Stage.RAMP if traffic.earns(policy, waited=waited):
             return _ramp(held, policy, _clean(traffic))
-        case Stage.RAMP if waited and traffic.calls == 0:
+        case Stage.RAMP if traffic.calls == 0 and now - held.since >= PROBED_AGAIN * to_nanos(policy.ramp_step_s):
             return _step(held, Stage.PROBE, held.percent, Probe(), f"{held.percent} % brought no call: probed instead")
         case Stage.FULL if traffic.earns(policy, waited=waited):
             return _step(held, Stage.VERIFIED, 100, None, f"{_clean(traffic)} at full traffic")

@@ -44,8 +44,8 @@ FORTH: list[tuple[Stage, int, Traffic, float, Stage | None, int]] = [
     (Stage.RAMP, 25, Traffic(calls=5), 5.0, Stage.RAMP, 50),
     (Stage.RAMP, 50, Traffic(calls=5), 5.0, Stage.FULL, 100),
     (Stage.RAMP, 50, Traffic(calls=1), 20.0, Stage.FULL, 100),  # there is no more traffic: patience is over
-    (Stage.RAMP, 50, Traffic(), 19.9, None, 0),
-    (Stage.RAMP, 50, Traffic(), 20.0, Stage.PROBE, 50),  # and without any it is probed: what passes earns what is next
+    (Stage.RAMP, 50, Traffic(), 59.9, None, 0),
+    (Stage.RAMP, 50, Traffic(), 60.0, Stage.PROBE, 50),  # and without any it is probed: what passes earns what is next
     (Stage.RAMP, 50, Traffic(calls=5, failures=1), 5.0, None, 0),  # one failure is no pattern, nor is it clean
     (Stage.RAMP, 50, Traffic(calls=10, failures=1), 5.0, Stage.FULL, 100),
     (Stage.FULL, 100, Traffic(calls=5), 9.9, None, 0),
