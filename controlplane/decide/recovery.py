@@ -29,9 +29,7 @@ from controlplane.model.unit import Nanos, to_nanos
 DIRTY_PERCENT = 10  # of the calls of a stage: more failures are not clean; more refusals by a limit: it still binds
 DIRTY_FAILURES_MIN = 2  # one failure is no pattern: at an error share of 1 in 1,000 it is in every fiftieth stage
 PATIENCE = 4  # steps after which a stage with less traffic than `ramp_calls_min` is judged by the calls there are
-PROBED_AGAIN = (
-    12  # steps without any call: three probes of one request in sixteen come sooner than one call of the share
-)
+PROBED_AGAIN = 12  # steps without any call: probes, one request in sixteen, come sooner than calls of so small a share
 
 
 class Traffic(msgspec.Struct, frozen=True):
