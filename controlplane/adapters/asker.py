@@ -39,9 +39,8 @@ class Asker:
     async def get(self, url: str) -> int:
         """The status of one GET. Raises whatever httpx raises."""
         async with self._made().stream("GET", url) as response:
-            return (
-                response.status_code
-            )  # the body is not wanted: closing costs a connection, an endless one would cost more
+            # the body is not wanted: closing costs a connection, an endless one would cost more
+            return response.status_code
 
     def _made(self) -> "httpx.AsyncClient":
         if self._client is None:

@@ -11,7 +11,8 @@ How far a relapse goes back is decided by how sure it is. A verdict has rejected
 alarms that containing it took: everything earned is lost. Traffic that is dirty below that costs one stage: what
 was earned at a lower share is not refuted. Either lengthens the penalty (decide/penalty.py).
 
-No share rises on time alone. A stage without a call waits, however long, and people are told once.
+No share rises on time alone. Where a share is too small to bring a call, a few real requests are sent as probes again,
+and what they show earns the next share. Without any traffic a stage waits, however long, and people are told once.
 
 An overloaded service is not probed: it answers all the time, as far as its limit lets it. It ramps once the answers are
 clean, and is at full traffic when the limit, which adapts in the data plane, refuses nobody any more.
@@ -28,6 +29,7 @@ from controlplane.model.unit import Nanos, to_nanos
 DIRTY_PERCENT = 10  # of the calls of a stage: more failures are not clean; more refusals by a limit: it still binds
 DIRTY_FAILURES_MIN = 2  # one failure is no pattern: at an error share of 1 in 1,000 it is in every fiftieth stage
 PATIENCE = 4  # steps after which a stage with less traffic than `ramp_calls_min` is judged by the calls there are
+PROBED_AGAIN = 12  # steps without any call: probes, one request in sixteen, come sooner than calls of so small a share
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -113,6 +115,8 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
         case Stage.RAMP if traffic.earns(policy, waited=waited):
             return _ramp(held, policy, _clean(traffic))
+        case Stage.RAMP if traffic.calls == 0 and now - held.since >= PROBED_AGAIN * to_nanos(policy.ramp_step_s):
+            return _step(held, Stage.PROBE, held.percent, Probe(), f"{held.percent} % brought no call: probed instead")
         case Stage.FULL if traffic.earns(policy, waited=waited):
             return _step(held, Stage.VERIFIED, 100, None, f"{_clean(traffic)} at full traffic")
         case _:
@@ -184,8 +188,8 @@ def _limited(held: Containment) -> bool:
 
 
 def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
-    """The first stage above the present share; beyond the last one, full traffic."""
-    reached = held.percent if held.stage is Stage.RAMP else 0
+    """The first stage above the share that was reached; beyond the last one, full traffic."""
+    reached = held.percent if held.stage in (Stage.PROBE, Stage.RAMP) else 0
     share = next((percent for percent in sorted(policy.ramp_percent) if percent > reached), 100)
     if share >= 100:
         return _step(held, Stage.FULL, 100, Restore(), reason)

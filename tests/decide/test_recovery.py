@@ -44,7 +44,8 @@ FORTH: list[tuple[Stage, int, Traffic, float, Stage | None, int]] = [
     (Stage.RAMP, 25, Traffic(calls=5), 5.0, Stage.RAMP, 50),
     (Stage.RAMP, 50, Traffic(calls=5), 5.0, Stage.FULL, 100),
     (Stage.RAMP, 50, Traffic(calls=1), 20.0, Stage.FULL, 100),  # there is no more traffic: patience is over
-    (Stage.RAMP, 50, Traffic(), 10_000.0, None, 0),  # and without any it waits
+    (Stage.RAMP, 50, Traffic(), 59.9, None, 0),
+    (Stage.RAMP, 50, Traffic(), 60.0, Stage.PROBE, 50),  # and without any it is probed: what passes earns what is next
     (Stage.RAMP, 50, Traffic(calls=5, failures=1), 5.0, None, 0),  # one failure is no pattern, nor is it clean
     (Stage.RAMP, 50, Traffic(calls=10, failures=1), 5.0, Stage.FULL, 100),
     (Stage.FULL, 100, Traffic(calls=5), 9.9, None, 0),
@@ -62,6 +63,17 @@ def test_a_step_is_earned_by_time_and_calls(
     step = at(held(stage, percent), traffic, seconds)
     assert (None if step is None else step.stage) is then
     assert step is None or step.percent == share
+
+
+def test_probes_that_pass_earn_the_share_after_the_one_that_was_reached() -> None:
+    """From a hold the first one; where a share brought no call, the next; after the last all of the traffic."""
+    steps = [recovery.passed(held(Stage.PROBE, percent), POLICY) for percent in (0, 10, 50)]
+    assert [(step.stage, step.percent) for step in steps if step is not None] == [
+        (Stage.RAMP, 10),
+        (Stage.RAMP, 25),
+        (Stage.FULL, 100),
+    ]
+    assert recovery.passed(held(Stage.RAMP, 10), POLICY) is None
 
 
 BACK: list[tuple[Stage, int, Stage, int, Intent]] = [

@@ -18,6 +18,8 @@ def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
     assert f"at most {recovery.DIRTY_PERCENT} % failed" in page
     assert recovery.PATIENCE == 4
     assert "four steps of time" in page
+    assert recovery.PROBED_AGAIN == 12
+    assert "one in twelve steps" in page
     assert recovery.DIRTY_FAILURES_MIN == 2
     assert "at least two, and no verdict came" in page
     assert f"{penalty.STEPS_OF_CALLS} x `ramp_calls_min`" in page
