@@ -1,4 +1,4 @@
-"""With figures of all edges, whatever fails where and whoever says so first: one incident a service, and an end to each."""
+"""With figures of all edges, whatever fails where and whoever says so first: every incident ends, one a service."""
 
 import msgspec
 from hypothesis import given, settings
