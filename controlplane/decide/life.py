@@ -65,13 +65,14 @@ def _end(state: "State", incident: Incident, at: Nanos, why: str) -> None:
 def merge(state: "State", record: on.IncidentMerged) -> None:
     """One goes on as a child of the other. Where either is closed, there is nothing to go on with."""
     child, parent = state.incidents.get(record.incident), state.incidents.get(record.into)
-    if child is None or parent is None or Phase.CLOSED in (child.phase, parent.phase):
+    if child is None or parent is None or child is parent or Phase.CLOSED in (child.phase, parent.phase):
         return
     stands = adopt(parent, child, record.at)
     line(parent, record.at, f"{child.id} ({child.origin}) is part of it: {record.reason}")
     _end(state, child, record.at, f"it is part of {parent.id}: {record.reason}")
     for name in stands:
-        state.index.command[name] = parent.id
+        if parent.command(name) is not None:
+            state.index.command[name] = parent.id
     for target in parent.containments:
         state.index.target.setdefault(target, parent.id)
     for target, command in state.in_force.items():

@@ -162,6 +162,8 @@ def _holding(incident: Incident) -> list[Containment]:
 
 
 def _contained(incident: Incident) -> str:
+    if not incident.taken and incident.containments:
+        return "no order was taken, and its target is well without"
     if not incident.taken:
         return "there was nothing to hold" if not incident.refused else "nothing held it, and it is seen no more"
     held = _holding(incident)

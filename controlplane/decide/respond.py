@@ -47,7 +47,8 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
             by=signal.by,
         )
     else:
-        _alert(draft, incident, signal, seen, decided)
+        at_home = incident.origin.service == service.name  # of what is only held, nothing changes what the cause is
+        _alert(draft, incident, signal, seen, decided if at_home else None)
     evidence.felt(incident, signal.at)
     if decided.veto:
         draft.refuse(incident, signal.target, Isolate(), decided.veto, f"{service.name}: {decided.reason}")
@@ -263,9 +264,8 @@ def merge(draft: Draft, evidence: Evidence, incident: Incident, into: Incident, 
     draft.record(IncidentMerged(at=draft.now, incident=incident.id, into=into.id, reason=reason))
     if (felt := evidence.felt_at.get(incident.id)) is not None:
         evidence.felt(into, felt)
-    draft.notice(
-        into, "warning", f"{into.id} takes in {incident.id} ({incident.origin}): {reason}", f"takes:{incident.id}"
-    )
+    text = f"{into.id} takes in {incident.id} ({incident.origin}): {reason}"
+    draft.notice(into, "warning", text, f"takes in:{incident.id}")
     draft.notice(incident, "info", f"{incident.id} closed: it is part of {into.id} ({into.origin})", "closed")
 
 

@@ -147,7 +147,19 @@ def test_a_verdict_about_a_merged_target_is_its_parents() -> None:
     """cart was held by the incident that is part of i2 now: what is said of cart opens no third one."""
     run = played("two-incidents-of-one-cause-are-merged")
     assert [record.incident for record in run.records if isinstance(record, on.IncidentOpened)] == [ONE, OTHER]
-    assert Target("cart") in {child.target for child in run.engine.state.incidents[OTHER].children}
+    parent = run.engine.state.incidents[OTHER]
+    assert Target("cart") in {child.target for child in parent.children}
+    assert (parent.cause, parent.origin) == (Cause.ERRORS, Target("stock", "stock-1"))
+
+
+def test_what_is_said_of_a_held_target_changes_no_cause() -> None:
+    """cart stalls while the incident that holds it is about stock's version: that stays its cause."""
+    script = (SCENARIOS / "two-incidents-of-one-cause-are-merged.txt").read_text().partition("\n---")[0]
+    run = Run(parse(script.replace("at 64.2s  trip cart errors", "at 64.2s  trip cart overload")))
+    run.play()
+    parent = run.engine.state.incidents[OTHER]
+    assert (Target("cart"), Cause.OVERLOAD) in {(child.target, child.cause) for child in parent.children}
+    assert parent.cause is Cause.ERRORS
 
 
 def test_orders_of_a_merged_incident_are_renewed_by_its_parent() -> None:
