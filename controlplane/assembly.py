@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -12,22 +12,27 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from controlplane._native.guard import Guard
+from controlplane.adapters.asker import Asker
 from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.review.case import Case
 from controlplane.decide.state import State
+from controlplane.decide.unfinished import recovering
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
-from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
+from controlplane.model.unit import IncidentId
 from controlplane.ports import Clock, Journal, Notifier
+from controlplane.runtime.consistency import Ask, ConsistencyProber
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
 from controlplane.runtime.probe import Prober
+from controlplane.runtime.recall import recall
 
 if TYPE_CHECKING:
     import httpx
@@ -84,14 +89,32 @@ class Plane:
             guarded.guard.ring = partial(self._ring_threadsafe, name)
         self._enforced = _enforced(self.state)
         policy = config.response_policy()
-        self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
+        self._asker = Asker(policy.probe_timeout_s)
+        self._prober: Prober | None = None
+        if probes:
+            self._prober = Prober(
+                self.topology, policy, get=self._asker.get, ring=self._ring, clock=self.clock, seed=seed
+            )
+        self._through_guards = Asker(policy.probe_timeout_s, self.transport)
+        self._consistency_asks: dict[str, Ask] = {
+            service.name: partial(self._through_guards.expect_well, f"http://{service.name}{service.consistency_path}")
+            for service in self.topology.services
+            if service.consistency_path
+        }
+        self._consistency = ConsistencyProber(
+            self._consistency_asks,
+            policy,
+            recovering=lambda: recovering(self.state),
+            ring=self._ring,
+            clock=self.clock,
+        )
         self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             data_planes=[_InMode(self)],
-            sources=[self._guards, *([self._probing.prober] if self._probing else [])],
+            sources=[self._guards, self._consistency, *([self._prober] if self._prober else [])],
             notifiers=notifiers,
         )
         self._entered = False
@@ -124,8 +147,10 @@ class Plane:
             await tasks.start(self._guards.watch)
             if self._host is not None:
                 tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
-            if self._probing is not None and self.steers:
-                tasks.start_soon(self._probing.run)
+            if self.steers:
+                tasks.start_soon(_ask_apart, self._through_guards, self._consistency)
+                if self._prober is not None:
+                    tasks.start_soon(_ask_apart, self._asker, self._prober)
         except BaseException:
             await self._leave()
             raise
@@ -241,6 +266,19 @@ class Plane:
         """Say that `count` requests were answered without `service`: its failure is masked, not absent."""
         self._guards.fell_back(service, count)
 
+    def consistency_probe(self, service: str, ask: Ask) -> None:
+        """Have the async function `ask` say whether `service` is consistent again, while an incident about it recovers.
+
+        Raising, or answering False, says that it is not, and keeps the incident open. It is asked at most once in
+        `probe_interval_s`, each time for `probe_timeout_s`, by the process that steers, and replaces what was to be
+        asked before. Raises KeyError where nobody declared the service.
+        """
+        if self.topology.service(service) is None:
+            raise KeyError(
+                f"{service!r} is not declared; declared: {', '.join(s.name for s in self.topology.services)}"
+            )
+        self._consistency_asks[service] = ask
+
     # the deliberate path
 
     def submit_nowait(self, signal: Signal) -> None:
@@ -267,6 +305,10 @@ class Plane:
         An async context manager and a stream; `statistics().last_number` begins with what comes next.
         """
         return self._loop.follow(after)
+
+    async def recall(self, incident: IncidentId) -> Case | None:
+        """What is on record about `incident`, however long ago it closed; None: nothing. Raises JournalError."""
+        return await recall(self._journal, incident)
 
     def statistics(self) -> LoopStatistics:
         """Counts and response times of the control loop."""
@@ -332,33 +374,13 @@ class _Started(TaskStatus[None]):
         self._task_status.started(value)
 
 
-class Probing:
-    """Active probes, over HTTP connections of their own: they neither use up nor test those of real calls."""
-
-    def __init__(
-        self, topology: Topology, policy: ResponsePolicy, *, ring: Callable[[], None], clock: Clock, seed: int
-    ) -> None:
-        self._client: httpx.AsyncClient | None = None
-        self._timeout_s = policy.probe_timeout_s
-        self.prober = Prober(topology, policy, get=self._get, ring=ring, clock=clock, seed=seed)
-
-    async def run(self) -> None:
-        """Probe until cancelled. A mistake of ours ends the probes and nothing else."""
-        import httpx
-
-        headers = {"user-agent": "controlplane-probe"}
-        try:
-            async with httpx.AsyncClient(timeout=self._timeout_s, headers=headers, trust_env=False) as self._client:
-                await self.prober.run()
-        except Exception:
-            logger.exception("active probes broke; the evidence of real calls goes on")
-
-    async def _get(self, url: str) -> int:
-        assert self._client is not None
-        async with self._client.stream("GET", url) as response:
-            return (
-                response.status_code
-            )  # the body is not wanted: closing costs a connection, an endless one would cost more
+async def _ask_apart(asker: Asker, prober: Prober | ConsistencyProber) -> None:
+    """Ask until cancelled. A mistake of ours ends the questions and nothing else."""
+    try:
+        async with asker:
+            await prober.run()
+    except Exception:
+        logger.exception("%s broke; the evidence of real calls goes on", type(prober).__name__)
 
 
 def _enforced(state: State) -> int:

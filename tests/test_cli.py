@@ -83,7 +83,9 @@ def test_an_address_that_is_none_is_refused_by_name(address: str, capsys: pytest
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["sreve"], ["check"], ["serve"], ["explain"], ["check", "x", "-o", "xml"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["sreve"], ["check"], ["serve"], ["explain"], ["report"], ["check", "x", "-o", "xml"]]
+)
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse's own status and message."""
     with pytest.raises(SystemExit) as ended:
@@ -94,7 +96,21 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "check", "demo", "bench", "status", "incidents", "explain", "freeze", "resume", "observe", "enforce"],
+    [
+        "",
+        "serve",
+        "check",
+        "demo",
+        "bench",
+        "status",
+        "incidents",
+        "explain",
+        "report",
+        "freeze",
+        "resume",
+        "observe",
+        "enforce",
+    ],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every help page ends in commands that can be typed as they are."""

@@ -115,6 +115,12 @@ def test_an_empty_file_is_a_good_file() -> None:
         (service("calls = 'db'"), "services.orders.calls", "'db' is not a list"),
         (service("policy = 'fsat'\n[policies.fast]"), "services.orders.policy", "'fsat' is not a declared policy"),
         (service("probe_path = 'health'"), "services.orders.probe_path", "must begin with a slash"),
+        (service("consistency_path = 'same'"), "services.orders.consistency_path", "must begin with a slash"),
+        (
+            "[plane]\nname = 'orders'\n" + service("consistency_path = '/same'"),
+            "services.orders.consistency_path",
+            "makes no calls to itself",
+        ),
         (service() + "\n" + service(), "services.orders.name", "declared twice"),
         ("[[services]]\nname = 'a b'", "services.a b.name", "is used as a host name"),
         (service(endpoint="name = 'a', url = 'ftp://h:1'"), "services.orders.endpoints.a.url", "has scheme 'ftp'"),

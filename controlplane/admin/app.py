@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from controlplane.admin import graph, intake, shape, view
+from controlplane.admin import graph, intake, review, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
@@ -23,7 +23,9 @@ from controlplane.admin.openapi import openapi
 from controlplane.admin.problem import Problem, problem_response, read_json
 from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, ModeChange, Resume
 from controlplane.assembly import Plane
+from controlplane.decide.review.case import Case
 from controlplane.model.errors import ControlPlaneError
+from controlplane.model.unit import IncidentId
 
 Endpoint = Callable[[Request], Awaitable[Any]]
 
@@ -115,6 +117,31 @@ class _Endpoints:
             if name == wanted:
                 return view.incident_view(self._plane, one)
         raise Problem(404, f"no incident {wanted[:80]!r} is known")
+
+    async def explain(self, request: Request) -> shape.Explanation:
+        try:
+            return review.explanation(await self._case(request))
+        except Problem:
+            known = self._plane.state.incidents.get(IncidentId(request.path_params["id"]))
+            if known is None:
+                raise
+            return review.remembered(self._plane, known)  # the journal has not taken it, or does not answer
+
+    async def report(self, request: Request) -> shape.Report:
+        picture = request.query_params.get("picture", "")
+        if len(picture) > 200 or not re.fullmatch(r"[\w.%~-]*", picture, re.ASCII):
+            raise Problem(400, f"picture: {picture[:40]!r} is not a relative address")
+        return review.report(await self._case(request), picture)
+
+    async def _case(self, request: Request) -> Case:
+        wanted = request.path_params["id"]
+        try:
+            case = await self._plane.recall(IncidentId(wanted))
+        except ControlPlaneError as error:
+            raise Problem(503, str(error), headers={"retry-after": "1"}) from error
+        if case is None:
+            raise Problem(404, f"no incident {wanted[:80]!r} is on record")
+        return case
 
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)

@@ -68,8 +68,51 @@ class ClockPoints(_View, frozen=True):
     opened_s: float
     effective_s: float | None
     contained_s: float | None
-    verified_s: float | None
+    stabilized_s: float | None
+    recovered_s: float | None
     closed_s: float | None
+
+
+class Times(_View, frozen=True):
+    """How long it took; null: not known, or not reached. To detect: from the earliest evidence to the signal that
+    decided; the others count from that signal."""
+
+    to_detect_s: float | None
+    to_contain_s: float | None
+    to_stabilize_s: float | None
+    to_recover_s: float | None
+
+
+class PhaseView(_View, frozen=True):
+    """When a phase was entered first, and how long after the signal that decided."""
+
+    phase: str
+    at: str
+    after_s: float
+
+
+class ChildView(_View, frozen=True):
+    """One further alert of the same cause; `incident`: it had been an incident of its own."""
+
+    target: str
+    cause: str
+    at: str
+    evidence: str
+    by: str
+    incident: str | None
+
+
+class EdgeName(_View, frozen=True):
+    caller: str
+    callee: str
+
+
+class BlastRadius(_View, frozen=True):
+    """Services it was expected to reach (null: nothing foretold it), and those that showed it while it was open."""
+
+    predicted: list[str] | None
+    actual: list[str]
+    actual_edges: list[EdgeName]
 
 
 class UserVisible(_View, frozen=True):
@@ -99,6 +142,10 @@ class IncidentSummary(_View, frozen=True):
     shadow: bool
     masked: bool
     escalated: bool
+    children: int
+    merged_into: str | None
+    times: Times
+    blast_radius: int
     user_visible: UserVisible
 
 
@@ -117,7 +164,13 @@ class IncidentView(_View, frozen=True):
     masked_reason: str
     escalated: bool
     bad_version: str
+    merged_into: str | None
     clock: ClockPoints
+    unfinished: dict[str, str]
+    times: Times
+    phases: list[PhaseView]
+    children: list[ChildView]
+    blast_radius: BlastRadius
     user_visible: UserVisible
     internal: Internal
     evidence: list[str]
@@ -126,6 +179,22 @@ class IncidentView(_View, frozen=True):
     timeline: list[TimelineLine]
     explanation: list[str]
     analysis: Analysis | None
+
+
+class Explanation(_View, frozen=True):
+    """An incident in sentences and lines, from what is on record: also one that is no longer in memory."""
+
+    id: str
+    explanation: list[str]
+    timeline: list[TimelineLine]
+
+
+class Report(_View, frozen=True):
+    """A post-incident report as Markdown, and its timeline as SVG."""
+
+    id: str
+    report: str
+    picture: str
 
 
 class IncidentList(_View, frozen=True):

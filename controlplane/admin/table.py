@@ -41,6 +41,8 @@ _LIMIT = Parameter(
 )
 _ID = Parameter("id", "path", "The incident's id.", {"type": "string"})
 
+_PICTURE = Parameter("picture", "query", "Where the report finds its picture; empty: none.", {"type": "string"})
+
 _TEXT = "text/plain"
 
 
@@ -67,6 +69,14 @@ TABLE: tuple[Operation, ...] = (
     _get(
         "/v1/incidents/{id}", "incident", "One incident: evidence, commands, refusals, timeline, explanation.",
         shape.IncidentView, parameters=(_ID,), refusals=(404,),
+    ),
+    _get(
+        "/v1/incidents/{id}/explain", "explain", "What was seen, done, refused and saved, from what is on record.",
+        shape.Explanation, parameters=(_ID,), refusals=(404, 503),
+    ),
+    _get(
+        "/v1/incidents/{id}/report", "report", "The post-incident report, in Markdown, and its timeline as SVG.",
+        shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
     ),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),

@@ -3,23 +3,28 @@
 from datetime import UTC, datetime
 
 from controlplane.admin.shape import (
+    BlastRadius,
+    ChildView,
     ClockPoints,
     CommandList,
     CommandView,
     ContainmentView,
+    EdgeName,
     EndpointView,
     IncidentList,
     IncidentSummary,
     IncidentView,
     Internal,
+    PhaseView,
     ServiceView,
     Status,
     TimelineLine,
+    Times,
     TopologyView,
     UserVisible,
 )
 from controlplane.assembly import Plane
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
 from controlplane.model.incident import Incident, Phase
 from controlplane.model.unit import Nanos, to_seconds
@@ -114,9 +119,33 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
         clock=ClockPoints(
             opened_s=to_seconds(one.opened_at - one.signal_at),
             effective_s=after_signal(one.effective_at),
-            contained_s=after_signal(one.phases.get(Phase.CONTAINED)),
-            verified_s=after_signal(one.phases.get(Phase.VERIFIED)),
+            contained_s=after_signal(one.contained_at),
+            stabilized_s=after_signal(one.stabilized_at),
+            recovered_s=after_signal(one.recovered_at),
             closed_s=after_signal(one.closed_at),
+        ),
+        unfinished={str(what): reason for what, reason in one.unfinished.items()},
+        merged_into=summary.merged_into,
+        times=summary.times,
+        phases=[
+            PhaseView(phase=phase, at=wall.iso(at), after_s=to_seconds(at - one.signal_at))
+            for phase, at in one.phases.items()
+        ],
+        children=[
+            ChildView(
+                target=str(child.target),
+                cause=child.cause,
+                at=wall.iso(child.at),
+                evidence=child.evidence,
+                by=child.by,
+                incident=child.incident or None,
+            )
+            for child in one.children
+        ],
+        blast_radius=BlastRadius(
+            predicted=None if one.analysis is None else one.predicted,
+            actual=sorted(one.reached),
+            actual_edges=[EdgeName(caller=caller, callee=callee) for caller, callee in one.reached_edges],
         ),
         user_visible=summary.user_visible,
         internal=Internal(
@@ -194,7 +223,23 @@ def _summary(one: Incident, wall: Wall) -> IncidentSummary:
         shadow=one.shadow,
         masked=one.masked,
         escalated=one.escalated,
+        children=len(one.children),
+        merged_into=one.merged_into or None,
+        times=_times(one),
+        blast_radius=len(one.reached),
         user_visible=UserVisible(requests=one.user_requests, failed=one.user_failed, slow=one.user_slow),
+    )
+
+
+def _times(one: Incident) -> Times:
+    def seconds(taken_ns: int | None) -> float | None:
+        return None if taken_ns is None else to_seconds(taken_ns)
+
+    return Times(
+        to_detect_s=seconds(one.to_detect_ns),
+        to_contain_s=seconds(one.to_contain_ns),
+        to_stabilize_s=seconds(one.to_stabilize_ns),
+        to_recover_s=seconds(one.to_recover_ns),
     )
 
 

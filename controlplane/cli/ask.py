@@ -4,7 +4,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from controlplane.cli.client import AdminClient, printable
 
@@ -29,29 +28,17 @@ def incidents(args: argparse.Namespace) -> int:
                 one["phase"] + (" (masked)" if one["masked"] else "") + (" (observe)" if one["shadow"] else ""),
                 one["opened"],
                 f"{one['duration_s']:.1f} s",
+                _known(one["times"]["to_contain_s"], "{:.3f} s"),
+                one["children"],
                 one["user_visible"]["failed"],
                 one["user_visible"]["slow"],
             )
             for one in answer["incidents"]
         ]
-        _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
+        head = ("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "CONTAINED", "ALERTS", "FAILED", "SLOW")
+        _table(head, rows, empty="no incidents")
 
     _show(args, answer, table)
-    return 0
-
-
-def explain(args: argparse.Namespace) -> int:
-    """One incident in sentences, and its timeline."""
-    answer = AdminClient.of(args).get(f"/v1/incidents/{quote(args.id, safe='')}")
-
-    def text() -> None:
-        for line in answer["explanation"]:
-            print(printable(line))
-        print("\ntimeline (seconds after the deciding signal)")
-        for line in answer["timeline"]:
-            print(f"  {line['after_s']:>10.3f}  {printable(line['what'])}")
-
-    _show(args, answer, text)
     return 0
 
 

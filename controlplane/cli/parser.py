@@ -14,6 +14,7 @@ examples:
   controlplane serve --config controlplane.toml  run the gateway and its admin API
   controlplane incidents                         what is going on, asked of a running process
   controlplane explain i1                        why it acted, or did not
+  controlplane report i1 -o i1.md --plot         what happened, for the review afterwards
   controlplane analyze incident.json             where a recorded incident began, and what would contain it
   controlplane freeze --reason "deploying"       stop automation; what is in force runs out
   controlplane resume
@@ -186,20 +187,21 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask
+            from controlplane.cli import ask, review
 
-            answer: int = getattr(ask, name)(args)
+            answer: int = getattr(review if name in ("explain", "report") else ask, name)(args)
             return answer
 
         return run
 
-    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    def add(name: str, summary: str, example: str, *, output: bool = True) -> argparse.ArgumentParser:
         epilog = f"examples:\n{example}\n{ASKING}"
         parser = _add(commands, name, asking(name), summary, epilog)
         parser.add_argument("--admin", metavar="URL", help="where its admin API listens, as in http://127.0.0.1:9911")
         parser.add_argument("--token-file", metavar="FILE", help="file that holds the bearer token")
         parser.add_argument("--config", metavar="FILE", help="configuration of the process: gives both of the above")
-        _add_output(parser)
+        if output:
+            _add_output(parser)
         return parser
 
     add(
@@ -211,9 +213,20 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--state", choices=("open", "closed", "all"), default="all")
     parser.add_argument("--limit", type=int, default=100)
     parser = add(
-        "explain", "Explain one incident: what was seen, done, refused, and why", "  controlplane explain i1\n"
+        "explain",
+        "Explain one incident: what was seen, done, refused, and why",
+        "  controlplane explain i1\n  controlplane explain i1 --journal controlplane.journal    (no process needed)\n",
     )
-    parser.add_argument("id", metavar="ID", help="as listed by: controlplane incidents")
+    _add_reviewed(parser)
+    parser = add(
+        "report",
+        "Write the post-incident report of one incident, in Markdown",
+        "  controlplane report i1 -o i1.md --plot\n  controlplane report i1 --journal controlplane.journal\n",
+        output=False,
+    )
+    _add_reviewed(parser)
+    parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
+    parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
@@ -226,6 +239,11 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
         parser.add_argument(
             "--by", default=os.environ.get("USER", "") or "operator", help="who orders it (default: you)"
         )
+
+
+def _add_reviewed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="INCIDENT", help="as listed by: controlplane incidents")
+    parser.add_argument("--journal", metavar="FILE", help="read it from the journal of a process, which need not run")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,9 @@ def cross_check(config: Config, problems: Problems) -> None:
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
         _check_service(service, names, policies, problems)
+        if service.consistency_path and service.name == config.plane.name:
+            text = "this process makes no calls to itself; use Plane.consistency_probe"
+            problems.add(f"services.{service.name}.consistency_path", text)
     _check_aliases(config, problems)
     _check_graph(config, problems)
     _check_admin(config, problems)
@@ -74,8 +77,9 @@ def _check_service(service: Service, names: Collection[str], policies: list[str]
         problems.add(
             f"{key}.policy", f"{service.policy!r} is not a declared policy{hint}; declared: {', '.join(policies)}"
         )
-    if service.probe_path and not service.probe_path.startswith("/"):
-        problems.add(f"{key}.probe_path", f"{service.probe_path!r} must begin with a slash")
+    for field, path in (("probe_path", service.probe_path), ("consistency_path", service.consistency_path)):
+        if path and not path.startswith("/"):
+            problems.add(f"{key}.{field}", f"{path!r} must begin with a slash")
     for name in _repeated(endpoint.name for endpoint in service.endpoints):
         problems.add(f"{key}.endpoints.{name}.name", f"{name!r} is declared twice in service {service.name!r}")
     for endpoint in service.endpoints:

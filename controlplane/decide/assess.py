@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
+from controlplane.decide import respond
 from controlplane.decide.analysis.analyze import analyze
 from controlplane.decide.analysis.recorded import recording_of
 from controlplane.decide.analysis.window import Window
@@ -29,6 +30,8 @@ from controlplane.model.unit import SECOND, Nanos
 
 AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
 SHARED_MAX = 3  # explanations: more of them explain nothing
+REACH_MIN = 0.05  # of the blame at the accused or below it: with less, what fails there is not what was assessed
+OWN_MIN = 0.2  # of the blame: who bears that much of it has a cause of its own, and stays an incident of its own
 SERVICES_MAX = 64  # around the origin: an assessment takes milliseconds, however large the fleet
 
 
@@ -49,7 +52,7 @@ def _due(draft: Draft, evidence: Evidence) -> Iterator[tuple[Nanos, Incident]]:
 
 def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     graph, origin = evidence.graph, evidence.graph.means(incident.origin.service)
-    names = graph.near(origin, services_max=SERVICES_MAX)
+    names = _around(draft, evidence, origin)
     window = graph.window(draft.now, incident_at=incident.signal_at, only=names)
     if not window.compares or not _heard(window, origin):
         return  # nothing was heard before it, nothing since, or nothing of the accused: no ground to say anything
@@ -64,6 +67,18 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     draft.record(WindowTaken(at=draft.now, incident=incident.id, recording=recording_of(window)))
     draft.record(Assessed(at=draft.now, incident=incident.id, analysis=analysis))
     _lay(draft, evidence, incident, analysis)
+
+
+def _around(draft: Draft, evidence: Evidence, origin: str) -> list[str]:
+    """The neighbourhood of `origin`, and of the other incidents that run: what fails by them must not look like its."""
+    graph = evidence.graph
+    names = dict.fromkeys(graph.near(origin, services_max=SERVICES_MAX))
+    for other in draft.state.open_incidents():
+        if len(names) >= SERVICES_MAX:
+            break
+        if other.origin.service not in names:
+            names |= dict.fromkeys(graph.near(graph.means(other.origin.service), services_max=SERVICES_MAX))
+    return list(names)[:SERVICES_MAX]
 
 
 def _of_our_doing(analysis: Analysis, evidence: Evidence, incident: Incident, accused: str) -> bool:
@@ -120,15 +135,26 @@ def _shared(draft: Draft, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _lay(draft: Draft, evidence: Evidence, incident: Incident, analysis: Analysis) -> None:
-    """Lay the incident to the service below that the graph blames; what one endpoint alone shows stays with it."""
-    first = analysis.origins[0]
-    if incident.origin.endpoint or first.service == incident.origin.service or first.score < LAID_MIN:
+    """Lay the incident to the service below that the graph blames; what one endpoint alone shows stays with it.
+
+    Where that one has an incident already, they are one; unless what fails at the accused is in good part its own.
+    """
+    if incident.origin.endpoint:
         return
-    known = below(evidence.graph.callees(), incident.origin.service, services_max=SERVICES_MAX)
-    if first.service not in known or draft.state.open_at(first.service) is not None:
+    service = incident.origin.service
+    known = below(evidence.graph.callees(), service, services_max=SERVICES_MAX)
+    reach = [one for one in analysis.origins if one.service in known]  # what another cause does elsewhere is its own
+    whole = sum(one.score for one in reach)
+    if whole < REACH_MIN or reach[0].service == service or reach[0].score < LAID_MIN * whole:
         return
+    first, share = reach[0], reach[0].score / whole
     why = first.evidence[0] if first.evidence else "its callees' excess is its own"
-    reason = f"{first.score:.0%} of the blame: {first.service} {why}"
+    reason = f"{share:.0%} of the blame: {first.service} {why}"
+    if (there := draft.state.open_at(first.service)) is not None:
+        own = sum(one.score for one in reach if one.service == service) / whole
+        if own < OWN_MIN and there.shadow is incident.shadow:
+            respond.merge(draft, evidence, incident, there, reason)
+        return
     text = f"{incident.id} is laid to {first.service}, not {incident.origin}: {reason}"
     draft.record(OriginMoved(at=draft.now, incident=incident.id, origin=Target(first.service), reason=reason))
     draft.notice(incident, "warning", text, f"laid:{first.service}")

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from controlplane.decide import lifecycle, safety
+from controlplane.decide import safety
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
-from controlplane.model.incident import MOVES, Incident, Phase
+from controlplane.model.incident import MOVES, Incident, Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
@@ -91,11 +91,6 @@ class Draft:
         self.record(CommandIssued(at=self.now, command=command))
         self._commands.append(command)
 
-    def move(self, incident: Incident, phase: Phase, reason: str) -> None:
-        """Bring `incident` to `phase`, and say why; nothing where it is there already."""
-        for record in lifecycle.move(incident, phase, reason, self.now):
-            self.record(record)
-
     def refuse(self, incident: Incident, target: Target, intent: Intent, rule: str, reason: str) -> None:
         """Record that `rule` forbade `intent`; the same refusal again in the same incident is not news."""
         if f"{rule}: {reason}" not in incident.refused:
@@ -117,8 +112,9 @@ class Draft:
                 penalty_ns=step.penalty_ns,
                 relapses=step.relapses,
                 reason=step.reason,
-                overload=step.concurrency > 0,
+                overload=step.concurrency > 0 and step.stage in (Stage.HOLD, Stage.RAMP),
                 concurrency=step.concurrency,
+                hold_ns=step.hold_ns,
                 command=command,
             )
         )

@@ -1,13 +1,15 @@
 """What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
 
 from controlplane.decide.blame import RelayedCounts
-from controlplane.decide.detection.detect import Detector
+from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
+from controlplane.decide.penalty import Credits
 from controlplane.decide.recovery import Traffic
+from controlplane.decide.waiting import Waiting
 from controlplane.model.incident import Incident
-from controlplane.model.signal import Sampled, Target
+from controlplane.model.signal import CallsFinished, Cause, Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
@@ -23,18 +25,25 @@ class Evidence:
         self.expected = Expected()
         self.relayed = RelayedCounts()
         self.entry = Entry()
+        self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
+        self.credits = Credits()  # clean calls of targets with a penalty on record
+        self.waiting = Waiting()  # conditions told of; what people were told once
+        self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
+        self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
         self._since_stage: dict[Target, Traffic] = {}
+        self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
         self.signal_at[target] = at
+        self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts
@@ -44,11 +53,22 @@ class Evidence:
         self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
         self.signal_at.pop(target, None)
         self.detector.forget(target)
+        self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
+
+    def felt(self, incident: Incident, at: Nanos) -> None:
+        """Harm that `incident` does was seen `at` that time."""
+        self.felt_at[incident.id] = max(at, self.felt_at.get(incident.id, at))
+
+    def ended(self, incident: IncidentId) -> None:
+        """Forget what was counted for an incident that runs no more."""
+        for counted in (self.unaccounted, self.assessed, self.felt_at, self.measured_at):
+            counted.pop(incident, None)
 
     def forget_verdicts(self) -> None:
         """Begin again: what was found while nothing was to be done is no ground to act, nor the other way round."""
         self.detector = Detector()
+        self._suspect_since.clear()
         self.tripped_at.clear()
         self.signal_at.clear()
         self._since_stage.clear()
@@ -69,6 +89,18 @@ class Evidence:
         self._since_stage[sample.target] = Traffic(
             seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused
         )
+
+    def judge(self, report: CallsFinished) -> tuple[tuple[Cause, Cusum] | None, Nanos | None]:
+        """(the verdict after `report` with what it rests on, None: go on; when what is held against it began)."""
+        target = report.target
+        verdict = self.detector.observe(target, report.calls, report.failures, report.slow)
+        if verdict is None and not self.detector.suspects(target):
+            self._suspect_since.pop(target, None)
+            return None, None
+        began_at = self._suspect_since.setdefault(target, report.at)
+        if verdict is not None:
+            del self._suspect_since[target]
+        return verdict, began_at
 
     def taken(self, target: Target) -> None:
         """A data plane obeyed an order about `target`."""

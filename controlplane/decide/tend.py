@@ -1,13 +1,17 @@
-"""What time brings: leases are renewed or lapse, recoveries advance, harm is counted, incidents close."""
+"""What time brings: leases are renewed or lapse, recoveries advance, harm is counted, incidents close.
+
+Here is decided *when* an incident may close: every containment is verified, nobody names its origin any more, and
+nothing that its recovery waits for is left (decide/unfinished.py).
+"""
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import lifecycle, recovery, unfinished
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.respond import take
+from controlplane.decide.respond import escalate, take
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import CommandIssued, ImpactCounted, LeaseExpired, MaskChanged, StageChanged
 from controlplane.model.signal import Cause
@@ -88,8 +92,23 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
         step = recovery.observed(held, draft.policy, _verdict_at(evidence, held), draft.now)
     else:
         step = recovery.advance(held, evidence.since_stage(held.target), draft.policy, draft.now)
-    if step is not None:
-        take(draft, evidence, incident, held, step)
+    if step is None:
+        _without_traffic(draft, evidence, incident, held)
+        return
+    if held.stage is not Stage.HOLD and step.relapses > max(held.relapses, draft.policy.remedy_attempts_max):
+        escalate(draft, incident, f"{held.target} relapsed {step.relapses} times: the remedy does not last")
+    take(draft, evidence, incident, held, step)
+
+
+def _without_traffic(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    """No share rises without a call that went well. Who waits for one in vain is told of, once."""
+    waits = held.stage in (Stage.PROBE, Stage.RAMP, Stage.FULL)
+    idle = evidence.since_stage(held.target).calls == 0 and recovery.has_waited(held, draft.policy, draft.now)
+    if waits and idle and not incident.shadow:
+        text = (
+            f"{incident.id} waits: no call to {held.target} has ended since it is in {held.stage}, and no share rises"
+        )
+        evidence.waiting.tell_once(draft, incident, "info", text, f"waits:{held.target}:{held.stage}")
 
 
 def _verdict_at(evidence: Evidence, held: Containment) -> Nanos:
@@ -119,26 +138,34 @@ def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
 
 
 def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
-    quiet_ns = to_nanos(draft.policy.verify_s)
-    if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
+    reason = _over(draft, evidence, incident)
+    if reason or unfinished.back_in_service(incident):
+        unfinished.follow(draft, evidence, incident)
+    if not reason:
         return
-    name = incident.origin.service
-    if not evidence.relayed.quiet(name, draft.now, quiet_ns):
+    if incident.unfinished:
+        unfinished.tell(draft, evidence, incident)
         return
-    fell_back_at = evidence.fell_back_at.get(name)
-    if fell_back_at is not None and draft.now - fell_back_at < quiet_ns:
-        return  # users see nothing, but a fallback still answers: the recovery is incomplete
-    if not incident.containments:
-        last = max([incident.signal_at, *(evidence.signal_at.get(target, Nanos(0)) for target in incident.touched)])
-        if draft.now - last < max(quiet_ns, SECOND):
-            return
-        reason = (
-            "nothing more was seen of it" if incident.cause is not Cause.DEPENDENCY else "no caller names it any more"
-        )
-    else:
-        reason = "every containment is verified"
-    draft.move(incident, Phase.VERIFIED, reason)
+    lifecycle.follow(draft, evidence, incident)
+    if incident.phase is not Phase.RECOVERY:
+        return  # it may still spread, or people do not know of it yet
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)
+    evidence.waiting.closed(incident)
     draft.close(incident, reason)
+
+
+def _over(draft: Draft, evidence: Evidence, incident: Incident) -> str:
+    """Why nothing is seen of `incident` any more; empty: something is, or was a moment ago."""
+    quiet_ns = to_nanos(draft.policy.verify_s)
+    if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
+        return ""
+    if not evidence.relayed.quiet(incident.origin.service, draft.now, quiet_ns):
+        return ""
+    if incident.containments:
+        return "every containment is verified"
+    last = max([incident.signal_at, *(evidence.signal_at.get(target, Nanos(0)) for target in incident.touched)])
+    if draft.now - last < max(quiet_ns, SECOND):
+        return ""
+    return "nothing more was seen of it" if incident.cause is not Cause.DEPENDENCY else "no caller names it any more"

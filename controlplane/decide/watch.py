@@ -13,7 +13,7 @@ from controlplane.model.incident import Incident
 from controlplane.model.record import EvidenceAdded
 from controlplane.model.signal import Cause, Drifted, Heartbeat
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND
+from controlplane.model.unit import SECOND, Nanos
 
 EDGES_TOLD = 3  # by name, in one notice
 
@@ -58,13 +58,24 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
     seen = f"no heartbeat for {one.silent_ns / SECOND:.3g} s, expected every {one.every_ns / SECOND:g} s"
     if one.news:
         if incident is None:
-            incident = respond.open_incident(draft, evidence, service, one.target, Cause.UNREACHABLE, draft.now, seen)
+            incident = respond.open_incident(
+                draft,
+                evidence,
+                service,
+                one.target,
+                Cause.UNREACHABLE,
+                draft.now,
+                seen,
+                began_at=Nanos(draft.now - one.silent_ns),
+                by=str(one.target),
+            )
         else:
             _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
         intent = Eject() if one.target.endpoint else Isolate()
         draft.refuse(incident, one.target, intent, "invalid_data", f"{one.target}: a silence alone moves no traffic")
     if incident is not None and incident.origin == one.target:
         evidence.signal_at[one.target] = draft.now  # it is still missing: the incident stays open
+        evidence.felt(incident, draft.now)
 
 
 def _stopped(draft: Draft, stopped: list[Stopped]) -> None:

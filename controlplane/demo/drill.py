@@ -23,7 +23,7 @@ WARM_S = 3.0  # healthy traffic from which the guards learn what is normal; coun
 LEAD_S = 0.8  # same-seed traffic before the onset
 SETTLE_S = mesh.USER_TIMEOUT_S + 0.1  # after this every request of a window has ended, one way or the other
 QUIET_S = 8.0  # observed incidents must have closed by then
-RECOVER_S = 15.0  # and contained ones, traffic back included
+RECOVER_S = 25.0  # and contained ones, traffic back included: a share rises by calls, and some callers make few
 LOOK_EVERY_S = 0.1
 
 

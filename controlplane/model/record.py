@@ -29,22 +29,32 @@ class EpochStarted(_Record, frozen=True, tag="epoch_started"):
 
 
 class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
+    """`began_at`: the earliest evidence there is, None: not known. `by`: who reported it."""
+
     incident: IncidentId
     origin: Target
     cause: Cause
     signal_at: Nanos
     shadow: bool
     evidence: str
+    began_at: Nanos | None = None
+    by: str = ""
 
 
 class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
-    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held."""
+    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held.
+
+    `alert`: it is a child, an alert of its own, of that cause, reported by `by`. None: it only adds to what is known.
+    """
 
     incident: IncidentId
     target: Target
     evidence: str
     cause: Cause | None = None
     version: str = ""
+    alert: Cause | None = None
+    by: str = ""
+    began_at: Nanos | None = None
 
 
 class OriginMoved(_Record, frozen=True, tag="origin_moved"):
@@ -114,7 +124,8 @@ class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
 
 
 class StageChanged(_Record, frozen=True, tag="stage_changed"):
-    """`penalty_ns` is the hold that the next relapse starts from; `relapses` counts since the incident opened."""
+    """`penalty_ns` is what the next relapse starts from, `hold_ns` how long this hold lasts, jitter included (0: the
+    penalty); `relapses` counts since the incident opened."""
 
     incident: IncidentId
     target: Target
@@ -125,6 +136,7 @@ class StageChanged(_Record, frozen=True, tag="stage_changed"):
     reason: str
     overload: bool = False
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)
     command: CommandId | None = None  # the order that belongs to the stage; None: that of the stage before
 
 
@@ -132,6 +144,14 @@ class BecameEffective(_Record, frozen=True, tag="became_effective"):
     incident: IncidentId
     target: Target
     signal_at: Nanos
+
+
+class SpreadMeasured(_Record, frozen=True, tag="spread_measured"):
+    """Where figures showed failures or delays beyond normal since the incident began: services, (caller, callee)."""
+
+    incident: IncidentId
+    services: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
 
 
 class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
@@ -234,6 +254,7 @@ Record = (
     | LeaseExpired
     | StageChanged
     | BecameEffective
+    | SpreadMeasured
     | ImpactCounted
     | Escalated
     | IncidentClosed

@@ -48,6 +48,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
 
     `contained`: the guard already acts by reflex. `capped`: it would have, but a cap or its siblings' state forbade it.
     `calls` and `failures` are the evidence since the test last stood at zero, which was `began_at` (None: not known).
+    `by`: who reported it; empty: a guard of this plane.
     """
 
     target: Target
@@ -57,6 +58,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     contained: bool = False
     capped: bool = False
     began_at: Nanos | None = None
+    by: str = ""
 
 
 class Drifted(_Signal, frozen=True, tag="drifted"):

@@ -28,8 +28,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `calls` names its callees, `soft` those of them that it can answer without. `external` marks a third party: its
     headers are not believed. `fallback` says that all its callers can answer without it (a soft dependency), so its
     failure may be masked. `aliases` are other names for it, as of a load balancer in front of it. `probe_path` is what
-    the standalone process asks each endpoint for; empty: no active probes. `deployer` names who can roll it back
-    (`[deployers]`); empty: a person.
+    the standalone process asks each endpoint for; empty: no active probes. `consistency_path` is what the service is
+    asked for while an incident about it recovers, which is not over before it answers 2xx. `deployer` names who can
+    roll it back (`[deployers]`); empty: a person.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     fallback: bool = False
     policy: str = "default"
     probe_path: str = ""
+    consistency_path: str = ""
     deployer: str = ""
 
 

@@ -160,6 +160,48 @@ async def test_an_incident_is_told_in_seconds_and_words() -> None:
         assert [(order["id"], order["in_force"]) for order in one["commands"]] == [(orders[0]["id"], True)]
 
 
+async def test_an_incident_says_what_it_took_and_whom_it_reached() -> None:
+    """Phases and times, further alerts with who reported them, and the blast radius."""
+    async with a_plane() as plane, admin(plane) as client:
+        name = await trip(plane)
+        at = plane.clock.now()
+        await plane.order("resume", by="test")
+        plane.submit_nowait(
+            Tripped(at=at, target=Target("orders", "b"), cause=Cause.ERRORS, calls=5, failures=5, by="edge")
+        )
+        await plane.order("resume", by="test")
+        [listed] = (await client.get("/v1/incidents")).json()["incidents"]
+        one = (await client.get(f"/v1/incidents/{name}")).json()
+    assert one["phase"] in ("communication", "stabilization")
+    assert [each["phase"] for each in one["phases"]][:3] == ["detection", "containment", "communication"]
+    assert one["times"]["to_detect_s"] is None
+    assert 0 <= one["times"]["to_contain_s"] == one["clock"]["contained_s"]
+    assert one["times"]["to_stabilize_s"] is None
+    assert one["times"]["to_recover_s"] is None
+    assert [(child["target"], child["cause"], child["by"], child["incident"]) for child in one["children"]] == [
+        ("orders/b", "errors", "edge", None)
+    ]
+    assert one["merged_into"] is None
+    assert one["blast_radius"] == {"predicted": None, "actual": ["orders"], "actual_edges": []}
+    assert (listed["children"], listed["blast_radius"], listed["times"]) == (1, 1, one["times"])
+
+
+async def test_times_of_incidents_are_histograms() -> None:
+    """Cumulative buckets up to +Inf, whose count is that of the family; what was not reached is not counted."""
+    async with a_plane() as plane, admin(plane) as client:
+        await trip(plane)
+        found = dict(samples((await client.get("/metrics")).text))
+    name = "controlplane_incident_time_to_contain_seconds"
+    buckets = [int(value) for series, value in found.items() if series.startswith(f"{name}_bucket")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == int(found[f"{name}_count"]) == int(found[f'{name}_bucket{{le="+Inf"}}']) == 1
+    assert 0 <= float(found[f"{name}_sum"]) < 60
+    assert found["controlplane_incident_time_to_recover_seconds_count"] == "0"
+    phases = {series: value for series, value in found.items() if series.startswith("controlplane_incidents_in_phase")}
+    assert len(phases) == 5
+    assert sum(map(int, phases.values())) == 1
+
+
 async def test_topology_shows_what_this_process_sees() -> None:
     """Endpoints with zone, version and the guard's view; nothing is said about what this process does not call."""
     async with a_plane() as plane, admin(plane) as client:
@@ -349,7 +391,7 @@ async def test_metrics_are_prometheus_text() -> None:
     assert set(kinds) == set(re.findall(r"^# HELP (\S+) .", answer.text, re.MULTILINE))
     seen: set[str] = set()
     for series, value in samples(answer.text):
-        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_count|_sum)?(\{.*\})?", series)
+        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_bucket|_count|_sum)?(\{.*\})?", series)
         assert match, series
         family = match[1] + (match[2] or "") if match[1] + (match[2] or "") in kinds else match[1]
         assert family in kinds

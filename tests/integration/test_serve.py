@@ -195,5 +195,6 @@ def test_a_running_process_is_asked_by_command(world: World) -> None:
     assert (status, incident["origin"]) == (0, "orders/bad")
     assert ask("status")[0] == 1
     assert ask("explain", incident["id"])[1].startswith(f"{incident['id']}: orders/bad")
+    assert ask("report", incident["id"])[1].startswith(f"# Incident {incident['id']}: orders/bad, ")
     status, text = ask("explain", "none")
     assert (status, "404" in text) == (2, True)

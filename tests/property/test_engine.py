@@ -5,9 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
+from controlplane.model import record as on
 from controlplane.model import signal as sig
 from controlplane.model.command import Eject, Restore
+from controlplane.model.incident import MOVES, Phase, Stage
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import Record
@@ -49,7 +51,9 @@ def _signals() -> st.SearchStrategy[Signal]:
     fixed = st.just(Nanos(0))
     return st.one_of(
         build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
-        build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
+        build(
+            sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), by=names, began_at=st.just(Nanos(1))
+        ),
         build(sig.Probed, at=fixed, target=targets, passed=flags),
         build(sig.Sampled, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
         build(sig.CallsFinished, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
@@ -103,6 +107,37 @@ def _check(engine: Engine, outcome: Outcome, now: Nanos) -> None:
             assert len(out) * 2 <= len(service.endpoints), "below the healthy floor"
     for incident in engine.state.incidents.values():
         assert explain(incident)
+    _check_lifecycle(engine)
+
+
+def _check_lifecycle(engine: Engine) -> None:
+    """The index is what a look through everything would find, and times come in their order."""
+    state = engine.state
+    running = [incident for incident in state.incidents.values() if incident.phase is not Phase.CLOSED]
+    assert state.open_incidents() == running
+    assert state.index.service == {one.origin.service: one.id for one in reversed(running)}
+    for target, name in state.index.target.items():
+        assert target in state.incidents[name].containments
+    held = {key for one in running for key, each in one.containments.items() if each.stage is not Stage.VERIFIED}
+    assert held <= set(state.index.target)
+    assert state.index.command == {command.id: one.id for one in running for command in one.commands}
+    assert {command.incident for command in state.in_force.values()} <= set(state.open)
+    for incident in state.incidents.values():
+        times = [incident.began_at, incident.signal_at, incident.contained_at, incident.recovered_at]
+        known = [at for at in times if at is not None]
+        assert known == sorted(known)
+        assert incident.recovered_at is None or incident.closed_at == incident.recovered_at
+        assert incident.recovered_at is None or incident.stabilized_at is not None
+
+
+def _check_moves(phases: dict[str, Phase], outcome: Outcome) -> None:
+    """Every move is one of the table's."""
+    for record in outcome.records:
+        if isinstance(record, on.IncidentOpened):
+            phases[record.incident] = Phase.DETECTION
+        elif isinstance(record, on.PhaseChanged):
+            assert record.phase in MOVES[phases[record.incident]]
+            phases[record.incident] = record.phase
 
 
 @given(histories, st.sampled_from(POLICIES))
@@ -111,10 +146,12 @@ def test_bounds_leases_and_floors_hold_in_every_history(history: History, policy
     """Random signals, obedient and disobedient data planes, freezes and mode changes."""
     engine = Engine(TOPOLOGY, policy)
     outcome = engine.start(Nanos(10**12), boot="b", wall_ns=10**18)
+    phases: dict[str, Phase] = {}
     for now, signal, obeys in history:
         frozen = engine.state.frozen
         outcome = engine.tick(now) if signal is None else engine.step(signal, now)
         _check(engine, outcome, now)
+        _check_moves(phases, outcome)
         if frozen and engine.state.frozen:
             taken_back = isinstance(signal, sig.Ordered) and all(
                 isinstance(c.intent, Restore) for c in outcome.commands
@@ -123,6 +160,7 @@ def test_bounds_leases_and_floors_hold_in_every_history(history: History, policy
         for command in outcome.commands:
             acted = sig.Acted(at=now, command=command.id, ok=obeys, reason="" if obeys else "no")
             outcome = engine.step(acted, now)
+            _check_moves(phases, outcome)
             _check(engine, outcome, now)
 
 

@@ -6,7 +6,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     soft      risk                        the service can be done without
     mode      observe
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
-    at 0ms    trip orders/orders-1 errors 5/5 contained
+    at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
     every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
     at 2s     users 100 3                 requests, failed
@@ -16,6 +16,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
+    every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
@@ -199,6 +200,10 @@ class Run:
                 retryable=True,
             )
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
+        for record in outcome.records:
+            if isinstance(record, rec.NoticeIssued):  # people are reached at once
+                told = sig.Told(at=Nanos(START + at), key=record.notice.key, by="people")
+                self._effects(at, self.engine.step(told, Nanos(START + at)))
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:
@@ -213,6 +218,7 @@ def _signal(words: list[str], now: Nanos) -> Signal:
                 failures=failures,
                 contained="contained" in flags,
                 capped="capped" in flags,
+                **_told_by(flags, now),
             )
         case ["drift", where, factor, calls, how]:
             return sig.Drifted(
@@ -236,11 +242,20 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
         case ["edge", caller, callee, calls, failures, *more]:
             return _edge(caller, callee, int(calls), int(failures), more, now)
+        case ["condition", service, what, how, *reason]:
+            return sig.Condition(at=now, service=service, what=what, well=how == "well", reason=" ".join(reason))
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
             return sig.Unwritten(at=now, records=int(count), reason=" ".join(reason))
     raise ValueError(f"unknown event: {words}")
+
+
+def _told_by(flags: list[str], now: Nanos) -> dict[str, object]:
+    """by=NAME: who reported it; began=30ms: how long ago the earliest evidence of it was."""
+    named = dict(flag.split("=") for flag in flags if "=" in flag)
+    began_at = Nanos(now - nanos(named["began"])) if "began" in named else None
+    return {"by": named.get("by", ""), "began_at": began_at}
 
 
 def _edge(caller: str, callee: str, calls: int, failures: int, more: list[str], now: Nanos) -> sig.EdgeSampled:
@@ -290,7 +305,12 @@ def _line(record: rec.Record) -> str:
             limit = f" limit {record.concurrency}" if record.overload else ""
             return f"stage {record.target} {record.stage}{share}{limit}: {record.reason}"
         case rec.PhaseChanged():
-            return f"phase {record.incident} {record.phase}"
+            return f"phase {record.incident} {record.phase}: {record.reason}"
+        case rec.IncidentMerged():
+            return f"merged {record.incident} into {record.into}: {record.reason}"
+        case rec.SpreadMeasured():
+            edges = ", ".join(" -> ".join(pair) for pair in record.edges)
+            return f"spread {record.incident}: {', '.join(record.services)} ({edges})"
         case rec.MaskChanged():
             return f"masked {record.incident} {'yes' if record.masked else 'no'}: {record.reason}"
         case rec.Escalated():
@@ -310,6 +330,12 @@ def _line(record: rec.Record) -> str:
                 f"{record.failed} failed, {record.slow} slow of {record.requests} requests" if record.requests else ""
             )
             return f"impact {record.incident}: {harm}" if record.failed or record.slow else ""
+        case rec.ConditionChanged():
+            how = "well" if record.well else "not well"
+            return f"condition {record.incident} {record.what} {how}: {record.reason}"
+        case rec.PenaltyDecayed():
+            left = f"{record.penalty_ns / 1e9:g} s" if record.penalty_ns else "nothing"
+            return f"penalty {record.target} down to {left}: {record.reason}"
         case rec.OrderTaken():
             return f"order {record.order} by {record.by}: {record.reason}"
     return ""
