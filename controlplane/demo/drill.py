@@ -127,14 +127,12 @@ class Drill:
             at_least_s = 0.0
             await self._drive(self.seed, self.clock.now())
         earliest = anyio.current_time() + at_least_s
-        with anyio.move_on_after(QUIET_S if mode == "observe" else RECOVER_S):
-            while True:
-                standing = await self._standing()
-                if not standing.open and anyio.current_time() >= earliest:
-                    return True
-                await self.progress.wait(
-                    LOOK_EVERY_S, f"{label}: healed; open: {', '.join(standing.open) or 'nothing'}"
-                )
+        latest = anyio.current_time() + (QUIET_S if mode == "observe" else RECOVER_S)
+        while anyio.current_time() < latest:  # between two questions: one that is broken off leaves its answer behind
+            standing = await self._standing()
+            if not standing.open and anyio.current_time() >= earliest:
+                return True
+            await self.progress.wait(LOOK_EVERY_S, f"{label}: healed; open: {', '.join(standing.open) or 'nothing'}")
         return False
 
     async def _standing(self) -> pipe.Standing:
