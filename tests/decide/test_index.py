@@ -114,7 +114,9 @@ def course(past: int) -> dict[str, int]:
         if not engine.state.open_incidents():
             break
         seconds = 30.0 + 10 * number
-        step(engine, Sampled(at=now, target=SICK, calls=10, failures=0, slow=0), Nanos(now + round(seconds) * SECOND))
+        at = Nanos(now + round(seconds) * SECOND)
+        step(engine, Probed(at=at, target=SICK, passed=True), at)
+        step(engine, Sampled(at=at, target=SICK, calls=10, failures=0, slow=0), at)
         counted(f"recovery {number}", None, seconds + 1)
     assert engine.state.open_incidents() == []
     return done
