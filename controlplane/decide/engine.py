@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend, watch
+from controlplane.decide import clock, outbox, reconcile, respond, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -48,9 +48,13 @@ class Engine:
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
         draft = self._draft(now)
-        shift_ns = _shift_ns(self.state, now, boot, wall_ns)
+        shift_ns = clock.shift_ns(self.state, now, boot, wall_ns)
+        stepped = clock.stepped(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        outbox.tell_again(draft)
+        if stepped:
+            draft.notice(None, "warning", stepped, "clock")
         reconcile.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
         for command in list(self.state.in_force.values()):
@@ -107,6 +111,8 @@ class Engine:
                 text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
                 draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
                 reconcile.follow_mode(draft, self._evidence)
+            case on.Told():
+                outbox.told(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -211,11 +217,3 @@ class Engine:
                 None, "warning", f"the journal works again; {self._unwritten} records are lost", "journal back"
             )
             self._unwritten = 0
-
-
-def _shift_ns(state: State, now: Nanos, boot: str, wall_ns: int) -> int:
-    """What to add to times on record so that they compare with `now`. A clock stepped back never lengthens a lease."""
-    if state.epoch == 0 or state.boot == boot:
-        return 0
-    elapsed = max(0, wall_ns - (state.last_at + state.wall_offset_ns))
-    return now - (state.last_at + elapsed)

@@ -12,10 +12,12 @@ from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Restore
 from controlplane.model.incident import Containment, Incident, Moment, Phase
+from controlplane.model.notice import Notice
 from controlplane.model.signal import Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
 CLOSED_MAX = 200  # closed incidents kept in memory; older ones are in the journal
+UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest are given up
 TIMELINE_MAX = 500  # lines per incident; a flapping target must not grow memory without end
 
 
@@ -35,6 +37,8 @@ class State(msgspec.Struct, kw_only=True):
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
+    untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
+    untold_dropped: int = 0
 
     def open_incidents(self) -> list[Incident]:
         """Incidents not yet closed, oldest first."""
@@ -68,7 +72,14 @@ def fold(state: State, record: on.Record) -> None:
             _issue(state, record.command, record.at)
         case on.JournalGap():
             state.journal_gap += record.records
-        case on.NoticeIssued() | on.NoticeDelivered() | on.PenaltyDecayed():
+        case on.NoticeIssued():
+            state.untold[record.notice.key] = record.notice
+            while len(state.untold) > UNTOLD_MAX:
+                del state.untold[next(iter(state.untold))]
+                state.untold_dropped += 1
+        case on.NoticeDelivered():
+            state.untold.pop(record.key, None)
+        case on.PenaltyDecayed():
             pass
         case on.LeaseExpired():
             _release(state, record.target, record.command)
@@ -234,6 +245,7 @@ def _shift(state: State, shift_ns: int) -> None:
         return Nanos(at + shift_ns)
 
     state.issued_at = [moved(at) for at in state.issued_at]
+    state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force = {
         key: msgspec.structs.replace(
             command, lease_until=moved(command.lease_until), signal_at=moved(command.signal_at)

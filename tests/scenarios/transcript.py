@@ -199,6 +199,9 @@ class Run:
                 retryable=True,
             )
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
+        for notice in outcome.notices:
+            heard = sig.Told(at=Nanos(START + at), key=notice.key, by="nobody")
+            self._effects(at, self.engine.step(heard, Nanos(START + at)))
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:
