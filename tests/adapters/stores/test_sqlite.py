@@ -171,7 +171,7 @@ async def test_a_newer_schema_is_refused(path: Path, journal: SqliteJournal) -> 
     await journal.aclose()
     execute(path, f"PRAGMA user_version = {table.SCHEMA + 1}")
     again = SqliteJournal(path)
-    with pytest.raises(JournalError, match=r"newer version \(schema 2, this one knows 1\)"):
+    with pytest.raises(JournalError, match=r"newer version \(schema \d+, this one knows \d+\)"):
         await again.append([gap(2)])
     await again.aclose()
 
