@@ -20,6 +20,7 @@ from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.input import Setup
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
@@ -90,6 +91,7 @@ class Plane:
             data_planes=[_InMode(self)],
             sources=[self._guards, *([self._probing.prober] if self._probing else [])],
             notifiers=notifiers,
+            setup=_setup_of(config, self.topology) if config.journal.path and config.journal.inputs_max else None,
         )
         self._entered = False
         self._running = False
@@ -368,4 +370,12 @@ def _journal_of(config: Config, *, steers: bool) -> Journal:
         return MemoryJournal()
     from controlplane.adapters.stores.sqlite import SqliteJournal
 
-    return SqliteJournal(config.journal.path)
+    return SqliteJournal(config.journal.path, inputs_max=config.journal.inputs_max)
+
+
+def _setup_of(config: Config, topology: Topology) -> Setup:
+    from controlplane import __version__
+    from controlplane.decide.schema import schema_id
+
+    policy = config.response_policy()
+    return Setup(program=__version__, schema=schema_id(), topology=topology, policy=policy, graph=config.graph)

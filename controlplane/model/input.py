@@ -54,3 +54,15 @@ class InputBatch(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     inputs: tuple[Input, ...]
     lost: int = 0
+
+
+class InputRow(msgspec.Struct, frozen=True):
+    """Where a batch of inputs stands in a journal: `count` from the one numbered `first`; they caused the `records`
+    records after the one numbered `after`, and `lost` more that the journal did not take."""
+
+    epoch: int
+    first: int
+    count: int
+    after: int
+    records: int
+    lost: int

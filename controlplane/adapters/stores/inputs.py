@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from controlplane.model.input import Input, InputBatch
+from controlplane.model.input import Input, InputBatch, InputRow
 
 INPUTS_MAX = 2_000_000
 _PACKED_BYTES_MIN = 1_024
@@ -29,17 +29,6 @@ CREATE TABLE inputs (
     PRIMARY KEY (epoch, first)
 )
 """
-
-
-class InputRow(msgspec.Struct, frozen=True):
-    """A row without its inputs."""
-
-    epoch: int
-    first: int
-    count: int
-    after: int
-    records: int
-    lost: int
 
 
 class InputTable:
