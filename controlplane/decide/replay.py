@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from controlplane.decide.engine import Engine
+from controlplane.model.errors import JournalError
 from controlplane.model.input import Began, Input, InputRow, Setup, Stepped, Ticked
 from controlplane.model.outcome import Outcome
 from controlplane.model.record import EpochStarted, Record
@@ -57,9 +58,12 @@ def replay(
     rows      its inputs in order
     """
     run = _Run(epoch, before, recorded)
-    for row, inputs in rows:
-        if not run.follow(row, inputs):
-            break
+    try:
+        for row, inputs in rows:
+            if not run.follow(row, inputs):
+                break
+    except JournalError as error:  # of `rows`: what came before is no less true
+        run.stop(str(error))
     return run.result()
 
 
@@ -134,6 +138,10 @@ class _Run:
             record=number, input=given, at=at, told=told, recorded=recorded, came_out=came_out, reason=reason
         )
         return False
+
+    def stop(self, reason: str) -> None:
+        """What follows cannot be covered."""
+        self._found.stopped = reason
 
     def result(self) -> EpochReplay:
         """What was found."""

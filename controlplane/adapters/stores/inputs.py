@@ -58,7 +58,12 @@ class InputTable:
                 self._counts[batch.epoch] = self._inputs_max  # nothing after a gap is of use
                 continue
             own = records if batch is batches[-1] else 0
-            row = (batch.epoch, batch.first, count, after, own, batch.lost, self._body(batch, hurry=records > 0))
+            try:
+                body = self._body(batch, hurry=records > 0)
+            except (TypeError, ValueError, OverflowError):  # a value that was no signal's; the records matter more
+                self._counts[batch.epoch] = self._inputs_max
+                continue
+            row = (batch.epoch, batch.first, count, after, own, batch.lost, body)
             added = connection.execute("INSERT OR IGNORE INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
             self._counts[batch.epoch] = self._counts.get(batch.epoch, 0) + count * added
 
