@@ -64,6 +64,7 @@ class Engine:
             draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
             if (found := self.state.containment(command.target)) is not None:
                 respond.reopen(draft, self._evidence, *found)
+        reconcile.restore_again(draft, epoch)
         return self._outcome(draft)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -206,6 +207,7 @@ class Engine:
                 if command.id == signal.command:
                     respond.acted(draft, self._evidence, incident, command, signal)
                     return
+        reconcile.restored(draft, signal)
 
     def _journal(self, draft: Draft, signal: on.Unwritten) -> None:
         if signal.records:

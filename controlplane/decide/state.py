@@ -17,6 +17,7 @@ from controlplane.model.signal import Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
 CLOSED_MAX = 200  # closed incidents kept in memory; older ones are in the journal
+SIDES = ("fail_over", "cap_retries", "shed", "tighten")  # orders beside the one about a target's traffic
 UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest are given up
 TIMELINE_MAX = 500  # lines per incident; a flapping target must not grow memory without end
 
@@ -37,6 +38,7 @@ class State(msgspec.Struct, kw_only=True):
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
+    unrestored: dict[str, Command] = msgspec.field(default_factory=dict)  # `Restore`s that nobody has acknowledged
     untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
     untold_dropped: int = 0
 
@@ -81,6 +83,9 @@ def fold(state: State, record: on.Record) -> None:
             state.untold.pop(record.key, None)
         case on.PenaltyDecayed():
             pass
+        case on.CommandAcknowledged():
+            state.unrestored = {key: one for key, one in state.unrestored.items() if one.id != record.command}
+            _tell(state, record.incident, record)
         case on.LeaseExpired():
             _release(state, record.target, record.command)
             _tell(state, record.incident, record)
@@ -139,10 +144,21 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.issued_at.append(at)
     if command.enforcement == "shadow":
         return
+    _restore(state, command)
     if isinstance(command.intent, Restore):
         state.in_force.pop(str(command.target), None)
     else:
         state.in_force[str(command.target)] = command
+
+
+def _restore(state: State, command: Command) -> None:
+    """Keep in mind what is taken back until a data plane has said so: a crash in between must not forget it."""
+    intent = command.intent
+    what = intent.what if isinstance(intent, Restore) else str(intent.__struct_config__.tag)
+    key = f"{command.target} {what}" if what in SIDES else str(command.target)
+    state.unrestored.pop(key, None)
+    if isinstance(intent, Restore):
+        state.unrestored[key] = command
 
 
 def _release(state: State, target: Target, command: CommandId) -> None:
@@ -246,12 +262,15 @@ def _shift(state: State, shift_ns: int) -> None:
 
     state.issued_at = [moved(at) for at in state.issued_at]
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
-    state.in_force = {
-        key: msgspec.structs.replace(
-            command, lease_until=moved(command.lease_until), signal_at=moved(command.signal_at)
-        )
-        for key, command in state.in_force.items()
-    }
+    state.in_force, state.unrestored = (
+        {
+            key: msgspec.structs.replace(
+                command, lease_until=moved(command.lease_until), signal_at=moved(command.signal_at)
+            )
+            for key, command in held.items()
+        }
+        for held in (state.in_force, state.unrestored)
+    )
     for incident in state.incidents.values():
         incident.opened_at, incident.signal_at = moved(incident.opened_at), moved(incident.signal_at)
         incident.effective_at = None if incident.effective_at is None else moved(incident.effective_at)

@@ -82,6 +82,11 @@ class History(AbstractContextManager["History"]):
         """The records of an epoch as they were written, by number."""
         return dict(self._execute("SELECT number, record FROM records WHERE number BETWEEN ? AND ?", span[1:]))
 
+    def numbered(self) -> list[tuple[int, Record]]:
+        """Every record with its number."""
+        query = "SELECT number, record FROM records ORDER BY number"
+        return [(number, self._decode(number, text)) for number, text in self._execute(query, ())]
+
     def records_before(self, number: int) -> Iterator[Record]:
         """Every record before the one numbered `number`."""
         for found, text in self._execute(
