@@ -91,7 +91,7 @@ class Plane:
             data_planes=[_InMode(self)],
             sources=[self._guards, *([self._probing.prober] if self._probing else [])],
             notifiers=notifiers,
-            setup=_setup_of(config, self.topology) if config.journal.path and config.journal.inputs_max else None,
+            setup=None if isinstance(self._journal, MemoryJournal) else _setup_of(config, self.topology),
         )
         self._entered = False
         self._running = False
@@ -373,7 +373,10 @@ def _journal_of(config: Config, *, steers: bool) -> Journal:
     return SqliteJournal(config.journal.path, inputs_max=config.journal.inputs_max)
 
 
-def _setup_of(config: Config, topology: Topology) -> Setup:
+def _setup_of(config: Config, topology: Topology) -> Setup | None:
+    """What a replay begins with, where inputs are kept."""
+    if not config.journal.inputs_max:
+        return None
     from controlplane import __version__
     from controlplane.decide.schema import schema_id
 

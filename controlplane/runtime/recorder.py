@@ -74,7 +74,8 @@ class Recorder:
         began = self._clock.now()
         try:
             with anyio.fail_after(self._append_timeout_s):
-                last = await self._journal.append(records, batches)
+                append = self._journal.append
+                last = await (append(records, batches) if batches else append(records))
         except TimeoutError:
             self._stuck_until = Nanos(began + _STUCK_PAUSE * to_nanos(self._append_timeout_s))
             return f"no answer within {self._append_timeout_s} s"
