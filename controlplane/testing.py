@@ -40,7 +40,7 @@ class VirtualClock:
         return Nanos(self._base + self._loop_ns)
 
     def wall_ns(self) -> int:
-        """Virtual Unix time, which never steps."""
+        """Virtual Unix time, which steps only in `step_wall`."""
         return self._wall_base + self.now()
 
     def boot(self) -> str:
@@ -50,6 +50,10 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Jump ahead. Whoever sleeps on the event loop is not woken by this."""
         self._base += to_nanos(seconds)
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock, ahead or back; the monotonic clock knows nothing of it."""
+        self._wall_base += to_nanos(seconds)
 
     def reboot(self, boot: str, *, now: int = SECOND) -> None:
         """Start the monotonic clock again as after a boot; the wall clock goes on."""

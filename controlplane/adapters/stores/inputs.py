@@ -19,16 +19,20 @@ _REMOVED_ROWS = 100  # at a time
 
 CREATE = """
 CREATE TABLE inputs (
+    place INTEGER PRIMARY KEY,  -- epoch * 2^40 + first: one page to write and not two, while a containment waits
     epoch INTEGER NOT NULL,
     first INTEGER NOT NULL,    -- number of the first input in this row, from 1 in each epoch, without gaps
     count INTEGER NOT NULL,
     after INTEGER NOT NULL,    -- number of the last record before those that these inputs caused
     records INTEGER NOT NULL,  -- how many they caused that went on record with them
     lost INTEGER NOT NULL,     -- how many more they caused that the journal did not take
-    body BLOB NOT NULL,        -- MessagePack, a list of inputs; where its first byte is 0x78, packed by zlib
-    PRIMARY KEY (epoch, first)
+    body BLOB NOT NULL         -- MessagePack, a list of inputs; where its first byte is 0x78, packed by zlib
 )
 """
+
+
+def _place(epoch: int, first: int) -> int:
+    return (epoch << 40) + first
 
 
 class InputTable:
@@ -63,8 +67,8 @@ class InputTable:
             except (TypeError, ValueError, OverflowError):  # a value that was no signal's; the records matter more
                 self._counts[batch.epoch] = self._inputs_max
                 continue
-            row = (batch.epoch, batch.first, count, after, own, batch.lost, body)
-            added = connection.execute("INSERT OR IGNORE INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
+            row = (_place(batch.epoch, batch.first), batch.epoch, batch.first, count, after, own, batch.lost, body)
+            added = connection.execute("INSERT OR IGNORE INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row).rowcount
             self._counts[batch.epoch] = self._counts.get(batch.epoch, 0) + count * added
 
     def too_many(self) -> bool:
@@ -75,12 +79,13 @@ class InputTable:
         """Remove a few rows of the oldest epoch, the newest of them first."""
         epoch = min(self._counts)
         rows = connection.execute(
-            "SELECT first, count FROM inputs WHERE epoch = ? ORDER BY first DESC LIMIT ?", (epoch, _REMOVED_ROWS)
+            "SELECT place, count FROM inputs WHERE place < ? ORDER BY place DESC LIMIT ?",
+            (_place(epoch + 1, 0), _REMOVED_ROWS),
         ).fetchall()
         if not rows:
             del self._counts[epoch]
             return
-        connection.execute("DELETE FROM inputs WHERE epoch = ? AND first >= ?", (epoch, rows[-1][0]))
+        connection.execute("DELETE FROM inputs WHERE place BETWEEN ? AND ?", (rows[-1][0], rows[0][0]))
         self._counts[epoch] -= sum(count for _, count in rows)
 
     def _body(self, batch: InputBatch, *, hurry: bool) -> bytes:
@@ -91,6 +96,8 @@ class InputTable:
 def read_inputs(connection: sqlite3.Connection, epoch: int) -> Iterator[tuple[InputRow, list[Input]]]:
     """Every row of `epoch` in order. Raises sqlite3.Error, msgspec.MsgspecError, zlib.error."""
     decoder: msgspec.msgpack.Decoder[list[Input]] = msgspec.msgpack.Decoder(list[Input])
-    query = "SELECT epoch, first, count, after, records, lost, body FROM inputs WHERE epoch = ? ORDER BY first"
-    for *columns, body in connection.execute(query, (epoch,)):
+    query = (
+        "SELECT epoch, first, count, after, records, lost, body FROM inputs WHERE place BETWEEN ? AND ? ORDER BY place"
+    )
+    for *columns, body in connection.execute(query, (_place(epoch, 0), _place(epoch + 1, 0) - 1)):
         yield InputRow(*columns), decoder.decode(zlib.decompress(body) if body[:1] == b"\x78" else body)

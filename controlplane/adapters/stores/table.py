@@ -46,6 +46,7 @@ class RecordTable:
         self.connection: sqlite3.Connection
         self.read_only = ""  # why nothing can be written
         self._inputs = InputTable(inputs_max)
+        self._last: int | None = None  # number of the newest record; None: not known
         self._decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
         self._sync_at: float | None = None
         self._syncing: threading.Thread | None = None
@@ -118,15 +119,17 @@ class RecordTable:
         if self.read_only:
             raise JournalError(f"{self.path}: {self.read_only}")
         with self._naming_file(), self._transaction():
-            # asked, not remembered: after a commit that failed nobody knows what the file holds
-            first = self._number("SELECT coalesce(max(number), 0) FROM records") + 1
+            if self._last is None:  # after a commit that failed nobody knows what the file holds
+                self._last = self._number("SELECT coalesce(max(number), 0) FROM records")
+            first, self._last = self._last + 1, None
             rows = [(number, first, text) for number, text in enumerate(texts, first)]
             self.connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
             if batches:
                 self._inputs.append(self.connection, batches, after=first - 1, records=len(texts))
+        self._last = first + len(texts) - 1
         if self._sync_at is None:
             self._sync_at = time.monotonic() + SYNC_S
-        return first + len(texts) - 1
+        return self._last
 
     def settle(self) -> float | None:
         """Sync when it is due, or remove inputs that are too many; the answer is in how many seconds to ask again,
