@@ -26,6 +26,8 @@ from controlplane.model.record import Record
 SCHEMA = 2  # 2: inputs. A file of 1 is taken over
 APPLICATION = 0x63706C6E  # "cpln", in the file's head: so that another program's database is never written to
 SYNC_S = 1.0  # group commit against power loss: one sync serves all appends of a second
+_LOG_BYTES = 4 * 1024 * 1024  # of the write-ahead log: then its pages are put into the file, beside the appends
+_LOG_PAGES_MAX = 20_000  # where that does not happen an append does it, which then takes as long as the disk
 _TIDY_S = 0.01  # between two removals; an append that comes meanwhile waits for one at most
 _LOCK_WAIT_S = 1.0  # a person's sqlite3 shell may hold the file for a moment
 
@@ -36,6 +38,9 @@ CREATE TABLE records (
     record TEXT NOT NULL         -- JSON, tagged by "type"
 )
 """
+
+
+_INSERTS = [(rows, f"INSERT INTO records VALUES {', '.join(['(?, ?, ?)'] * rows)}") for rows in (64, 8, 1)]  # noqa: S608 - no value in it
 
 
 class RecordTable:
@@ -88,6 +93,7 @@ class RecordTable:
         if mode != "wal":
             raise JournalError(f"{self.path}: write-ahead logging does not work here ({mode}); use a local file system")
         self.connection.execute("PRAGMA synchronous=NORMAL")
+        self.connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES_MAX}")
         if version < SCHEMA:
             with self._transaction():
                 if fresh:
@@ -122,14 +128,25 @@ class RecordTable:
             if self._last is None:  # after a commit that failed nobody knows what the file holds
                 self._last = self._number("SELECT coalesce(max(number), 0) FROM records")
             first, self._last = self._last + 1, None
-            rows = [(number, first, text) for number, text in enumerate(texts, first)]
-            self.connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+            self._insert(texts, first)
             if batches:
                 self._inputs.append(self.connection, batches, after=first - 1, records=len(texts))
         self._last = first + len(texts) - 1
         if self._sync_at is None:
             self._sync_at = time.monotonic() + SYNC_S
         return self._last
+
+    def _insert(self, texts: Sequence[str], first: int) -> None:
+        """Many rows a statement: for each one the interpreter lock is given back and, from a busy program, only got
+        again after its switch interval."""
+        at = 0
+        for rows, statement in _INSERTS:
+            while len(texts) - at >= rows:
+                numbered = enumerate(texts[at : at + rows], first + at)
+                self.connection.execute(
+                    statement, [value for number, text in numbered for value in (number, first, text)]
+                )
+                at += rows
 
     def settle(self) -> float | None:
         """Sync when it is due, or remove inputs that are too many; the answer is in how many seconds to ask again,
@@ -160,12 +177,16 @@ class RecordTable:
 
     def _sync(self) -> None:
         # A failed sync has no one to answer to; if the disk is really gone, the next append fails and says so.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, sqlite3.Error):
             log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(log)
+                size = os.fstat(log).st_size
             finally:
                 os.close(log)
+            if size > _LOG_BYTES:  # by a connection of this thread, which waits for the disk and holds up no append
+                with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+                    other.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _number(self, query: str) -> int:
         return int(self.connection.execute(query).fetchone()[0])
