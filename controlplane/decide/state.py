@@ -10,7 +10,7 @@ import msgspec
 
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
-from controlplane.model.command import Command, Restore
+from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.incident import Containment, Incident, Moment, Phase
 from controlplane.model.notice import Notice
 from controlplane.model.signal import Target
@@ -142,9 +142,9 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.commands_total += 1
         state.issued_at = [past for past in state.issued_at if past > at - 60_000_000_000][-1000:]
         state.issued_at.append(at)
+    _restore(state, command)
     if command.enforcement == "shadow":
         return
-    _restore(state, command)
     if isinstance(command.intent, Restore):
         state.in_force.pop(str(command.target), None)
     else:
@@ -154,6 +154,8 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
 def _restore(state: State, command: Command) -> None:
     """Keep in mind what is taken back until a data plane has said so: a crash in between must not forget it."""
     intent = command.intent
+    if command.enforcement == "shadow" or isinstance(intent, RollBack):
+        return
     what = intent.what if isinstance(intent, Restore) else str(intent.__struct_config__.tag)
     key = f"{command.target} {what}" if what in SIDES else str(command.target)
     state.unrestored.pop(key, None)

@@ -17,6 +17,7 @@ from controlplane.model.record import (
     NoticeDelivered,
     NoticeIssued,
     Record,
+    RollbackEnded,
 )
 from tests.integration.crash.life import NOTIFIERS, PLANES, Ledger
 
@@ -92,19 +93,24 @@ def _nothing_twice(left: Left) -> None:
 
 
 def _nothing_forgotten(left: Left) -> None:
-    """Of every target, each plane has done the last order on record, or the record says why not."""
+    """Of every target, each plane has done the last order on record, or the record says why not; and so for each
+    roll-back, which nothing takes back."""
     last: dict[object, Command] = {}
+    excused = {record.command for _, record in left.records if isinstance(record, LeaseExpired | RollbackEnded)}
     for command in left.issued:
-        if command.enforcement != "shadow":
+        if isinstance(command.intent, RollBack) and command.enforcement != "shadow":
+            for plane, acts in left.acts.items():
+                done = any(act.id == command.id for act in acts)
+                assert done or command.id in excused, f"{plane} was never told {command.id}, and nobody says so"
+        elif command.enforcement != "shadow":
             last[command.target] = command
-    excused = {record.command for _, record in left.records if isinstance(record, LeaseExpired)}
     excused |= {
         record.command for _, record in left.records if isinstance(record, CommandAcknowledged) and not record.ok
     }
     for target, command in last.items():
         assert isinstance(command.intent, Restore) or command.id in excused, f"{target} is still held by {command.id}"
         for plane, acts in left.acts.items():
-            done = [act for act in acts if act.target == target]
+            done = [act for act in acts if act.target == target and not isinstance(act.intent, RollBack)]
             told = bool(done) and _number(done[-1]) >= _number(command)
             assert told or command.id in excused, f"{plane} was never told {command.id}"
 

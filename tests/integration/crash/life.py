@@ -26,15 +26,15 @@ from controlplane.adapters.fence import Fence
 from controlplane.adapters.stores.sqlite import SqliteJournal
 from controlplane.decide.engine import Engine
 from controlplane.decide.schema import schema_id
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 from controlplane.model.input import InputBatch, Setup
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import Record
-from controlplane.model.signal import Acted, Cause, Ordered, Probed, Sampled, Signal, Target, Told, Tripped
+from controlplane.model.signal import Acted, Cause, Ordered, Probed, RolledBack, Sampled, Signal, Target, Told, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import CommandId, Nanos
 from controlplane.runtime.loop import ControlLoop
 
 POINTS = (
@@ -60,6 +60,7 @@ TOPOLOGY = Topology(
         Service(name="web", calls=("account", "stock", "mail")),
         Service(
             name="account",
+            deployer="ci",
             endpoints=tuple(
                 Endpoint(name=f"account-{n}", url="http://h:1", version="v1" if n < 4 else "v2") for n in range(1, 7)
             ),
@@ -69,7 +70,13 @@ TOPOLOGY = Topology(
     ),
 )
 POLICY = ResponsePolicy(
-    penalty_s=0.5, ramp_step_s=0.2, verify_s=0.5, lease_s=2.0, healthy_floor_percent=30, blast_budget_percent=100
+    enforcement={"roll_back": 100},
+    penalty_s=0.5,
+    ramp_step_s=0.2,
+    verify_s=0.5,
+    lease_s=2.0,
+    healthy_floor_percent=30,
+    blast_budget_percent=100,
 )
 
 
@@ -118,18 +125,25 @@ class Proxy:
     def __init__(self, ledger: Ledger, fate: Fate) -> None:
         self._ledger, self._fate, self._fence = ledger, fate, Fence()
         self._unanswered = 0
+        self.rolled_back: list[CommandId] = []
         for line in ledger.lines():
             command = msgspec.convert(line["command"], Command)
             self._fence.check(command)
             self._fence.note(command)
+            self._started(command)
 
     async def apply(self, command: Command) -> None:
         self._fence.check(command)
         self._fate.at("between acts" if self._unanswered else "before act")
         self._ledger.write({"command": msgspec.to_builtins(command)})
         self._fence.note(command)
+        self._started(command)
         self._unanswered += 1
         self._fate.at("acted")
+
+    def _started(self, command: Command) -> None:
+        if isinstance(command.intent, RollBack):
+            self.rolled_back.append(command.id)
 
     def answered(self) -> None:
         """The engine has heard of everything."""
@@ -292,6 +306,10 @@ class Life:
             held = [each.target for incident in state.open_incidents() for each in incident.containments.values()]
             told: list[Signal] = [Probed(at=at, target=target, passed=True) for target in held]
             told += [Sampled(at=at, target=target, calls=50, failures=0, slow=0) for target in held]
+            told += [RolledBack(at=at, command=each, ok=True) for each in self._proxies[0].rolled_back]
+            for service, version in getattr(state, "withdrawn", {}).items():  # a person gives it back when that is over
+                if version.ok is not None:
+                    told.append(Ordered(at=at, order="release", by="alice", target=Target(service)))
             await self._tell(told)
             self._remember(99)
         raise AssertionError(f"it never ends: {state.open_incidents()} {state.in_force} {state.untold}")
