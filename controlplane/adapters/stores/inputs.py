@@ -15,6 +15,7 @@ from controlplane.model.input import Input, InputBatch, InputRow
 
 INPUTS_MAX = 2_000_000
 _PACKED_BYTES_MIN = 1_024
+_HURRIED_BYTES_MIN = 65_536  # an epoch begins with its topology
 _REMOVED_ROWS = 100  # at a time
 
 CREATE = """
@@ -90,7 +91,8 @@ class InputTable:
 
     def _body(self, batch: InputBatch, *, hurry: bool) -> bytes:
         body = self._encoder.encode(batch.inputs)
-        return body if hurry or len(body) < _PACKED_BYTES_MIN else zlib.compress(body, 1)
+        bytes_min = _HURRIED_BYTES_MIN if hurry else _PACKED_BYTES_MIN
+        return body if len(body) < bytes_min else zlib.compress(body, 1)
 
 
 def read_inputs(connection: sqlite3.Connection, epoch: int) -> Iterator[tuple[InputRow, list[Input]]]:
