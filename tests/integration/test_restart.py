@@ -44,7 +44,8 @@ def test_an_incident_outlives_kill_9(world: World, start: Callable[[World], Serv
 
     before = world.bad.requests
     statuses = [second.gateway.get("/orders/1").status_code for _ in range(40)]
-    if second.get(f"/v1/incidents/{incident}")["internal"]["containments"][0]["stage"] == "hold":
+    held = second.get(f"/v1/incidents/{incident}")["internal"]["containments"][0]
+    if held["stage"] == "hold" and not held["relapses"]:  # on a slow machine it was probed meanwhile, and held again
         assert (statuses, world.bad.requests) == ([200] * 40, before)
 
     world.bad.failing = False
