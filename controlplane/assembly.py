@@ -24,6 +24,7 @@ from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.input import Setup
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
 from controlplane.model.unit import IncidentId
@@ -116,6 +117,7 @@ class Plane:
             data_planes=[_InMode(self)],
             sources=[self._guards, self._consistency, *([self._prober] if self._prober else [])],
             notifiers=notifiers,
+            setup=None if isinstance(self._journal, MemoryJournal) else _setup_of(config, self.topology),
         )
         self._entered = False
         self._running = False
@@ -400,4 +402,15 @@ def _journal_of(config: Config, *, steers: bool) -> Journal:
         return MemoryJournal()
     from controlplane.adapters.stores.sqlite import SqliteJournal
 
-    return SqliteJournal(config.journal.path)
+    return SqliteJournal(config.journal.path, inputs_max=config.journal.inputs_max)
+
+
+def _setup_of(config: Config, topology: Topology) -> Setup | None:
+    """What a replay begins with, where inputs are kept."""
+    if not config.journal.inputs_max:
+        return None
+    from controlplane import __version__
+    from controlplane.decide.schema import schema_id
+
+    policy = config.response_policy()
+    return Setup(program=__version__, schema=schema_id(), topology=topology, policy=policy, graph=config.graph)

@@ -95,7 +95,8 @@ class _Endpoints:
     async def readyz(self, _: Request) -> Response:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
-        return Response("ok\n", media_type="text/plain")
+        degraded = self._plane.statistics().degraded  # in words under /v1/status, which asks for a token
+        return Response("ok, degraded\n" if degraded else "ok\n", media_type="text/plain")
 
     healthz = readyz
 

@@ -31,9 +31,9 @@ _LOOP_COUNTERS = (
     ("inbox_refused", "Signals refused because the inbox was full."),
     ("engine_errors", "Signals on which the engine broke."),
     ("source_errors", "Reads of a signal source that broke."),
-    ("notices", "Notices delivered."),
-    ("notices_failed", "Notices nobody took."),
-    ("notices_dropped", "Notices dropped because too many waited."),
+    ("notices", "Notices handed to the notifiers."),
+    ("notices_failed", "Attempts at telling that failed; they are repeated."),
+    ("notices_dropped", "Notices that a notifier has given up."),
 )
 
 _EDGE_COUNTERS = (
@@ -128,6 +128,8 @@ def _loop(plane: Plane) -> Iterator[str]:
         yield _family(f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
     yield _family("loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
     yield _family("journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
+    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox."
+    yield _family("degraded", "gauge", text, [("", "", len(seen.degraded))])
     lag_s = to_seconds(seen.journal_lag_ns)
     yield _family("journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
     samples = [

@@ -26,6 +26,7 @@ class Status(_View, frozen=True):
     journal: str
     journal_up: bool
     journal_gap_records: int
+    degraded: list[str]
     services: int
     endpoints: int
 

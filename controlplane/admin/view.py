@@ -66,6 +66,7 @@ def status(plane: Plane) -> Status:
         journal=plane.config.journal.path or "memory",
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
+        degraded=list(plane.statistics().degraded),
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

@@ -16,6 +16,7 @@ examples:
   controlplane explain i1                        why it acted, or did not
   controlplane report i1 -o i1.md --plot         what happened, for the review afterwards
   controlplane analyze incident.json             where a recorded incident began, and what would contain it
+  controlplane replay controlplane.db            every decision of a journal once more, compared byte for byte
   controlplane freeze --reason "deploying"       stop automation; what is in force runs out
   controlplane resume
 
@@ -42,6 +43,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_analyze(commands)
+    _add_replay(commands)
     _add_demo(commands, wanted)
     _add_bench(commands, wanted)
     _add_asking(commands)
@@ -140,6 +142,27 @@ exit status: 0 it was analyzed (with --exit-code: 1 if an origin was found), 2 t
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the call graph with blame and spread")
     parser.add_argument("--incident", metavar="ID", help="only this one of a journal's incidents")
     parser.add_argument("--exit-code", action="store_true", help="exit with 1 if an origin was found")
+    _add_output(parser)
+
+
+def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.replay import run_replay
+
+        return run_replay(args.journal, epoch=args.epoch, output="json" if args.json else args.output)
+
+    epilog = """\
+examples:
+  controlplane replay controlplane.db
+  controlplane replay copy-of-controlplane.db --epoch 3 --json | jq '.epochs[0].difference'
+
+JOURNAL is the file of [journal] path, also of a process that runs: it is read and never written.
+exit status: 0 all that was replayed came out as recorded, 1 something did not, 2 nothing could be replayed
+"""
+    parser = _add(commands, "replay", run, "Make every decision of a journal once more, and compare", epilog)
+    parser.add_argument("journal", metavar="JOURNAL")
+    parser.add_argument("--epoch", type=int, metavar="N", help="only this one: an epoch is a life of the process")
+    parser.add_argument("--json", action="store_true", help="the same as -o json")
     _add_output(parser)
 
 

@@ -9,7 +9,7 @@ from controlplane.model.incident import MOVES, Incident, Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
-from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, Record, StageChanged
+from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, NoticeIssued, Record, StageChanged
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import CommandId, Epoch, Nanos, to_nanos
@@ -33,9 +33,16 @@ class Draft:
         self.records.append(record)
 
     def notice(self, incident: Incident | None, severity: str, text: str, key: str = "") -> None:
-        """Tell people. The same key twice is the same news."""
+        """Tell people. The same key twice is the same news: while it is still on its way it is not sent once more."""
         name = incident.id if incident is not None else None
-        self._notices.append(Notice(f"{name or 'plane'}:{key or text}", name, severity, text, self.now))
+        notice = Notice(f"{name or 'plane'}:{key or text}", name, severity, text, self.now)
+        if notice.key not in self.state.untold:
+            self.record(NoticeIssued(at=self.now, notice=notice))
+            self.hand_out(notice)
+
+    def hand_out(self, notice: Notice) -> None:
+        """Have `notice`, which is on record, delivered."""
+        self._notices.append(notice)
 
     def order(
         self,

@@ -4,7 +4,18 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import lifecycle, penalty, reconcile, respond, spread, tend, unfinished, watch
+from controlplane.decide import (
+    clock,
+    lifecycle,
+    outbox,
+    penalty,
+    reconcile,
+    respond,
+    spread,
+    tend,
+    unfinished,
+    watch,
+)
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -49,9 +60,13 @@ class Engine:
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
         draft = self._draft(now)
-        shift_ns = _shift_ns(self.state, now, boot, wall_ns)
+        shift_ns = clock.shift_ns(self.state, now, boot, wall_ns)
+        stepped = clock.stepped(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        outbox.tell_again(draft)
+        if stepped:
+            draft.notice(None, "warning", stepped, "clock")
         reconcile.follow_topology(draft)
         penalty.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
@@ -65,6 +80,7 @@ class Engine:
             draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
             if (found := self.state.containment(command.target)) is not None:
                 respond.reopen(draft, self._evidence, *found)
+        reconcile.restore_again(draft, epoch)
         return self._outcome(draft, everything=True)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -119,6 +135,8 @@ class Engine:
                 text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
                 draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
                 reconcile.follow_mode(draft, self._evidence)
+            case on.Told():
+                outbox.told(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -230,6 +248,8 @@ class Engine:
     def _acted(self, draft: Draft, signal: on.Acted) -> None:
         if (found := self.state.ordered(signal.command)) is not None:
             respond.acted(draft, self._evidence, *found, signal)
+        else:
+            reconcile.restored(draft, signal)
 
     def _journal(self, draft: Draft, signal: on.Unwritten) -> None:
         if signal.records:
@@ -241,11 +261,3 @@ class Engine:
                 None, "warning", f"the journal works again; {self._unwritten} records are lost", "journal back"
             )
             self._unwritten = 0
-
-
-def _shift_ns(state: State, now: Nanos, boot: str, wall_ns: int) -> int:
-    """What to add to times on record so that they compare with `now`. A clock stepped back never lengthens a lease."""
-    if state.epoch == 0 or state.boot == boot:
-        return 0
-    elapsed = max(0, wall_ns - (state.last_at + state.wall_offset_ns))
-    return now - (state.last_at + elapsed)

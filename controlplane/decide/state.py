@@ -17,11 +17,15 @@ from controlplane.decide.say import describe as describe
 from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
 from controlplane.model import record as on
-from controlplane.model.command import Command, Restore
+from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.incident import Containment, Incident, Phase, Stage
+from controlplane.model.notice import Notice
 from controlplane.model.signal import Target
 from controlplane.model.tally import Tally
 from controlplane.model.unit import CommandId, IncidentId, Nanos
+
+SIDES = ("fail_over", "cap_retries", "shed", "tighten")  # orders beside the one about a target's traffic
+UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest are given up
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -48,6 +52,10 @@ class State(msgspec.Struct, kw_only=True):
     def open(self) -> list[IncidentId]:
         """Ids of the incidents not yet closed, oldest first."""
         return self.index.open
+
+    unrestored: dict[str, Command] = msgspec.field(default_factory=dict)  # `Restore`s that nobody has acknowledged
+    untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
+    untold_dropped: int = 0
 
     def open_incidents(self) -> list[Incident]:
         """Incidents not yet closed, oldest first."""
@@ -100,13 +108,21 @@ def fold(state: State, record: on.Record) -> None:
             state.journal_gap += record.records
         case on.NoticeIssued():
             life.issued(state, record.notice)
+            state.untold[record.notice.key] = record.notice
+            while len(state.untold) > UNTOLD_MAX:
+                del state.untold[next(iter(state.untold))]
+                state.untold_dropped += 1
         case on.NoticeDelivered():
+            state.untold.pop(record.key, None)
             if (told := state.incidents.get(IncidentId(record.key.partition(":")[0]))) is not None:
                 told.untold.pop(record.key, None)
         case on.PenaltyDecayed():
             _penalise(state, record.target, record.penalty_ns)
         case on.IncidentMerged():
             life.merge(state, record)
+        case on.CommandAcknowledged():
+            state.unrestored = {key: one for key, one in state.unrestored.items() if one.id != record.command}
+            _tell(state, record.incident, record)
         case on.LeaseExpired():
             _release(state, record.target, record.command)
             _tell(state, record.incident, record)
@@ -141,6 +157,7 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.commands_total += 1
         state.issued_at = [past for past in state.issued_at if past > at - 60_000_000_000][-1000:]
         state.issued_at.append(at)
+    _restore(state, command)
     if command.enforcement == "shadow":
         return
     if isinstance(command.intent, Restore):
@@ -174,6 +191,18 @@ def _add_command(state: State, incident: Incident, command: Command) -> None:
         state.index.command[command.id] = incident.id
         if command.enforcement != "shadow" or incident.shadow:  # a mere report is asked of nobody
             incident.unanswered.append(command.id)
+
+
+def _restore(state: State, command: Command) -> None:
+    """Keep in mind what is taken back until a data plane has said so: a crash in between must not forget it."""
+    intent = command.intent
+    if command.enforcement == "shadow" or isinstance(intent, RollBack):
+        return
+    what = intent.what if isinstance(intent, Restore) else str(intent.__struct_config__.tag)
+    key = f"{command.target} {what}" if what in SIDES else str(command.target)
+    state.unrestored.pop(key, None)
+    if isinstance(intent, Restore):
+        state.unrestored[key] = command
 
 
 def _release(state: State, target: Target, command: CommandId) -> None:
@@ -282,12 +311,22 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
 
 def _shift(state: State, shift_ns: int) -> None:
     """Bring every time that may still be compared with `now` to this boot's clock."""
-    state.issued_at = [Nanos(at + shift_ns) for at in state.issued_at]
-    state.in_force = {
-        key: msgspec.structs.replace(
-            command, lease_until=Nanos(command.lease_until + shift_ns), signal_at=Nanos(command.signal_at + shift_ns)
-        )
-        for key, command in state.in_force.items()
-    }
+    if not shift_ns:
+        return
+
+    def moved(at: Nanos) -> Nanos:
+        return Nanos(at + shift_ns)
+
+    state.issued_at = [moved(at) for at in state.issued_at]
+    state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
+    state.in_force, state.unrestored = (
+        {
+            key: msgspec.structs.replace(
+                command, lease_until=moved(command.lease_until), signal_at=moved(command.signal_at)
+            )
+            for key, command in held.items()
+        }
+        for held in (state.in_force, state.unrestored)
+    )
     for incident in state.incidents.values():
         shifted(incident, shift_ns)

@@ -19,9 +19,15 @@ class PlaneSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class JournalSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records are kept. An empty path keeps them in memory: a restart forgets."""
+    """Where records are kept. An empty path keeps them in memory: a restart forgets.
+
+    `inputs_max` of what the engine was told is kept beside them, for a replay; 0: nothing.
+    """
 
     path: str = ""
+    inputs_max: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)] = (
+        2_000_000  # edges tell once a second; some 20 B each
+    )
 
 
 class ArenaSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

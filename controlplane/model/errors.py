@@ -10,6 +10,7 @@
     |   +-- ArenaBusy          another process steers already
     +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
         +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
+        +-- StaleCommand       a later order about the same target has overtaken it
 
 Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
@@ -76,3 +77,10 @@ class StaleEpoch(ActuationError):
 
     def __init__(self, have: int, got: int) -> None:
         super().__init__(f"epoch {got} is older than {have}, which is in force", retryable=False)
+
+
+class StaleCommand(ActuationError):
+    """A later order about the same target is in force."""
+
+    def __init__(self, have: str, got: str) -> None:
+        super().__init__(f"{got} was overtaken by {have}, which is in force", retryable=False)

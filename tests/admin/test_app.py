@@ -18,6 +18,7 @@ from controlplane.admin.table import OPEN_PATHS, TABLE
 from controlplane.assembly import Plane
 from controlplane.config import parse_config
 from controlplane.model.errors import JournalError
+from controlplane.model.input import InputBatch
 from controlplane.model.record import Record
 from controlplane.model.signal import Cause, FellBack, Signal, Target, Tripped
 from controlplane.testing import MemoryJournal
@@ -347,10 +348,10 @@ async def test_a_loopback_listener_answers_to_its_own_names(
 class FullDisk(MemoryJournal):
     """Takes the start's records, then nothing."""
 
-    async def append(self, records: Sequence[Record]) -> int:
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
         if self.store:
             raise JournalError("disk is full")
-        return await super().append(records)
+        return await super().append(records, inputs)
 
 
 async def test_status_says_that_the_journal_takes_nothing() -> None:
@@ -359,7 +360,11 @@ async def test_status_says_that_the_journal_takes_nothing() -> None:
         assert (await client.get("/v1/status")).json()["journal_up"] is True
         with pytest.raises(JournalError, match="disk is full"):
             await plane.order("freeze", by="test")
-        assert (await client.get("/v1/status")).json()["journal_up"] is False
+        status = (await client.get("/v1/status")).json()
+        assert status["journal_up"] is False
+        assert status["degraded"] == ["the journal does not take records: disk is full"]
+        assert (await client.get("/readyz")).text == "ok, degraded\n"
+        assert "\ncontrolplane_degraded 1\n" in (await client.get("/metrics")).text
 
 
 async def test_the_console_is_one_page_that_loads_nothing() -> None:

@@ -200,10 +200,9 @@ class Run:
                 retryable=True,
             )
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
-        for record in outcome.records:
-            if isinstance(record, rec.NoticeIssued):  # people are reached at once
-                told = sig.Told(at=Nanos(START + at), key=record.notice.key, by="people")
-                self._effects(at, self.engine.step(told, Nanos(START + at)))
+        for notice in outcome.notices:  # people are reached at once
+            heard = sig.Told(at=Nanos(START + at), key=notice.key, by="people")
+            self._effects(at, self.engine.step(heard, Nanos(START + at)))
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:

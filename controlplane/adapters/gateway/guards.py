@@ -12,6 +12,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from controlplane._native.guard import Guard, now_ns
+from controlplane.adapters.fence import Fence
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
 from controlplane.adapters.gateway.context import absolve
 from controlplane.adapters.gateway.edge import EdgeTallies
@@ -21,11 +22,11 @@ from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryT
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
 from controlplane.model.command import Command, Eject, Restore
-from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
+from controlplane.model.errors import ActuationError, ConfigError
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
 from controlplane.model.topology import Service, Topology
-from controlplane.model.unit import MILLISECOND, Epoch, Nanos
+from controlplane.model.unit import MILLISECOND, Nanos
 
 if TYPE_CHECKING:
     from controlplane.adapters.gateway.host import Host
@@ -63,7 +64,7 @@ class GuardSet:
         self.host = host
         self.entry = EntryCounts() if host is None else host.entry
         self.stall = StallWatch()
-        self.epoch = Epoch(0)
+        self._fence = Fence()
         self._ring = ring
         self.services: dict[str, ServiceGuard] = {
             service.name: ServiceGuard(
@@ -166,10 +167,8 @@ class GuardSet:
     # ports.DataPlane
 
     async def apply(self, command: Command) -> None:
-        """Put `command` in force at once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
-        if command.epoch < self.epoch:
-            raise StaleEpoch(self.epoch, command.epoch)
-        self.epoch = command.epoch
+        """Put `command` in force at once. Raises ActuationError (`StaleEpoch`, `StaleCommand`: it comes too late)."""
+        self._fence.check(command)
         service = self.services.get(command.target.service)
         if service is None:
             raise ActuationError(f"no calls to {command.target.service!r} are guarded here", retryable=False)
@@ -182,6 +181,7 @@ class GuardSet:
             actuate(service, index, command, lease_ns)
             if index != EDGE:
                 service.held_back(index)
+        self._fence.note(command)
         self._observe(service.name, index, now)
         if isinstance(command.intent, Restore):
             service.calm(now)
