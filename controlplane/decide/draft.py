@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from controlplane.decide import lifecycle, safety
-from controlplane.decide.state import State, fold
-from controlplane.model.command import Command, Intent, Restore
+from controlplane.decide.state import State, describe, fold
+from controlplane.model.command import Command, Enforcement, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
-from controlplane.model.policy import ResponsePolicy
-from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, Record, StageChanged
+from controlplane.model.policy import ActKind, ResponsePolicy
+from controlplane.model.record import CommandIssued, CommandRefused, Escalated, IncidentClosed, Record, StageChanged
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import CommandId, Epoch, Nanos, to_nanos
@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 class Draft:
     """Collects the effects of one step, in their order."""
 
-    def __init__(self, state: State, topology: Topology, policy: ResponsePolicy, now: Nanos) -> None:
+    def __init__(
+        self,
+        state: State,
+        topology: Topology,
+        policy: ResponsePolicy,
+        now: Nanos,
+        *,
+        seen: safety.Seen | None = None,
+    ) -> None:
         self.state, self.topology, self.policy, self.now = state, topology, policy, now
+        self.seen = seen if seen is not None else safety.Seen(topology)
         self._records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
@@ -46,15 +55,56 @@ class Draft:
         *,
         signal_at: Nanos,
         reflex: bool = False,
+        kind: ActKind | None = None,
+        undo: Intent | None = None,
+        lease_s: float | None = None,
+        avoids: float | None = None,
     ) -> CommandId | None:
-        """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record."""
-        refused = safety.forbidden(
-            target, intent, state=self.state, topology=self.topology, policy=self.policy, now=self.now
+        """Issue `intent` if every safety rule agrees and the policy lets that kind of act work, and return its id.
+
+        Otherwise None: the refusal is on record or, for a kind in shadow, once what would have been ordered.
+        `kind`: where the intent alone does not say it, as for a `Weigh` that takes traffic away ("reroute").
+        `undo`, `lease_s`: where they are not those of every order. `avoids`: see `Command`.
+        """
+        act = kind or safety.kind_of(intent)
+        if act in ("eject", "reroute"):
+            self.seen.verdict(target, incident.cause, self.now)
+        verdict = safety.judge(
+            safety.question(
+                target,
+                intent,
+                state=self.state,
+                topology=self.topology,
+                policy=self.policy,
+                now=self.now,
+                kind=act,
+                cause=incident.cause,
+                seen=self.seen,
+            )
         )
-        if refused is not None:
-            self.refuse(incident, target, intent, *refused)
+        if verdict.refused is not None:
+            self.refuse(incident, target, intent, *verdict.refused)
+            if verdict.refused[0] == "loop_guard":
+                self.escalate(incident, verdict.refused[1])
             return None
-        return self.overrule(incident, target, intent, evidence, signal_at=signal_at, reflex=reflex)
+        share = 100 if act is None else self.policy.share(act)
+        if share == 0 and not incident.shadow and self._reported(incident, target, act):
+            return None
+        name = self.overrule(
+            incident,
+            target,
+            intent,
+            evidence,
+            signal_at=signal_at,
+            reflex=reflex,
+            kind=act,
+            undo=undo,
+            lease_s=lease_s,
+            avoids=avoids,
+            share=share,
+            overrides=verdict.overrides,
+        )
+        return name if share or incident.shadow else None
 
     def overrule(
         self,
@@ -65,26 +115,61 @@ class Draft:
         *,
         signal_at: Nanos,
         reflex: bool = False,
+        kind: ActKind | None = None,
+        undo: Intent | None = None,
+        lease_s: float | None = None,
+        avoids: float | None = None,
+        share: int = 100,
+        overrides: tuple[str, ...] = (),
     ) -> CommandId:
-        """Issue `intent` whatever the safety rules say, and return its id: for what a person ordered."""
+        """Issue `intent` whatever the safety rules say, and return its id: for what a person ordered.
+
+        `share`: percent of the calls to which it applies, 0 in shadow. `overrides`: the rules set aside for it.
+        """
         name = CommandId(f"c{self.state.commands_total + 1}")
-        self.issue(
-            Command(
-                id=name,
-                epoch=Epoch(self.state.epoch),
-                incident=incident.id,
-                target=target,
-                intent=intent,
-                lease_until=Nanos(self.now + to_nanos(self.policy.lease_s)),
-                undo=Restore(),
-                charge=safety.charge(intent, self.topology),
-                enforcement="shadow" if incident.shadow else "full",
-                evidence=evidence,
-                signal_at=signal_at,
-                reflex=reflex,
-            )
+        enforcement: Enforcement = "shadow" if incident.shadow or not share else "full" if share == 100 else "percent"
+        percent = share if enforcement == "percent" else 100
+        command = Command(
+            id=name,
+            epoch=Epoch(self.state.epoch),
+            incident=incident.id,
+            target=target,
+            intent=intent,
+            lease_until=self._lease_until(target, intent, kind, lease_s),
+            undo=undo if undo is not None else Restore(),
+            charge=safety.charge(intent, self.topology, target=target, kind=kind, percent=percent),
+            enforcement=enforcement,
+            percent=percent,
+            overrides=", ".join(overrides),
+            kind=kind,
+            avoids=avoids,
+            evidence=evidence,
+            signal_at=signal_at,
+            reflex=reflex,
         )
+        if enforcement == "shadow" and not incident.shadow:
+            self.record(CommandIssued(at=self.now, command=command))  # reported, and for no data plane
+        else:
+            self.issue(command)
+        if overrides:
+            text = f"{describe(command)} goes against {command.overrides}, set aside by a person"
+            self.notice(incident, "critical", text, f"overrides:{name}")
         return name
+
+    def _lease_until(self, target: Target, intent: Intent, kind: ActKind | None, lease_s: float | None) -> Nanos:
+        """Under a freeze giving back makes nothing last longer."""
+        until = Nanos(self.now + to_nanos(self.policy.lease_s if lease_s is None else lease_s))
+        held = self.state.in_force.get(str(target))
+        if self.state.frozen and kind is None and held is not None and not isinstance(intent, Restore):
+            return min(until, held.lease_until)
+        return until
+
+    def _reported(self, incident: Incident, target: Target, kind: ActKind | None) -> bool:
+        """Whether it is on record that this kind of act would have been ordered."""
+        return any(
+            command.enforcement == "shadow" and command.kind == kind and command.target == target
+            for command in incident.commands
+        )
 
     def issue(self, command: Command) -> None:
         """Put `command` on record, then on the list of acts."""
@@ -104,6 +189,12 @@ class Draft:
                     at=self.now, incident=incident.id, target=target, intent=intent, rule=rule, reason=reason
                 )
             )
+
+    def escalate(self, incident: Incident, reason: str) -> None:
+        """Call a person, once per incident."""
+        if not incident.escalated:
+            self.record(Escalated(at=self.now, incident=incident.id, reason=reason))
+            self.notice(incident, "critical", f"{incident.id} needs a person: {reason}", "escalated")
 
     def stage(self, incident: Incident, target: Target, step: "Step", command: CommandId | None) -> None:
         """Record that a containment has come to a new stage."""

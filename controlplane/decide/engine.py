@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend, watch
+from controlplane.decide import people, reconcile, respond, safety, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -18,7 +18,6 @@ from controlplane.model.record import (
     ImpactCounted,
     JournalGap,
     LeaseExpired,
-    OrderTaken,
     Record,
 )
 from controlplane.model.signal import Cause, Signal, Target, Tripped
@@ -35,7 +34,9 @@ class Engine:
         self.topology, self.policy = topology, policy
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
+        safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
+        self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -65,6 +66,7 @@ class Engine:
     def tick(self, now: Nanos) -> Outcome:
         """What time alone brings. Call at the last outcome's `wake_at`, after sampling the sources."""
         draft = self._draft(now)
+        people.lapse(draft)
         watch.silent(draft, self._evidence)
         tend.tend(draft, self._evidence)
         self._wake_at = None
@@ -73,6 +75,10 @@ class Engine:
     def step(self, signal: Signal, now: Nanos) -> Outcome:
         """The outcome of one fact."""
         draft = self._draft(now)
+        if wrong := safety.wrong_signal(signal, now):
+            watch.invalid(draft, self._evidence, signal, wrong)
+            return self._outcome(draft)
+        self._seen.note(signal, now)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -103,23 +109,20 @@ class Engine:
             case on.Acted():
                 self._acted(draft, signal)
             case on.Ordered():
-                draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
-                text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
-                draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
-                reconcile.follow_mode(draft, self._evidence)
+                people.ordered(draft, self._evidence, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
 
     def _draft(self, now: Nanos) -> Draft:
-        return Draft(self.state, self.topology, self.policy, now)
+        return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
 
     def _outcome(self, draft: Draft) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         soonest = tend.wake_at(draft)
-        due_at = self._evidence.expected.due_at
-        if due_at is not None:
-            soonest = due_at if soonest is None else min(soonest, due_at)
+        for due_at in (self._evidence.expected.due_at, self.state.standing.due()):
+            if due_at is not None:
+                soonest = due_at if soonest is None else min(soonest, due_at)
         if soonest is not None and self._wake_at is not None:
             soonest = min(soonest, self._wake_at)
         self._wake_at = soonest
@@ -198,6 +201,8 @@ class Engine:
         for incident in self.state.open_incidents():
             for command in incident.commands:
                 if command.id == signal.command:
+                    if signal.rule:  # a rule that data planes keep
+                        draft.refuse(incident, command.target, command.intent, signal.rule, signal.reason)
                     respond.acted(draft, self._evidence, incident, command, signal)
                     return
 

@@ -28,6 +28,7 @@ class Evidence:
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
+        self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
         self._since_stage: dict[Target, Traffic] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 

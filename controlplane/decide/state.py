@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from controlplane.decide.kind import act_of
+from controlplane.decide.standing import MINUTE_NS, Standing, issued, note, shift
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Restore
@@ -31,7 +33,8 @@ class State(msgspec.Struct, kw_only=True):
     frozen_reason: str = ""
     incidents: dict[IncidentId, Incident] = msgspec.field(default_factory=dict)
     in_force: dict[str, Command] = msgspec.field(default_factory=dict)
-    issued_at: list[Nanos] = msgspec.field(default_factory=list)
+    issued_at: list[Nanos] = msgspec.field(default_factory=list)  # acts of the last minute; giving back is none
+    standing: Standing = msgspec.field(default_factory=Standing)
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
@@ -55,6 +58,7 @@ class State(msgspec.Struct, kw_only=True):
 def fold(state: State, record: on.Record) -> None:
     """Change `state` by one fact. Facts about incidents that are no longer kept change nothing."""
     state.last_at = Nanos(max(state.last_at, record.at))
+    note(state.standing, record)
     match record:
         case on.EpochStarted():
             _shift(state, record.shift_ns)
@@ -120,12 +124,16 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
             _line(incident, at, f"{note}: {describe(command)}")
         else:
             incident.commands[known] = command
-        if (held := incident.containments.get(str(command.target))) is not None:
+        reported = command.enforcement == "shadow" and not incident.shadow  # such an order contains nothing
+        if not reported and (held := incident.containments.get(str(command.target))) is not None:
             held.command = command.id
     if not renewal:
         state.commands_total += 1
-        state.issued_at = [past for past in state.issued_at if past > at - 60_000_000_000][-1000:]
-        state.issued_at.append(at)
+        if command.enforcement != "shadow":
+            issued(state.standing, command, at)
+            if act_of(command) is not None:
+                state.issued_at = [past for past in state.issued_at if past > at - MINUTE_NS][-1000:]
+                state.issued_at.append(at)
     if command.enforcement == "shadow":
         return
     if isinstance(command.intent, Restore):
@@ -234,6 +242,7 @@ def _shift(state: State, shift_ns: int) -> None:
         return Nanos(at + shift_ns)
 
     state.issued_at = [moved(at) for at in state.issued_at]
+    shift(state.standing, shift_ns)
     state.in_force = {
         key: msgspec.structs.replace(
             command, lease_until=moved(command.lease_until), signal_at=moved(command.signal_at)

@@ -87,9 +87,16 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
     """The data plane did not take the last order about this target: the same one again, later each time."""
     if draft.now < evidence.retry_at(held.target):
         return
-    last = next((command for command in reversed(incident.commands) if command.target == held.target), None)
+    last = next(
+        (
+            command
+            for command in reversed(incident.commands)
+            if command.target == held.target and (incident.shadow or command.enforcement != "shadow")
+        ),
+        None,
+    )
     if last is not None:
-        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at)
+        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at, kind=last.kind)
 
 
 def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:

@@ -167,12 +167,13 @@ class Effective(_Signal, frozen=True, tag="effective"):
 
 
 class Acted(_Signal, frozen=True, tag="acted"):
-    """A data plane took a command, or did not."""
+    """A data plane took a command, or did not; `rule` names the safety rule that it keeps, where that was the reason."""
 
     command: CommandId
     ok: bool
     reason: str = ""
     retryable: bool = False
+    rule: str = ""
 
 
 class Ordered(_Signal, frozen=True, tag="ordered"):

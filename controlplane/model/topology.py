@@ -1,5 +1,6 @@
 """What calls what: services, their endpoints and the edges between them, as declared in configuration."""
 
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -8,8 +9,9 @@ import msgspec
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One replica of a service. `url` is scheme://host:port; `host`, `zone` and `version` are shared-cause groups.
 
-    `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
-    within a priority those of the caller's own zone, as far as they can bear it.
+    `weight` is its capacity beside its siblings', `capacity_per_s` what it bears in requests per second (None: unknown).
+    Endpoints of `priority` 0 are used first, others as those fail; within a priority those of the caller's own zone, as
+    far as they can bear it.
     """
 
     name: str
@@ -19,6 +21,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    capacity_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +46,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deployer: str = ""
 
 
-class Topology(msgspec.Struct, frozen=True, kw_only=True):
+class Topology(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All services known to one plane. `entry` is the service in whose process the plane runs, as callers name it, and
     `zone` where that process is (empty: nowhere in particular)."""
 
@@ -53,7 +56,16 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     def service(self, name: str) -> Service | None:
         """The service of that name, or None."""
-        return next((service for service in self.services if service.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def endpoints_total(self) -> int:
+        """How many endpoints all services have together."""
+        return sum(len(service.endpoints) for service in self.services)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Service]:
+        return {service.name: service for service in reversed(self.services)}  # of two of a name the first one counts
 
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Declared (caller, callee) pairs in file order."""

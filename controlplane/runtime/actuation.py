@@ -45,15 +45,16 @@ class Actuation:
             try:
                 await data_plane.apply(command)
             except ActuationError as error:
-                return self._failed(command, str(error), error.retryable)
+                return self._failed(command, str(error), error.retryable, error.rule)
             except Exception as error:
                 logger.exception("%s failed to apply %s", type(data_plane).__name__, command.id)
                 return self._failed(command, repr(error), False)
             return Acted(at=self._clock.now(), command=command.id, ok=True)
         return None
 
-    def _failed(self, command: Command, reason: str, retryable: bool) -> Acted:
-        return Acted(at=self._clock.now(), command=command.id, ok=False, reason=reason, retryable=retryable)
+    def _failed(self, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
+        now = self._clock.now()
+        return Acted(at=now, command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
 
     def _merged(self, command: Command, answers: list[Acted]) -> Acted:
         if not answers:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from controlplane.decide.engine import Engine
 from controlplane.decide.explain import explain
+from controlplane.decide.kind import act_of
 from controlplane.model import signal as sig
 from controlplane.model.command import Eject, Restore
 from controlplane.model.outcome import Outcome
@@ -112,14 +113,14 @@ def test_bounds_leases_and_floors_hold_in_every_history(history: History, policy
     engine = Engine(TOPOLOGY, policy)
     outcome = engine.start(Nanos(10**12), boot="b", wall_ns=10**18)
     for now, signal, obeys in history:
-        frozen = engine.state.frozen
+        frozen, leases = engine.state.frozen, dict(engine.state.in_force)
         outcome = engine.tick(now) if signal is None else engine.step(signal, now)
         _check(engine, outcome, now)
         if frozen and engine.state.frozen:
-            taken_back = isinstance(signal, sig.Ordered) and all(
-                isinstance(c.intent, Restore) for c in outcome.commands
-            )
-            assert taken_back or not outcome.commands, "an act while frozen that nobody ordered"
+            for command in outcome.commands:
+                assert act_of(command) is None, "an act while frozen"
+                if not isinstance(command.intent, Restore):
+                    assert command.lease_until <= leases[str(command.target)].lease_until, "a lease made longer"
         for command in outcome.commands:
             acted = sig.Acted(at=now, command=command.id, ok=obeys, reason="" if obeys else "no")
             outcome = engine.step(acted, now)

@@ -20,7 +20,7 @@ from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryT
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
 from controlplane.model.command import Command, Eject, Restore
-from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
+from controlplane.model.errors import ActuationError, ConfigError, LeaseLapsed, StaleEpoch
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
 from controlplane.model.topology import Service, Topology
@@ -168,7 +168,7 @@ class GuardSet:
         now = now_ns()
         lease_ns = command.lease_until - now
         if lease_ns <= 0 and not isinstance(command.intent, Restore):  # taking back is never too late
-            raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
+            raise LeaseLapsed(command.id, -lease_ns)
         if command.enforcement == "full":
             actuate(service, index, command, lease_ns)
             if index != EDGE:
