@@ -47,6 +47,8 @@ class CommandView(_View, frozen=True):
     detail: dict[str, int]
     undo: str
     enforcement: str
+    percent: int
+    overrides: str
     charge: float
     evidence: str
     in_force: bool

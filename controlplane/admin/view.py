@@ -211,6 +211,8 @@ def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
         detail={name: getattr(intent, name) for name in intent.__struct_fields__},
         undo=type(command.undo).__name__.lower(),
         enforcement=command.enforcement,
+        percent=command.percent,
+        overrides=command.overrides,
         charge=command.charge,
         evidence=command.evidence,
         in_force=lasts,

@@ -12,7 +12,7 @@ from controlplane.cli.client import AdminClient, printable
 def status(args: argparse.Namespace) -> int:
     """State of the whole; 1 while it is not ready or an incident is open."""
     answer = AdminClient.of(args).get("/v1/status")
-    _show(args, answer, lambda: _pairs(answer))
+    show(args, answer, lambda: _pairs(answer))
     return 0 if answer["ready"] and not answer["incidents_open"] else 1
 
 
@@ -34,9 +34,9 @@ def incidents(args: argparse.Namespace) -> int:
             )
             for one in answer["incidents"]
         ]
-        _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
+        table_of(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
 
-    _show(args, answer, table)
+    show(args, answer, table)
     return 0
 
 
@@ -51,7 +51,7 @@ def explain(args: argparse.Namespace) -> int:
         for line in answer["timeline"]:
             print(f"  {line['after_s']:>10.3f}  {printable(line['what'])}")
 
-    _show(args, answer, text)
+    show(args, answer, text)
     return 0
 
 
@@ -75,14 +75,14 @@ def graph(args: argparse.Namespace) -> int:
             for one in answer["edges"]
         ]
         head = ("CALLER", "CALLEE", "KNOWN", "CALLS", "ERRORS", "SENDS", "LATENCY", "AT CALLEE", "HEARD")
-        _table(head, rows, empty="no edges")
+        table_of(head, rows, empty="no edges")
         print(f"coverage {_known(answer['coverage'], '{:.1%}')} of calls")
         for one in answer["aliases"]:
             print(printable(f"{one['name']} means {one['service']} ({one['by']})"))
         if unknown := [one["name"] for one in answer["services"] if one["virtual"]]:
             print(printable(f"only ever called, and by themselves silent: {', '.join(unknown)}"))
 
-    _show(args, answer, table)
+    show(args, answer, table)
     return 0
 
 
@@ -113,11 +113,11 @@ def enforce(args: argparse.Namespace) -> int:
 def _order(args: argparse.Namespace, path: str, **more: str) -> int:
     answer = AdminClient.of(args).post(path, {"by": args.by, "reason": args.reason, **more})
     state = f"frozen: {answer['frozen_reason']}" if answer["frozen"] else f"acting, mode {answer['mode']}"
-    _show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
+    show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
     return 0
 
 
-def _show(args: argparse.Namespace, answer: Any, table: Any) -> None:
+def show(args: argparse.Namespace, answer: Any, table: Any) -> None:
     if args.output == "json":
         print(json.dumps(answer, indent=2))
     else:
@@ -130,7 +130,7 @@ def _pairs(answer: dict[str, Any]) -> None:
         print(f"{key.replace('_', ' '):<{width}}  {printable(value)}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+def table_of(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     if not rows:
         print(empty)
         return

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.decide import lifecycle, safety
 from controlplane.decide.state import State, describe, fold
-from controlplane.model.command import Command, Enforcement, Intent, Restore
+from controlplane.model.command import CapRetries, Command, Enforcement, FailOver, Intent, Restore, Shed, Tighten
 from controlplane.model.incident import MOVES, Incident, Phase
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
@@ -60,9 +60,10 @@ class Draft:
         lease_s: float | None = None,
         avoids: float | None = None,
     ) -> CommandId | None:
-        """Issue `intent` if every safety rule agrees and the policy lets that kind of act work, and return its id.
+        """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record.
 
-        Otherwise None: the refusal is on record or, for a kind in shadow, once what would have been ordered.
+        How far the order is enforced is the policy's to say for each kind of act. In shadow it is on record, once per
+        incident, for no data plane, and `stage` makes no containment of it.
         `kind`: where the intent alone does not say it, as for a `Weigh` that takes traffic away ("reroute").
         `undo`, `lease_s`: where they are not those of every order. `avoids`: see `Command`.
         """
@@ -90,7 +91,7 @@ class Draft:
         share = 100 if act is None else self.policy.share(act)
         if share == 0 and not incident.shadow and self._reported(incident, target, act):
             return None
-        name = self.overrule(
+        return self.overrule(
             incident,
             target,
             intent,
@@ -104,7 +105,6 @@ class Draft:
             share=share,
             overrides=verdict.overrides,
         )
-        return name if share or incident.shadow else None
 
     def overrule(
         self,
@@ -136,7 +136,7 @@ class Draft:
             target=target,
             intent=intent,
             lease_until=self._lease_until(target, intent, kind, lease_s),
-            undo=undo if undo is not None else Restore(),
+            undo=undo if undo is not None else _undo_of(intent),
             charge=safety.charge(intent, self.topology, target=target, kind=kind, percent=percent),
             enforcement=enforcement,
             percent=percent,
@@ -148,7 +148,9 @@ class Draft:
             reflex=reflex,
         )
         if enforcement == "shadow" and not incident.shadow:
-            self.record(CommandIssued(at=self.now, command=command))  # reported, and for no data plane
+            self.record(CommandIssued(at=self.now, command=command))
+            text = f"{incident.id} would order, in shadow: {describe(command)}: {evidence}"
+            self.notice(incident, "info", text, f"shadow:{name}")
         else:
             self.issue(command)
         if overrides:
@@ -163,6 +165,10 @@ class Draft:
         if self.state.frozen and kind is None and held is not None and not isinstance(intent, Restore):
             return min(until, held.lease_until)
         return until
+
+    def _in_shadow(self, incident: Incident, command: CommandId) -> bool:
+        last = next((one for one in reversed(incident.commands) if one.id == command), None)
+        return last is not None and last.enforcement == "shadow"
 
     def _reported(self, incident: Incident, target: Target, kind: ActKind | None) -> bool:
         """Whether it is on record that this kind of act would have been ordered."""
@@ -197,7 +203,9 @@ class Draft:
             self.notice(incident, "critical", f"{incident.id} needs a person: {reason}", "escalated")
 
     def stage(self, incident: Incident, target: Target, step: "Step", command: CommandId | None) -> None:
-        """Record that a containment has come to a new stage."""
+        """Record that a containment has come to a new stage; an order in shadow contains nothing."""
+        if command is not None and not incident.shadow and self._in_shadow(incident, command):
+            return
         self.record(
             StageChanged(
                 at=self.now,
@@ -223,3 +231,18 @@ class Draft:
     def outcome(self, wake_at: Nanos | None) -> Outcome:
         """Everything drafted, as the value the loop carries out."""
         return Outcome(tuple(self._records), tuple(self._commands), tuple(self._notices), wake_at)
+
+
+def _undo_of(intent: Intent) -> Restore:
+    """What takes `intent` back, and nothing else of its target."""
+    match intent:
+        case FailOver():
+            return Restore(what="fail_over")
+        case CapRetries():
+            return Restore(what="cap_retries")
+        case Shed():
+            return Restore(what="shed")
+        case Tighten():
+            return Restore(what="tighten")
+        case _:
+            return Restore()

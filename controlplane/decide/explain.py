@@ -1,5 +1,6 @@
 """An incident in sentences: what was seen, what it was taken for, what was done, what was refused, what it saved."""
 
+from controlplane.decide.safety import explained
 from controlplane.decide.state import describe
 from controlplane.model.analysis import Impact
 from controlplane.model.incident import Containment, Incident, Phase, Stage
@@ -25,8 +26,9 @@ def explain(incident: Incident) -> list[str]:
     done = [describe(command) for command in incident.commands]
     earlier = f"{len(done) - LATEST} orders before, then " if len(done) > LATEST else ""
     lines.append(f"{verb}: {earlier}{'; '.join(done[-LATEST:]) or 'nothing'}.")
-    if incident.refused:
-        lines.append(f"Refused: {'; '.join(dict.fromkeys(incident.refused))}.")
+    lines += explained(incident.refused)
+    if aside := [f"{one.overrides} for {describe(one)}" for one in incident.commands if one.overrides]:
+        lines.append(f"Set aside by a person: {'; '.join(aside)}.")
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")

@@ -1,4 +1,4 @@
-"""What the safety rules remember: people's holds and overrides, what each rule refused, acts lately, remedies that failed.
+"""What the safety rules remember: holds and overrides, what each rule refused, acts lately, remedies that failed.
 
 Part of the state, so it is folded from records and outlives a restart. Everything here is bounded.
 """
@@ -61,6 +61,7 @@ class Remedy(msgspec.Struct):
     """
 
     command: CommandId
+    at: Nanos
     ended: bool = False
     failed_at: list[Nanos] = msgspec.field(default_factory=list)
 
@@ -76,8 +77,8 @@ class Standing(msgspec.Struct, kw_only=True):
 
     def due(self) -> Nanos | None:
         """When the next hold or override ends by itself."""
-        ends = [one.until for one in (*self.holds.values(), *self.overrides.values()) if one.until is not None]
-        return min(ends, default=None)
+        ends = [one.until for one in self.holds.values() if one.until is not None]
+        return min([*ends, *(one.until for one in self.overrides.values())], default=None)
 
 
 def key(target: Target | None) -> str:
@@ -93,9 +94,7 @@ def note(standing: Standing, record: on.Record) -> None:
         case on.CommandAcknowledged(ok=False):
             _never_began(standing, record.command)
         case on.OrderTaken(order="hold"):
-            standing.holds[key(record.target)] = Hold(
-                record.target, record.by, record.reason, record.at, record.until
-            )
+            standing.holds[key(record.target)] = Hold(record.target, record.by, record.reason, record.at, record.until)
         case on.OrderTaken(order="release"):
             standing.holds.pop(key(record.target), None)
         case on.OrderTaken(order="override") if record.until is not None:
@@ -114,8 +113,9 @@ def issued(standing: Standing, command: Command, at: Nanos) -> None:
     kind = act_of(command)
     if kind is None:
         if isinstance(command.intent, Restore | Weigh):  # a probe is not traffic given back yet
-            for remedy in remedies.values():
-                remedy.ended = True
+            what = command.intent.what if isinstance(command.intent, Restore) else ""
+            for name, remedy in remedies.items():
+                remedy.ended = remedy.ended or what in ("", name)
         return
     lately = standing.acts.setdefault(command.target.service, [])
     del lately[: bisect_right(lately, at - MINUTE_NS)]
@@ -124,10 +124,10 @@ def issued(standing: Standing, command: Command, at: Nanos) -> None:
     name = remedy_key(command)
     found = remedies.get(name)
     if found is None:
-        found = remedies[name] = Remedy(command.id)
+        found = remedies[name] = Remedy(command.id, at)
     elif found.ended:
         found.failed_at = [*found.failed_at, at][-FAILED_MAX:]
-    found.command, found.ended = command.id, False
+    found.command, found.at, found.ended = command.id, at, False
     standing.remedies.pop(str(command.target), None)
     standing.remedies[str(command.target)] = remedies
     if len(standing.remedies) > TARGETS_MAX:
@@ -157,9 +157,7 @@ def shift(standing: Standing, shift_ns: int) -> None:
 
     structs = msgspec.structs
     standing.holds = {
-        name: structs.replace(
-            one, since=moved(one.since), until=None if one.until is None else moved(one.until)
-        )
+        name: structs.replace(one, since=moved(one.since), until=None if one.until is None else moved(one.until))
         for name, one in standing.holds.items()
     }
     standing.overrides = {
@@ -169,4 +167,5 @@ def shift(standing: Standing, shift_ns: int) -> None:
     standing.acts = {name: [moved(at) for at in times] for name, times in standing.acts.items()}
     for remedies in standing.remedies.values():
         for remedy in remedies.values():
+            remedy.at = moved(remedy.at)
             remedy.failed_at = [moved(at) for at in remedy.failed_at]

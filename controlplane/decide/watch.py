@@ -77,7 +77,9 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
         else:
             _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
         intent = Eject() if one.target.endpoint else Isolate()
-        draft.refuse(incident, one.target, intent, "silence", f"{one.target}: a missing heartbeat alone moves no traffic")
+        draft.refuse(
+            incident, one.target, intent, "silence", f"{one.target}: a missing heartbeat alone moves no traffic"
+        )
     if incident is not None and incident.origin == one.target:
         evidence.signal_at[one.target] = draft.now  # it is still missing: the incident stays open
 

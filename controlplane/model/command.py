@@ -96,8 +96,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `reflex`: the guard had acted already, in the instant of that result; the order confirms, leases and records it.
     `percent`: with enforcement "percent", the share of calls to which the order applies; the others go as before.
     `overrides`: the safety rules that a person set aside for this order (break-glass); empty: none.
-    `kind` is how policies name the act; None: it gives back. `avoids`: harmed requests per second that it is expected to
-    prevent; None: not known.
+    `kind` is how policies name the act; None: it gives back. `avoids`: harmed requests per second that it is expected
+    to prevent; None: not known.
     """
 
     id: CommandId

@@ -167,7 +167,7 @@ class Effective(_Signal, frozen=True, tag="effective"):
 
 
 class Acted(_Signal, frozen=True, tag="acted"):
-    """A data plane took a command, or did not; `rule` names the safety rule that it keeps, where that was the reason."""
+    """A data plane took a command, or did not; `rule`: the safety rule that it keeps, where that was the reason."""
 
     command: CommandId
     ok: bool

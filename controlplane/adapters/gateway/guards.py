@@ -19,6 +19,7 @@ from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
+from controlplane.decide.safety import refuse_blank, refuse_switched_off
 from controlplane.model.command import Command, Eject, Restore
 from controlplane.model.errors import ActuationError, ConfigError, LeaseLapsed, StaleEpoch
 from controlplane.model.policy import GuardPolicy
@@ -54,6 +55,8 @@ class GuardSet:
         enforced: int = 1,
         host: "Host | None" = None,
     ) -> None:
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
         self.topology = topology
         self.host = host
         self.entry = EntryCounts() if host is None else host.entry
@@ -186,7 +189,14 @@ class GuardSet:
     # among the processes of a host
 
     def retune(self, policies: Mapping[str, GuardPolicy]) -> None:
-        """Put `policies` in force for everybody who shares these guards."""
+        """Put `policies` in force for everybody who shares these guards: all of them, or none when one is wrong.
+
+        Raises  ConfigError for a field that is blank, out of its bounds, or would switch off a limit in force.
+        """
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
+        for service in self.services.values():
+            refuse_switched_off(service.policy, _policy(service.service, policies), service.service.name)
         for service in self.services.values():
             service.retune(_policy(service.service, policies))
 

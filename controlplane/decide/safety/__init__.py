@@ -8,6 +8,7 @@ from controlplane.decide.kind import act_of, kind_of
 from controlplane.decide.safety.pace import charge
 from controlplane.decide.safety.people import HOLD_NS_MAX, OVERRIDE_NS_MAX, held_by, wrong_order
 from controlplane.decide.safety.seen import Seen
+from controlplane.decide.safety.shadow import Shadowed, shadowed
 from controlplane.decide.safety.table import (
     BY_NAME,
     NEVER,
@@ -20,7 +21,7 @@ from controlplane.decide.safety.table import (
     judge,
     question,
 )
-from controlplane.decide.safety.valid import refuse_blank, wrong_signal
+from controlplane.decide.safety.valid import refuse_blank, refuse_switched_off, wrong_signal
 
 __all__ = [
     "BY_NAME",
@@ -31,6 +32,7 @@ __all__ = [
     "Refused",
     "Rule",
     "Seen",
+    "Shadowed",
     "Verdict",
     "act_of",
     "charge",
@@ -41,6 +43,8 @@ __all__ = [
     "kind_of",
     "question",
     "refuse_blank",
+    "refuse_switched_off",
+    "shadowed",
     "wrong_order",
     "wrong_signal",
 ]

@@ -1,9 +1,9 @@
 """How fast and how far automation goes: acts in a minute, and the share of everything that is held at a time.
 
-What an act is **charged**, as a share of all declared endpoints: an ejected endpoint 1, one that is weighed down what it
-loses, an isolated service all of its own (a third party without declared endpoints counts as one), a fail-over or
-shedding the percentage of the service that it moves or refuses. Limits, retry caps, deadlines and roll-backs take no endpoint
-out of service and cost nothing. At a percentage of the calls an act costs that percentage.
+What an act is **charged**, as a share of all declared endpoints: an ejected endpoint 1, one that is weighed down what
+it loses, an isolated service all of its own (a third party without declared endpoints counts as one), a fail-over or
+shedding the percentage of the service that it moves or refuses. Limits, retry caps, deadlines and roll-backs take no
+endpoint out of service and cost nothing. At a percentage of the calls an act costs that percentage.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,6 @@ from controlplane.model.policy import ActKind
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Nanos
-
 
 TRAFFIC: frozenset[ActKind | None] = frozenset({None, "eject", "isolate", "limit", "reroute"})
 

@@ -2,7 +2,8 @@
 
 It did not help when traffic was given back on evidence, and the same act about the same target is wanted again. That is
 counted over incidents: a target that falls ill an hour later is another matter, one that does every minute is not. A
-probe that fails says nothing against the remedy: nothing was given back. A roll-back is never repeated by itself.
+probe that fails says nothing against the remedy: nothing was given back. A roll-back of the same version is not
+repeated at all within that time.
 """
 
 from bisect import bisect_right
@@ -21,9 +22,11 @@ def loop_guard(ask: Ask) -> No | None:
     remedy = ask.state.standing.remedies.get(str(ask.target), {}).get(name)
     if remedy is None:
         return None
-    if isinstance(intent, RollBack):
-        return No(f"{intent.version} of {ask.target} was rolled back already; a person decides what comes after that")
     since = Nanos(ask.now - to_nanos(within))
+    if isinstance(intent, RollBack):
+        if remedy.at <= since:
+            return None
+        return No(f"{ask.target} was rolled back from {intent.version} already; a person decides what comes after that")
     failed = len(remedy.failed_at) - bisect_right(remedy.failed_at, since) + remedy.ended
     if failed >= ask.policy.remedy_attempts_max:
         what = ask.kind.replace("_", " ")

@@ -4,9 +4,9 @@ Who gets the traffic must bear it. What that is, in this order:
 
     capacity declared, load told of     load <= 90 % of capacity, endpoint by endpoint
     load told of                        what each gets was borne before, in the last hour
-    neither                             unknown is not zero, and not endless: siblings get at most `stretch_percent_max` of what they
-                                        bear on a normal day, when nobody is out; who stands by gets no more than its
-                                        weight beside the weights it stands by for
+    neither                             unknown is not zero, and not endless: siblings get at most
+                                        `stretch_percent_max` of what they bear on a normal day, when nobody is out;
+                                        who stands by gets no more than its weight beside the weights it stands by for
 """
 
 from collections.abc import Sequence

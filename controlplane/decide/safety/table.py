@@ -20,7 +20,7 @@ from controlplane.decide.safety.seen import Seen
 from controlplane.decide.safety.together import SERVICES_MIN, SHARE_MIN, correlated_cause
 from controlplane.decide.safety.valid import AGE_NS_MAX, invalid_data
 from controlplane.decide.state import State
-from controlplane.model.command import Intent
+from controlplane.model.command import FailOver, Intent, Shed
 from controlplane.model.policy import ActKind, ResponsePolicy
 from controlplane.model.signal import Cause, Target
 from controlplane.model.topology import Topology
@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="ejection_cap",
-        forbids="to keep more of the capacity of a service, zone or priority from traffic than its cap, reflexes counted",
+        forbids="to keep more of a service, zone or priority from traffic than its cap, by weight, reflexes counted",
         limits=lambda policy: f"ejected_percent_max {policy.ejected_percent_max}; one endpoint is always allowed",
         check=ejection_cap,
     ),
@@ -95,7 +95,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="blast_budget",
         forbids="to hold more than a part of everything at a time",
-        limits=lambda policy: f"blast_budget_percent {policy.blast_budget_percent}; one whole service is always allowed",
+        limits=lambda policy: (
+            f"blast_budget_percent {policy.blast_budget_percent}; one whole service is always allowed"
+        ),
         check=blast_budget,
     ),
     Rule(
@@ -144,7 +146,7 @@ NEVER = {rule.name: rule.never for rule in RULES}
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The rule that forbids an act and why, or None; then `overrides` has the rules that people have set aside for it."""
+    """The rule that forbids an act, and why; None: no rule does, but for those `overrides` that people set aside."""
 
     refused: Refused | None = None
     overrides: tuple[str, ...] = ()
@@ -179,6 +181,10 @@ def question(
     """The act in question, with what the rules look at. `kind`: where the intent alone does not say it."""
     act = kind or kind_of(intent)
     share = policy.share(act) if act is not None else 100
+    if isinstance(intent, FailOver | Shed):
+        beside = getattr(state, "sides", {}).get(f"{target} {act}")
+        if beside is not None and beside.intent.percent > intent.percent:
+            act = None  # less of what is in force gives back
     return Ask(
         target=target,
         intent=intent,

@@ -21,6 +21,8 @@ def correlated_cause(ask: Ask) -> No | None:
         return None
     name = ask.target.service
     lately = ask.seen.lately(ask.now)
+    if len(lately) < SERVICES_MIN:
+        return None
     by_probes = ask.cause is Cause.UNREACHABLE
     for (kind, what), services in ask.seen.sharing(name):
         if len(services) < SERVICES_MIN:

@@ -136,3 +136,29 @@ def refuse_blank(policy: GuardPolicy | ResponsePolicy, *, key: str) -> None:
         except (msgspec.ValidationError, TypeError) as error:
             shown = "blank" if value is None or value == "" else f"{value!r}"
             raise ConfigError(f"is {shown}: {error}", key=f"{key}.{name}") from error
+
+
+OFF_AT_ZERO = (
+    "rate_per_s",
+    "concurrency_max",
+    "breaker_consecutive",
+    "failure_percent",
+    "slow_percent",
+    "endpoint_consecutive",
+    "endpoint_evidence",
+    "gray_excess_s",
+    "panic_percent",
+)
+"""Fields of `GuardPolicy` whose zero switches a protection off."""
+
+
+def refuse_switched_off(old: GuardPolicy, new: GuardPolicy, service: str) -> None:
+    """Raise ConfigError where `new`, put in force while calls are made, would silently end a protection of `old`.
+
+    A zero is what a field left blank turns into on its way. Whoever means it says it at a start, when people look.
+    """
+    for name in OFF_AT_ZERO:
+        before = getattr(old, name)
+        if before and not getattr(new, name):
+            reason = f"0 would switch off what is {before:g} now, in all processes; only a restart does that"
+            raise ConfigError(reason, key=f"policy of {service}: {name}")
