@@ -22,7 +22,7 @@ def cross_check(config: Config, problems: Problems) -> None:
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
     _check_policies(config, problems)
-    _check_enforcement(config, problems)
+    _check_response(config, problems)
     for index, service in enumerate(config.services):
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
@@ -48,7 +48,9 @@ def _check_policies(config: Config, problems: Problems) -> None:
             problems.add(f"policies.{name}.{key}", f"the guard cannot work with it: {error}")
 
 
-def _check_enforcement(config: Config, problems: Problems) -> None:
+def _check_response(config: Config, problems: Problems) -> None:
+    if not config.response.ramp_percent:
+        problems.add("response.ramp_percent", "is empty; write [100] where traffic is to be given back all at once")
     for kind, share in config.response.enforcement.items():
         if kind in WHOLE_KINDS and share not in (0, 100):
             reason = f"{share}: such an act applies to all calls or to none; write 0 (shadow) or 100"

@@ -109,7 +109,7 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lease_s: PositiveSeconds = 30.0
     penalty_s: PositiveSeconds = 5.0  # hold before the first probe
     penalty_max_s: PositiveSeconds = 300.0
-    ramp_percent: Annotated[tuple[Share, ...], msgspec.Meta(min_length=1)] = (10, 25, 50)  # stages; (100,): none
+    ramp_percent: tuple[Share, ...] = (10, 25, 50)  # stages before 100; (100,): none, which an empty one must not mean
     ramp_step_s: PositiveSeconds = 5.0  # clean time that earns the next stage
     ramp_calls_min: Count = 5  # and clean calls, unless traffic is lower than that
     verify_s: PositiveSeconds = 10.0  # clean time at full traffic before the incident may close

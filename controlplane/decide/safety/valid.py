@@ -132,9 +132,11 @@ def refuse_blank(policy: GuardPolicy | ResponsePolicy, *, key: str) -> None:
     for name, kind in fields.items():
         value = getattr(policy, name)
         try:
+            if value == ():
+                raise TypeError("it must not be empty")
             msgspec.convert(msgspec.to_builtins(value), kind, strict=True)
         except (msgspec.ValidationError, TypeError) as error:
-            shown = "blank" if value is None or value == "" else f"{value!r}"
+            shown = "blank" if value in (None, "", ()) else f"{value!r}"
             raise ConfigError(f"is {shown}: {error}", key=f"{key}.{name}") from error
 
 
