@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING
 
 from controlplane.decide import lifecycle, safety
 from controlplane.decide.state import State, describe, fold
-from controlplane.model.command import CapRetries, Command, Enforcement, FailOver, Intent, Restore, Shed, Tighten
+from controlplane.model.command import (
+    CapRetries,
+    Command,
+    Enforcement,
+    FailOver,
+    Intent,
+    Probe,
+    Restore,
+    Shed,
+    Tighten,
+    Weigh,
+)
 from controlplane.model.incident import MOVES, Incident, Phase
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
@@ -68,6 +79,8 @@ class Draft:
         `undo`, `lease_s`: where they are not those of every order. `avoids`: see `Command`.
         """
         act = kind or safety.kind_of(intent)
+        if act is None:
+            intent = self._no_less(target, intent)
         if act in ("eject", "reroute"):
             self.seen.verdict(target, incident.cause, self.now)
         verdict = safety.judge(
@@ -169,6 +182,14 @@ class Draft:
     def _in_shadow(self, incident: Incident, command: CommandId) -> bool:
         last = next((one for one in reversed(incident.commands) if one.id == command), None)
         return last is not None and last.enforcement == "shadow"
+
+    def _no_less(self, target: Target, intent: Intent) -> Intent:
+        """Where containments apply to a part of the calls only, no step of giving back takes more away than they did:
+        who keeps the rest of its share is probed by it."""
+        share = self.policy.share("eject" if target.endpoint else "isolate")
+        if not 0 < share < 100 or not isinstance(intent, Probe | Weigh):
+            return intent
+        return Weigh(max(100 - share, intent.percent if isinstance(intent, Weigh) else 0))
 
     def _reported(self, incident: Incident, target: Target, kind: ActKind | None) -> bool:
         """Whether it is on record that this kind of act would have been ordered."""

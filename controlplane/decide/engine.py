@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import people, reconcile, respond, safety, tend, watch
+from controlplane.decide import partial, people, reconcile, respond, safety, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -90,6 +90,7 @@ class Engine:
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
                 self._evidence.sampled(signal)
+                partial.served(draft, self._evidence, signal.target)
             case on.Relayed():
                 self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)

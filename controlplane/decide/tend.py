@@ -2,12 +2,13 @@
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import recovery, safety
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.respond import take
+from controlplane.model.command import Command
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import ImpactCounted, LeaseExpired, MaskChanged
 from controlplane.model.signal import Cause
@@ -30,7 +31,7 @@ def tend(draft: Draft, evidence: Evidence) -> None:
 def wake_at(draft: Draft) -> Nanos | None:
     """When to look again; None while nothing is open and nothing is in force."""
     state, now = draft.state, draft.now
-    times = [_renewal(draft, command.lease_until) for command in state.in_force.values()]
+    times = [_renewal(draft, command) for command in state.in_force.values()]
     for incident in state.open_incidents():
         times.append(Nanos(now + SAMPLE_NS))
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
@@ -39,19 +40,20 @@ def wake_at(draft: Draft) -> Nanos | None:
     return min(times, default=None)
 
 
-def _renewal(draft: Draft, lease_until: Nanos) -> Nanos:
-    """A lease is renewed when a third of it is left."""
-    if draft.state.frozen:
-        return lease_until
-    return Nanos(lease_until - to_nanos(draft.policy.lease_s) // 3)
+def _renewal(draft: Draft, command: Command) -> Nanos:
+    """A lease is renewed when a third of it is left, if it may be."""
+    if not safety.may_renew(draft.state, command, draft.now):
+        return command.lease_until
+    return Nanos(command.lease_until - to_nanos(draft.policy.lease_s) // 3)
 
 
 def _leases(draft: Draft) -> None:
     state, now = draft.state, draft.now
     for command in list(state.in_force.values()):
         incident = state.incidents.get(command.incident)
-        wanted = incident is not None and incident.phase is not Phase.CLOSED and not state.frozen
-        if wanted and now >= _renewal(draft, command.lease_until):
+        wanted = incident is not None and incident.phase is not Phase.CLOSED
+        wanted = wanted and safety.may_renew(state, command, now)
+        if wanted and now >= _renewal(draft, command):
             lease_until = Nanos(now + to_nanos(draft.policy.lease_s))
             epoch = Epoch(state.epoch)
             draft.issue(msgspec.structs.replace(command, lease_until=lease_until, epoch=epoch))

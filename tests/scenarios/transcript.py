@@ -16,6 +16,9 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
+    at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
+    at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
+    at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
@@ -38,6 +41,7 @@ from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
 
+ABOUT = ("hold", "release", "override", "revoke")
 START = Nanos(1_000_000_000_000)
 WALL = 1_700_000_000_000_000_000
 
@@ -205,8 +209,9 @@ def _signal(words: list[str], now: Nanos) -> Signal:
     match words:
         case ["trip", where, cause, evidence, *flags]:
             failures, calls = map(int, evidence.split("/"))
+            late = nanos(flags[flags.index("late") + 1]) if "late" in flags else 0
             return sig.Tripped(
-                at=now,
+                at=Nanos(now - late),
                 target=target(where),
                 cause=Cause(cause),
                 calls=calls,
@@ -236,6 +241,17 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
         case ["edge", caller, callee, calls, failures, *more]:
             return _edge(caller, callee, int(calls), int(failures), more, now)
+        case ["order", order, by, "on", where, *more]:
+            named = dict(zip(more[:-1:2], more[1::2], strict=False)) if len(more) > 1 else {}
+            return sig.Ordered(
+                at=now,
+                order=order,
+                by=by,
+                reason=more[-1] if len(more) % 2 else "",
+                target=None if where == "everything" else target(where),
+                rule=named.get("rule", ""),
+                for_ns=nanos(named["for"]) if "for" in named else 0,
+            )
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
@@ -282,7 +298,8 @@ def _line(record: rec.Record) -> str:
             return f"assessed {record.incident}: {summary(record.analysis)}"
         case rec.CommandIssued(command=command):
             lease = (command.lease_until - record.at) / 1e9
-            return f"{command.enforcement} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
+            how = f"{command.percent}%" if command.enforcement == "percent" else command.enforcement
+            return f"{how} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
         case rec.CommandRefused():
             return f"refused {type(record.intent).__name__.lower()} {record.target}  by {record.rule}: {record.reason}"
         case rec.StageChanged():
@@ -311,5 +328,8 @@ def _line(record: rec.Record) -> str:
             )
             return f"impact {record.incident}: {harm}" if record.failed or record.slow else ""
         case rec.OrderTaken():
-            return f"order {record.order} by {record.by}: {record.reason}"
+            about = f" {record.target or ('everything' if record.order in ABOUT else '')}".rstrip()
+            rule = f" {record.rule}" if record.rule else ""
+            until = f" for {(record.until - record.at) / 1e9:g}s" if record.until is not None else ""
+            return f"order {record.order}{rule}{about}{until} by {record.by}: {record.reason}"
     return ""

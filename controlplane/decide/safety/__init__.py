@@ -6,7 +6,7 @@ never at all endpoints: an order costs the same in a fleet of ten and of ten tho
 
 from controlplane.decide.kind import act_of, kind_of
 from controlplane.decide.safety.pace import charge
-from controlplane.decide.safety.people import HOLD_NS_MAX, OVERRIDE_NS_MAX, held_by, wrong_order
+from controlplane.decide.safety.people import HOLD_NS_MAX, OVERRIDE_NS_MAX, held_by, may_renew, wrong_order
 from controlplane.decide.safety.seen import Seen
 from controlplane.decide.safety.shadow import Shadowed, shadowed
 from controlplane.decide.safety.table import (
@@ -41,6 +41,7 @@ __all__ = [
     "held_by",
     "judge",
     "kind_of",
+    "may_renew",
     "question",
     "refuse_blank",
     "refuse_switched_off",

@@ -9,7 +9,8 @@ A **hold** freezes what is: nothing new, nothing given back; what is in force is
 
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.decide.standing import Hold, Standing
-from controlplane.model.command import Eject, Intent, Isolate, Probe, Restore, Weigh
+from controlplane.decide.state import State
+from controlplane.model.command import Command, Eject, Intent, Isolate, Probe, Restore, Weigh
 from controlplane.model.signal import PersonOrder, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
@@ -54,6 +55,14 @@ def held_by(standing: Standing, target: Target, now: Nanos) -> Hold | None:
 def set_aside(standing: Standing, target: Target, now: Nanos) -> set[str]:
     """The rules that people have set aside for acts about `target`."""
     return {one.rule for one in standing.overrides.values() if now < one.until and one.covers(target)}
+
+
+def may_renew(state: State, command: Command, now: Nanos) -> bool:
+    """Whether the lease of `command` may be made longer: not under a freeze, and not once a rule that was set aside for
+    it stands again."""
+    if state.frozen:
+        return False
+    return not command.overrides or set(command.overrides.split(", ")) <= set_aside(state.standing, command.target, now)
 
 
 def wrong_order(
