@@ -118,6 +118,7 @@ def _order(args: argparse.Namespace, path: str, **more: str) -> int:
 
 
 def show(args: argparse.Namespace, answer: Any, table: Any) -> None:
+    """Print `answer` as `args` want it: JSON for programs, or what `table` prints for people."""
     if args.output == "json":
         print(json.dumps(answer, indent=2))
     else:
@@ -131,6 +132,7 @@ def _pairs(answer: dict[str, Any]) -> None:
 
 
 def table_of(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print a table, or `empty` where it has no rows."""
     if not rows:
         print(empty)
         return

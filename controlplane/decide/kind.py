@@ -41,6 +41,13 @@ def act_of(command: Command) -> ActKind | None:
     return command.kind or kind_of(command.intent)
 
 
+def lessens(intent: Intent, beside: Command | None) -> bool:
+    """Whether `intent` is less of what is in force `beside` traffic already: it gives back."""
+    if not isinstance(intent, FailOver | Shed) or beside is None or type(beside.intent) is not type(intent):
+        return False
+    return beside.intent.percent > intent.percent
+
+
 def share_out(intent: Intent) -> float:
     """The share of its endpoint's normal traffic that `intent` keeps away: 1 all of it, 0 none."""
     match intent:

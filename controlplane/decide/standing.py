@@ -10,6 +10,7 @@ import msgspec
 from controlplane.decide.kind import act_of
 from controlplane.model import record as on
 from controlplane.model.command import Command, Restore, RollBack, Weigh
+from controlplane.model.policy import ActKind
 from controlplane.model.signal import Target
 from controlplane.model.unit import SECOND, CommandId, Nanos
 
@@ -107,10 +108,9 @@ def note(standing: Standing, record: on.Record) -> None:
             pass
 
 
-def issued(standing: Standing, command: Command, at: Nanos) -> None:
-    """An order, not a renewal and not in shadow, was given."""
+def issued(standing: Standing, command: Command, kind: ActKind | None, at: Nanos) -> None:
+    """An order, not a renewal and not in shadow, was given; `kind` None: it gives back."""
     remedies = standing.remedies.get(str(command.target), {})
-    kind = act_of(command)
     if kind is None:
         if isinstance(command.intent, Restore | Weigh):  # a probe is not traffic given back yet
             what = command.intent.what if isinstance(command.intent, Restore) else ""

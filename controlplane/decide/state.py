@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from controlplane.decide.kind import act_of
+from controlplane.decide.kind import act_of, lessens
 from controlplane.decide.standing import MINUTE_NS, Standing, issued, note, shift
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
@@ -130,8 +130,11 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
     if not renewal:
         state.commands_total += 1
         if command.enforcement != "shadow":
-            issued(state.standing, command, at)
-            if act_of(command) is not None:
+            act = act_of(command)
+            if lessens(command.intent, getattr(state, "sides", {}).get(f"{command.target} {act}")):
+                act = None
+            issued(state.standing, command, act, at)
+            if act is not None:
                 state.issued_at = [past for past in state.issued_at if past > at - MINUTE_NS][-1000:]
                 state.issued_at.append(at)
     if command.enforcement == "shadow":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from controlplane.decide.kind import kind_of
+from controlplane.decide.kind import kind_of, lessens
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.decide.safety.pace import blast_budget, velocity_limit
 from controlplane.decide.safety.people import freeze, human_hold, set_aside
@@ -20,7 +20,7 @@ from controlplane.decide.safety.seen import Seen
 from controlplane.decide.safety.together import SERVICES_MIN, SHARE_MIN, correlated_cause
 from controlplane.decide.safety.valid import AGE_NS_MAX, invalid_data
 from controlplane.decide.state import State
-from controlplane.model.command import FailOver, Intent, Shed
+from controlplane.model.command import Intent
 from controlplane.model.policy import ActKind, ResponsePolicy
 from controlplane.model.signal import Cause, Target
 from controlplane.model.topology import Topology
@@ -181,10 +181,8 @@ def question(
     """The act in question, with what the rules look at. `kind`: where the intent alone does not say it."""
     act = kind or kind_of(intent)
     share = policy.share(act) if act is not None else 100
-    if isinstance(intent, FailOver | Shed):
-        beside = getattr(state, "sides", {}).get(f"{target} {act}")
-        if beside is not None and beside.intent.percent > intent.percent:
-            act = None  # less of what is in force gives back
+    if lessens(intent, getattr(state, "sides", {}).get(f"{target} {act}")):
+        act = None
     return Ask(
         target=target,
         intent=intent,

@@ -97,9 +97,9 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
     if wrong:
         return wrong
     if now - signal.at > AGE_NS_MAX:
-        return f"it is {(now - signal.at) / SECOND:.3g} s old; what is older than {AGE_NS_MAX // SECOND} s is not now"
+        return f"it is {(now - signal.at) / SECOND:.6g} s old; what is older than {AGE_NS_MAX // SECOND} s is not now"
     if signal.at - now > AHEAD_NS_MAX:
-        return f"it is {(signal.at - now) / SECOND:.3g} s in the future: another clock stamped it"
+        return f"it is {(signal.at - now) / SECOND:.6g} s in the future: another clock stamped it"
     return ""
 
 
