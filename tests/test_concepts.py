@@ -50,10 +50,8 @@ def stages() -> str:
 def rules() -> str:
     """The safety rules in their order, with the limits of the default policy."""
     policy = ResponsePolicy()
-    rows = [
-        f"| `{rule.name}` | {rule.forbids} | {rule.limits(policy)} | {'never: ' + rule.never if rule.never else 'yes'} |"
-        for rule in safety.RULES
-    ]
+    may = {rule.name: f"never: {rule.never}" if rule.never else "yes" for rule in safety.RULES}
+    rows = [f"| `{rule.name}` | {rule.forbids} | {rule.limits(policy)} | {may[rule.name]} |" for rule in safety.RULES]
     head = "| Rule | Forbids | Limits, by default | May a person set it aside? |"
     return "\n".join([head, "|---" * 4 + "|", *rows])
 

@@ -48,6 +48,7 @@ class Engine:
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
+        self._seen.prepare()
         draft = self._draft(now)
         shift_ns = _shift_ns(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)

@@ -20,6 +20,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
     at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
+    at 2s     newer-engine                          the data plane obeys an engine that has replaced this one
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
     until 10s
@@ -35,6 +36,7 @@ from controlplane.decide.engine import Engine
 from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
+from controlplane.model.command import Command
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
@@ -127,7 +129,7 @@ class Run:
         self.lines: list[str] = []
         self.outcomes: list[Outcome] = []
         self.records: list[rec.Record] = []
-        self.takes_commands = True
+        self.takes_commands, self.fenced = True, False
         self.engine = Engine(script.topology, self.policy)
         self.wake_at: Nanos | None = None
         self.boot = 1
@@ -167,6 +169,9 @@ class Run:
             case ["take-commands"]:
                 self.takes_commands = True
                 return
+            case ["newer-engine"]:
+                self.fenced = True
+                return
             case ["kill"]:
                 self.wake_at, self.alive = None, False
                 return
@@ -195,14 +200,15 @@ class Run:
         self.lines += [f"{_time(at)}  {line}" for record in outcome.records if (line := _line(record))]
         self.lines += [f"{_time(at)}  tell {notice.severity}: {notice.text}" for notice in outcome.notices]
         for command in outcome.commands:
-            acted = sig.Acted(
-                at=Nanos(START + at),
-                command=command.id,
-                ok=self.takes_commands,
-                reason="" if self.takes_commands else "unreachable",
-                retryable=True,
-            )
+            acted = self._answer(command, Nanos(START + at))
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
+
+    def _answer(self, command: Command, now: Nanos) -> sig.Acted:
+        if self.fenced:
+            reason = f"epoch {command.epoch} is older than {command.epoch + 1}, which is in force"
+            return sig.Acted(at=now, command=command.id, ok=False, reason=reason, rule="epoch_fence")
+        reason = "" if self.takes_commands else "unreachable"
+        return sig.Acted(at=now, command=command.id, ok=self.takes_commands, reason=reason, retryable=True)
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:

@@ -45,12 +45,14 @@ def blast_budget(ask: Ask) -> No | None:
     wanted = charge(ask.intent, ask.topology, target=ask.target, kind=ask.kind, percent=ask.percent)
     if wanted <= 0:
         return None
-    others = [one for one in held(ask.state) if not _replaced(ask, one)]
+    allowed, everything = ask.policy.blast_budget_percent, held(ask.state)
+    if (sum(one.charge for one in everything) + wanted) * 100 <= allowed:
+        return None  # whatever it would replace
+    others = [one for one in everything if not _replaced(ask, one)]
     charged = sum(one.charge for one in others)
     whole = not ask.target.endpoint
     if whole and not any(one.charge for one in others if not one.target.endpoint):
         return None
-    allowed = ask.policy.blast_budget_percent
     if (charged + wanted) * 100 > allowed + 1e-9:
         what = "held" if whole or any(not one.target.endpoint and one.charge for one in others) else "ejected"
         return No(f"{charged + wanted:.0%} of all endpoints would be {what}, {allowed} % allowed")

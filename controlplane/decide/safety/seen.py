@@ -46,6 +46,11 @@ class Seen:
         self._rates: dict[str, Rate] = {}
         self._shared: dict[tuple[str, str], frozenset[str]] | None = None
 
+    def prepare(self) -> None:
+        """Do now what the first incident would otherwise wait for."""
+        if self._shared is None:
+            self._shared = _index(self._topology)
+
     def note(self, signal: Signal, now: Nanos) -> None:
         """Take in what `signal` says to safety rules; most signals say nothing."""
         match signal:
@@ -101,8 +106,8 @@ class Seen:
     def sharing(self, service: str) -> list[tuple[tuple[str, str], frozenset[str]]]:
         """What `service` shares with others, in words, and all services that do: a callee, or the one zone or host
         in which all of its endpoints are."""
-        if self._shared is None:
-            self._shared = _index(self._topology)
+        self.prepare()
+        assert self._shared is not None
         known = self._topology.service(service)
         if known is None:
             return []

@@ -105,6 +105,8 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
 
 def _edge(signal: on.EdgeSampled) -> str:
     sends = signal.calls if signal.attempts is None else signal.attempts
+    if 0 <= signal.failures <= sends and signal.calls >= 0 and signal.window_ns > 0:
+        return ""  # as nearly always, and then at once
     wrong = _counts(calls=sends, failures=signal.failures) or _whole(calls=signal.calls)
     if not wrong and not signal.window_ns > 0:
         wrong = f"a window of {signal.window_ns} ns"
@@ -112,15 +114,19 @@ def _edge(signal: on.EdgeSampled) -> str:
 
 
 def _counts(*, calls: int, **parts: int) -> str:
-    wrong = _whole(calls=calls, **parts)
-    if wrong:
+    if wrong := _whole(calls=calls, **parts):
         return wrong
-    return next((f"{count} {name} of {calls} calls" for name, count in parts.items() if count > calls), "")
+    for name, count in parts.items():
+        if count > calls:
+            return f"{count} {name} of {calls} calls"
+    return ""
 
 
 def _whole(**counts: float) -> str:
-    # a NaN is neither
-    return next((f"{name}: {count} is no count" for name, count in counts.items() if not 0 <= count < math.inf), "")
+    for name, count in counts.items():
+        if not 0 <= count < math.inf:  # a NaN is neither
+            return f"{name}: {count} is no count"
+    return ""
 
 
 def refuse_blank(policy: GuardPolicy | ResponsePolicy, *, key: str) -> None:
