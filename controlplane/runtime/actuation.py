@@ -66,4 +66,5 @@ class Actuation:
             failed[-1],
             reason="; ".join(answer.reason for answer in failed),
             retryable=all(answer.retryable for answer in failed),
+            rule=next((answer.rule for answer in failed if answer.rule), ""),
         )
