@@ -92,7 +92,6 @@ class Draft:
                 policy=self.policy,
                 now=self.now,
                 kind=act,
-                cause=incident.cause,
                 seen=self.seen,
             )
         )

@@ -27,7 +27,9 @@ def invalid(draft: Draft, evidence: Evidence, signal: Signal, reason: str) -> No
         incident = draft.state.open_at(signal.target.service)
         if incident is not None:
             intent = Eject() if signal.target.endpoint else Isolate()
-            draft.refuse(incident, signal.target, intent, "invalid_data", f"a verdict about {signal.target}: {reason}")
+            what = f"a verdict about {signal.target}"
+            if not any(one.startswith(f"invalid_data: {what}") for one in incident.refused):  # its age is no news
+                draft.refuse(incident, signal.target, intent, "invalid_data", f"{what}: {reason}")
     if draft.now - evidence.invalid_at >= INVALID_EVERY_NS:
         evidence.invalid_at = draft.now
         draft.notice(incident, "warning", f"a signal ({kind}) is not believed: {reason}", f"invalid:{draft.now}")

@@ -7,7 +7,7 @@ from controlplane.decide.safety.seen import Seen
 from controlplane.decide.state import State
 from controlplane.model.command import Intent
 from controlplane.model.policy import ActKind, ResponsePolicy
-from controlplane.model.signal import Cause, Target
+from controlplane.model.signal import Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
 
@@ -31,7 +31,6 @@ class Ask(msgspec.Struct, kw_only=True):
     policy: ResponsePolicy
     now: Nanos
     seen: Seen
-    cause: Cause | None
     service: Service | None
     _out: dict[str, float] | None = None
 

@@ -82,10 +82,15 @@ def _declared(load: float, to: Sequence[Endpoint], out: dict[str, float], weight
         bears = UTILISATION_MAX * (one.capacity_per_s or 0.0)
         if part > bears:
             return No(
-                f"{who} would get {load:.4g} requests/s; {one.name} alone {part:.4g}, and bears {bears:.4g} "
-                f"({UTILISATION_MAX:.0%} of its capacity)"
+                f"{who} would get {_short(load)} requests/s; {one.name} alone {_short(part)}, "
+                f"and bears {_short(bears)} ({UTILISATION_MAX:.0%} of its capacity)"
             )
     return None
+
+
+def _short(rate: float) -> str:
+    """To three digits: a refusal that differs by a request or two is no news."""
+    return f"{float(f'{rate:.3g}'):g}"
 
 
 def _weight(endpoints: Sequence[Endpoint], out: dict[str, float]) -> float:

@@ -12,11 +12,12 @@ from controlplane.model.unit import SECOND, Nanos
 REFLEX_NS = 30 * SECOND  # an ejection that only a guard knows of is taken to last so long, unless a probe passes
 TOGETHER_NS = 10 * SECOND  # verdicts this close to each other count as one event, as in `plan.first_act`
 PEAK_NS = 1800 * SECOND  # load borne is remembered for one to two of these
+SOURCES = ("gateway", "spans", "metrics")
 FRESH_NS = 5 * SECOND  # a rate older than that is not known
 
 
 class Verdicts(msgspec.Struct):
-    """What was found bad of one service lately: when each endpoint was, and whether real calls said so of any."""
+    """What was found bad of one service lately: when each endpoint was, and whether only active probes say so."""
 
     at: Nanos
     endpoints: dict[str, Nanos]
@@ -43,7 +44,7 @@ class Seen:
         self._topology = topology
         self._reflex: dict[str, dict[str, Nanos]] = {}
         self._verdicts: dict[str, Verdicts] = {}
-        self._rates: dict[str, Rate] = {}
+        self._rates: dict[tuple[str, str], Rate] = {}  # by service and source: several may tell of the same calls
         self._shared: dict[tuple[str, str], frozenset[str]] | None = None
 
     def prepare(self) -> None:
@@ -95,13 +96,14 @@ class Seen:
 
     def rate(self, service: str, now: Nanos) -> float | None:
         """Requests per second to `service` in the last whole second; None: nobody has told of it."""
-        found = self._rates.get(service)
-        return None if found is None or found.last is None or now - found.last_at > FRESH_NS else found.last
+        known = [one for source in SOURCES if (one := self._rates.get((service, source))) is not None]
+        rates = [one.last for one in known if one.last is not None and now - one.last_at <= FRESH_NS]
+        return max(rates, default=None)
 
     def borne(self, service: str) -> float:
         """The most good answers per second that `service` gave lately; 0: nothing is proven."""
-        found = self._rates.get(service)
-        return 0.0 if found is None else max(found.peak, found.peak_before)
+        known = [one for source in SOURCES if (one := self._rates.get((service, source))) is not None]
+        return max((max(one.peak, one.peak_before) for one in known), default=0.0)
 
     def sharing(self, service: str) -> list[tuple[tuple[str, str], frozenset[str]]]:
         """What `service` shares with others, in words, and all services that do: a callee, or the one zone or host
@@ -118,14 +120,14 @@ class Seen:
     def _heard(self, signal: EdgeSampled) -> None:
         if self._topology.service(signal.callee) is None:
             return  # names come from strangers, too
-        known = self._rates.setdefault(signal.callee, Rate())
+        known = self._rates.setdefault((signal.callee, signal.source), Rate())
         second = signal.at // SECOND
         if second < known.second:
             return  # late: its second is told already
         if second > known.second:
             _turn(known)
             known.second, known.calls, known.well = second, 0.0, 0.0
-        scale = SECOND / signal.window_ns
+        scale = min(1.0, SECOND / signal.window_ns)  # shorter windows add up to the second
         failed = min(signal.failures, signal.calls)
         known.calls += signal.calls * scale
         known.well += (signal.calls - failed) * scale

@@ -22,7 +22,7 @@ from controlplane.decide.safety.valid import AGE_NS_MAX, invalid_data
 from controlplane.decide.state import State
 from controlplane.model.command import Intent
 from controlplane.model.policy import ActKind, ResponsePolicy
-from controlplane.model.signal import Cause, Target
+from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
 
@@ -175,7 +175,6 @@ def question(
     policy: ResponsePolicy,
     now: Nanos,
     kind: ActKind | None = None,
-    cause: Cause | None = None,
     seen: Seen | None = None,
 ) -> Ask:
     """The act in question, with what the rules look at. `kind`: where the intent alone does not say it."""
@@ -193,7 +192,6 @@ def question(
         policy=policy,
         now=now,
         seen=seen if seen is not None else Seen(topology),
-        cause=cause,
         service=topology.service(target.service),
     )
 
@@ -207,21 +205,25 @@ def forbidden(
     policy: ResponsePolicy,
     now: Nanos,
     kind: ActKind | None = None,
-    cause: Cause | None = None,
     seen: Seen | None = None,
 ) -> Refused | None:
     """The first rule that forbids `intent`, with the numbers that decided; None when all agree or are set aside."""
     return judge(
-        question(
-            target, intent, state=state, topology=topology, policy=policy, now=now, kind=kind, cause=cause, seen=seen
-        )
+        question(target, intent, state=state, topology=topology, policy=policy, now=now, kind=kind, seen=seen)
     ).refused
 
 
 def explained(refused: list[str]) -> list[str]:
-    """A line for each different refusal of an incident (`rule: reason`), with what the rule is there to forbid."""
+    """A line for each rule among the refusals of an incident (`rule: reason`): how often it refused, the last reason,
+    and what the rule is there to forbid."""
+    reasons: dict[str, list[str]] = {}
+    for one in refused:
+        name, _, reason = one.partition(": ")
+        reasons.setdefault(name, []).append(reason)
     lines = []
-    for one in dict.fromkeys(refused):
-        rule = BY_NAME.get(one.partition(":")[0])
-        lines.append(f"Refused by {one}." + (f" The rule forbids {rule.forbids}." if rule is not None else ""))
+    for name, all_of_them in reasons.items():
+        times = f", {len(all_of_them)} times, the last" if len(all_of_them) > 1 else ""
+        rule = BY_NAME.get(name)
+        forbids = f" The rule forbids {rule.forbids}." if rule is not None else ""
+        lines.append(f"Refused by {name}{times}: {all_of_them[-1]}.{forbids}")
     return lines

@@ -9,7 +9,6 @@ accuses are enough, if they are half of those that share it. Real calls must sho
 """
 
 from controlplane.decide.safety.ask import Ask, No
-from controlplane.model.signal import Cause
 
 SERVICES_MIN = 3  # two may fail at once by chance
 SHARE_MIN = 0.5  # of the services that share it
@@ -23,11 +22,10 @@ def correlated_cause(ask: Ask) -> No | None:
     lately = ask.seen.lately(ask.now)
     if len(lately) < SERVICES_MIN:
         return None
-    by_probes = ask.cause is Cause.UNREACHABLE
     for (kind, what), services in ask.seen.sharing(name):
         if len(services) < SERVICES_MIN:
             continue
-        bad = [one for one in lately if one in services and (by_probes or _mostly_bad(ask, one))]
+        bad = [one for one, found in lately.items() if one in services and (found.by_probes or _mostly_bad(ask, one))]
         others = sum(1 for one in lately if one not in services)
         needed = len(services) * (SHARE_MIN if kind == "callee" else 1.0)
         if name in bad and len(bad) >= max(SERVICES_MIN, needed) and others < len(bad):

@@ -5,7 +5,7 @@ from controlplane.decide.safety import Seen, charge, judge, question
 from controlplane.decide.state import State
 from controlplane.model.command import Command, Eject, Intent
 from controlplane.model.policy import ActKind, ResponsePolicy
-from controlplane.model.signal import Cause, Target
+from controlplane.model.signal import Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import SECOND, CommandId, Epoch, IncidentId, Nanos
 
@@ -59,7 +59,6 @@ def refused(
     *,
     state: State | None = None,
     kind: ActKind | None = None,
-    cause: Cause | None = None,
     seen: Seen | None = None,
     now: Nanos = NOW,
 ) -> tuple[str, str]:
@@ -72,7 +71,6 @@ def refused(
         policy=policy,
         now=now,
         kind=kind,
-        cause=cause,
         seen=seen,
     )
     return judge(ask).refused or ("", "")

@@ -81,6 +81,30 @@ def test_a_rate_that_is_old_is_not_known() -> None:
     assert refused(ONE, Eject(), known, seen=seen, now=Nanos(NOW + 6 * SECOND))[0] == ""
 
 
+def test_the_same_calls_told_twice_are_counted_once() -> None:
+    """A gateway and its spans tell of the same second; two callers, and two half seconds of one, add up."""
+    known = Topology(services=(plain("s", 2),))
+    seen = Seen(known)
+    half = SECOND // 2
+    for caller, source, window_ns, calls in (
+        ("web", "gateway", half, 30),
+        ("web", "gateway", half, 30),
+        ("app", "gateway", SECOND, 40),
+        ("web", "spans", SECOND, 60),
+        ("app", "metrics", 60 * SECOND, 2400),
+    ):
+        sample = EdgeSampled(
+            at=NOW, caller=caller, callee="s", window_ns=window_ns, calls=calls, failures=0, source=source
+        )
+        seen.note(sample, NOW)
+    later = Nanos(NOW + SECOND)
+    for source in ("gateway", "spans", "metrics"):
+        sample = EdgeSampled(at=later, caller="web", callee="s", window_ns=SECOND, calls=1, failures=0, source=source)
+        seen.note(sample, later)
+    assert seen.rate("s", later) == 100
+    assert seen.borne("s") == 100
+
+
 def test_names_of_strangers_are_not_remembered() -> None:
     """Spans carry any name."""
     known = Topology(services=(plain("s", 2),))

@@ -69,12 +69,14 @@ def test_refusals_are_counted_by_rule() -> None:
 
 
 def test_an_incident_says_which_rule_refused_and_what_the_rule_is_for() -> None:
-    """One line for each different refusal: the numbers that decided, then the rule's own sentence."""
-    lines = explained(["freeze: a person froze automation: deploy"] * 2 + ["healthy_floor: 1 of 3 would be left"])
-    assert lines == [
-        f"Refused by freeze: a person froze automation: deploy. The rule forbids {BY_NAME['freeze'].forbids}.",
-        f"Refused by healthy_floor: 1 of 3 would be left. The rule forbids {BY_NAME['healthy_floor'].forbids}.",
-    ]
+    """One line for each rule: how often, the numbers that decided last, then the rule's own sentence."""
+    floor = [f"healthy_floor: {left} of 5 would be left" for left in (2, 1)]
+    lines = explained(["freeze: a person froze automation: deploy", *floor])
+    seen = (
+        ("freeze", "Refused by freeze: a person froze automation: deploy."),
+        ("healthy_floor", "Refused by healthy_floor, 2 times, the last: 1 of 5 would be left."),
+    )
+    assert lines == [f"{said} The rule forbids {BY_NAME[name].forbids}." for name, said in seen]
 
 
 @pytest.mark.parametrize(

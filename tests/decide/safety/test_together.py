@@ -29,8 +29,8 @@ def accused(known: Topology, *targets: str, cause: Cause = Cause.UNREACHABLE, at
     return seen
 
 
-def asked(known: Topology, seen: Seen, cause: Cause = Cause.UNREACHABLE, now: int = NOW) -> tuple[str, str]:
-    return refused(Target("cart", "e0"), Eject(), known, seen=seen, cause=cause, now=Nanos(now))
+def asked(known: Topology, seen: Seen, now: int = NOW) -> tuple[str, str]:
+    return refused(Target("cart", "e0"), Eject(), known, seen=seen, now=Nanos(now))
 
 
 def test_checks_that_ask_what_everybody_shares_accuse_nobody() -> None:
@@ -52,9 +52,19 @@ def test_what_failed_a_while_ago_is_another_event() -> None:
 def test_real_calls_must_show_most_of_each_service_bad() -> None:
     """One bad replica in each of three services is three bad replicas, when users' calls say so."""
     few = ("pay/e0", "search/e0", "cart/e0")
-    assert asked(SHOP, accused(SHOP, *few, cause=Cause.ERRORS), Cause.ERRORS)[0] == ""
+    assert asked(SHOP, accused(SHOP, *few, cause=Cause.ERRORS))[0] == ""
     most = tuple(f"{name}/e{n}" for name in ("pay", "search", "cart") for n in (0, 1))
-    assert asked(SHOP, accused(SHOP, *most, cause=Cause.ERRORS), Cause.ERRORS)[0] == "correlated_cause"
+    assert asked(SHOP, accused(SHOP, *most, cause=Cause.ERRORS))[0] == "correlated_cause"
+
+
+def test_each_service_is_counted_by_what_its_own_evidence_is_worth() -> None:
+    """Checks that accuse one service do not make a bad replica of another one evidence against what they share."""
+    seen = accused(SHOP, "pay/e0", "search/e0", cause=Cause.ERRORS)
+    seen.verdict(Target("cart", "e0"), Cause.UNREACHABLE, NOW)
+    assert asked(SHOP, seen)[0] == ""
+    seen.verdict(Target("pay", "e1"), Cause.ERRORS, NOW)
+    seen.verdict(Target("search", "e1"), Cause.ERRORS, NOW)
+    assert asked(SHOP, seen)[0] == "correlated_cause"
 
 
 def test_those_that_do_not_share_it_speak_against_it() -> None:
@@ -82,7 +92,7 @@ def test_a_place_that_holds_whole_services_is_a_suspect_when_all_of_them_fail(ki
 def test_whole_services_are_not_endpoints() -> None:
     """What answers a service that fails everywhere is decided elsewhere."""
     seen = accused(SHOP, "pay/e0", "search/e0", "cart/e0")
-    assert refused(Target("cart"), Isolate(), SHOP, seen=seen, cause=Cause.UNREACHABLE)[0] == ""
+    assert refused(Target("cart"), Isolate(), SHOP, seen=seen)[0] == ""
 
 
 def test_fifty_faults_at_once_are_fifty_faults() -> None:
@@ -97,4 +107,4 @@ def test_fifty_faults_at_once_are_fifty_faults() -> None:
     bad = [names[number * 19 % 1000] for number in range(50)]
     seen = accused(known, *(f"{name}/e0" for name in bad), cause=Cause.ERRORS)
     for name in bad:
-        assert refused(Target(name, "e0"), Eject(), known, seen=seen, cause=Cause.ERRORS)[0] == ""
+        assert refused(Target(name, "e0"), Eject(), known, seen=seen)[0] == ""
