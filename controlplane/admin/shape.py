@@ -18,6 +18,8 @@ class Status(_View, frozen=True):
     mode: str
     frozen: bool
     frozen_reason: str
+    holds: int
+    overrides: int
     epoch: int
     incidents_open: int
     incidents_total: int

@@ -53,6 +53,8 @@ def status(plane: Plane) -> Status:
         mode=state.mode,
         frozen=state.frozen,
         frozen_reason=state.frozen_reason,
+        holds=len(state.standing.holds),
+        overrides=len(state.standing.overrides),
         epoch=state.epoch,
         incidents_open=len(state.open_incidents()),
         incidents_total=state.incidents_total,

@@ -29,6 +29,11 @@ async def test_every_rule_is_listed_with_its_limits_and_refusals() -> None:
         listed = (await client.get("/v1/rules")).json()
         assert {one["name"]: one["refused"] for one in listed["rules"] if one["refused"]} == {"human_hold": 1}
         (incident,) = plane.state.incidents
+        text = (await client.get("/metrics")).text
+        assert 'controlplane_refusals_total{rule="human_hold"} 1' in text
+        assert 'controlplane_refusals_total{rule="freeze"} 0' in text
+        assert "controlplane_holds 1" in text
+        assert (await client.get("/v1/status")).json()["holds"] == 1
         told = (await client.get(f"/v1/incidents/{incident}")).json()
         assert told["refused"] == ["human_hold: ana holds orders/b: no reason given"]
         assert any(line.startswith("Refused by human_hold: ana holds orders/b") for line in told["explanation"])

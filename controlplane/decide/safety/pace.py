@@ -8,11 +8,11 @@ endpoint out of service and cost nothing. At a percentage of the calls an act co
 
 from bisect import bisect_right
 
-from controlplane.decide.kind import act_of
+from controlplane.decide.kind import act_of, share_out
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.decide.standing import MINUTE_NS
 from controlplane.decide.state import State
-from controlplane.model.command import Command, Eject, FailOver, Intent, Isolate, Shed, Weigh
+from controlplane.model.command import Command, Eject, FailOver, Intent, Isolate, Probe, Shed, Weigh
 from controlplane.model.policy import ActKind
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
@@ -46,17 +46,24 @@ def blast_budget(ask: Ask) -> No | None:
     if wanted <= 0:
         return None
     allowed, everything = ask.policy.blast_budget_percent, held(ask.state)
-    if (sum(one.charge for one in everything) + wanted) * 100 <= allowed:
-        return None  # whatever it would replace
-    others = [one for one in everything if not _replaced(ask, one)]
-    charged = sum(one.charge for one in others)
-    whole = not ask.target.endpoint
-    if whole and not any(one.charge for one in others if not one.target.endpoint):
+    others = [(one, kept_away(one, ask.topology)) for one in everything if not _replaced(ask, one)]
+    charged = sum(share for _, share in others)
+    if (charged + wanted) * 100 <= allowed + 1e-9:
         return None
-    if (charged + wanted) * 100 > allowed + 1e-9:
-        what = "held" if whole or any(not one.target.endpoint and one.charge for one in others) else "ejected"
-        return No(f"{charged + wanted:.0%} of all endpoints would be {what}, {allowed} % allowed")
-    return None
+    whole = not ask.target.endpoint
+    services = any(share for one, share in others if not one.target.endpoint)
+    if whole and not services:
+        return None
+    return No(f"{charged + wanted:.0%} of all endpoints would be held, {allowed} % allowed")
+
+
+def kept_away(command: Command, topology: Topology) -> float:
+    """Share of all endpoints that an order in force keeps from traffic now: on probation still all of what it was."""
+    if not isinstance(command.intent, Probe | Weigh):
+        return command.charge
+    service = topology.service(command.target.service)
+    size = 1 if command.target.endpoint or service is None else max(1, len(service.endpoints))
+    return share_out(command.intent) * size * command.percent / 100 / max(1, topology.endpoints_total)
 
 
 def charge(

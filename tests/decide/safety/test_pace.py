@@ -57,7 +57,7 @@ def test_the_blast_budget_counts_all_services() -> None:
     state = holding(KNOWN, *out("e0", "e1"), *out("e0", of="t"))
     assert refused(Target("u", "e0"), Eject(), KNOWN, BUDGET, state=state) == (
         "blast_budget",
-        "40% of all endpoints would be ejected, 30 % allowed",
+        "40% of all endpoints would be held, 30 % allowed",
     )
 
 
@@ -79,6 +79,18 @@ def test_a_reroute_is_charged_what_it_moves() -> None:
     state = holding(KNOWN, *out("e0"))
     assert refused(Target("t", "e0"), Weigh(50), KNOWN, policy, state=state, kind="reroute")[0] == ""
     assert refused(Target("t", "e0"), Weigh(49), KNOWN, policy, state=state, kind="reroute")[0] == "blast_budget"
+
+
+def test_probation_is_held_until_traffic_is_back() -> None:
+    """Three endpoints of ten that get probes are three that are held; at half of its share one counts half."""
+    probed = [(target, Probe()) for target, _ in (*out("e0", "e1"), *out("e0", of="t"))]
+    assert refused(Target("u", "e0"), Eject(), KNOWN, BUDGET, state=holding(KNOWN, *probed))[0] == "blast_budget"
+    ramping = [(target, Weigh(50)) for target, _ in probed]
+    assert refused(Target("u", "e0"), Eject(), KNOWN, BUDGET, state=holding(KNOWN, *ramping))[0] == ""
+    tried = holding(KNOWN, (Target("s"), Probe()))
+    assert refused(Target("t"), Isolate(), KNOWN, BUDGET, state=tried)[1].startswith(
+        "60% of all endpoints would be held"
+    )
 
 
 def test_what_an_order_replaces_is_not_charged_beside_it() -> None:
