@@ -53,6 +53,7 @@ class Engine:
         shift_ns = _shift_ns(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        people.lapse(draft)
         reconcile.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
         for command in list(self.state.in_force.values()):

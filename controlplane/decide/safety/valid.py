@@ -20,7 +20,7 @@ from controlplane.model.command import (
     Weigh,
 )
 from controlplane.model.errors import ConfigError
-from controlplane.model.policy import GuardPolicy, ResponsePolicy
+from controlplane.model.policy import WHOLE_KINDS, GuardPolicy, ResponsePolicy
 from controlplane.model.signal import Signal, Target
 from controlplane.model.unit import SECOND, Nanos
 
@@ -144,6 +144,10 @@ def refuse_blank(policy: GuardPolicy | ResponsePolicy, *, key: str) -> None:
         except (msgspec.ValidationError, TypeError) as error:
             shown = "blank" if value in (None, "", ()) else f"{value!r}"
             raise ConfigError(f"is {shown}: {error}", key=f"{key}.{name}") from error
+    for kind, share in policy.enforcement.items() if isinstance(policy, ResponsePolicy) else ():
+        if kind in WHOLE_KINDS and share not in (0, 100):
+            reason = f"is {share}: such an act applies to all calls or to none, 100 or 0"
+            raise ConfigError(reason, key=f"{key}.enforcement.{kind}")
 
 
 OFF_AT_ZERO = (

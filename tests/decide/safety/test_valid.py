@@ -144,6 +144,7 @@ def blank(**fields: object) -> ResponsePolicy:
         (blank(commands_per_minute_max=""), "response.commands_per_minute_max: is blank"),
         (blank(ramp_percent=()), "response.ramp_percent: is blank"),
         (blank(enforcement={"eject": 101}), "response.enforcement: is {'eject': 101}"),
+        (blank(enforcement={"limit": 30}), "response.enforcement.limit: is 30"),
     ],
 )
 def test_an_engine_is_not_run_with_a_blank_policy(policy: ResponsePolicy, said: str) -> None:
