@@ -155,9 +155,8 @@ async def test_what_acts_in_shadow_would_have_done_is_told() -> None:
         assert (report["mode"], kinds["eject"]["percent"], kinds["eject"]["orders"]) == ("enforce", 0, 1)
         assert kinds["eject"]["targets"] == ["orders/b"]
         (would,) = kinds["eject"]["latest"]
-        assert (would["order"], would["ended"], would["avoids_per_s"]) == (
-            "eject orders/b [c1]", "it goes on (detected)", None,
-        )  # fmt: skip
+        assert (would["order"], would["avoids_per_s"]) == ("eject orders/b [c1]", None)
+        assert would["ended"].startswith("it goes on (")
         assert "isolate" not in kinds
         assert [(one["service"], one["percent"], one["shadowed"]) for one in report["guards"]] == [
             ("orders", 20, 0),

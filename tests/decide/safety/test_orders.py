@@ -179,7 +179,7 @@ def test_the_shadow_report_says_how_often_where_and_how_it_ended() -> None:
     eject = report["eject"]
     assert (eject.percent, eject.orders, eject.targets) == (0, 2, ("s/e0", "s/e1"))
     assert (eject.avoids, eject.avoids_known, eject.incidents_open, eject.incidents_closed) == (2.5, 1, 1, 0)
-    assert [would.ended for would in eject.latest] == ["it goes on (detected)"] * 2
+    assert [would.ended for would in eject.latest] == [f"it goes on ({incident.phase})"] * 2
     assert (report["shed"].orders, report["shed"].latest) == (0, ())
     incident.user_failed = 7
     draft.record(IncidentClosed(at=Nanos(NOW + 8 * SECOND), incident=incident.id, reason="it is over"))
