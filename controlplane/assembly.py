@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -20,14 +20,15 @@ from controlplane.config import load_config
 from controlplane.decide.engine import Engine
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.review.case import Case
+from controlplane.decide.safety import NEVER, wrong_order
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
 from controlplane.model.command import Command
 from controlplane.model.config import Config, GatewaySection
 from controlplane.model.input import Setup
-from controlplane.model.signal import Ordered, Signal
+from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
 from controlplane.model.topology import Topology
-from controlplane.model.unit import IncidentId
+from controlplane.model.unit import IncidentId, to_nanos
 from controlplane.ports import Clock, Journal, Notifier
 from controlplane.runtime.consistency import Ask, ConsistencyProber
 from controlplane.runtime.follow import Follower
@@ -289,15 +290,31 @@ class Plane:
         self._loop.submit_nowait(signal)
 
     async def order(
-        self, order: Literal["freeze", "resume", "enforce", "observe"], *, by: str, reason: str = ""
+        self,
+        order: PersonOrder,
+        *,
+        by: str,
+        reason: str = "",
+        target: Target | None = None,
+        rule: str = "",
+        for_s: float = 0.0,
     ) -> None:
         """Give a person's order; on return it is on record and in force.
 
-        Raises  JournalError when it is in force but not on record; RuntimeError outside `async with`.
+        hold, release       automation leaves `target` as it is (None: everything), for `for_s` (0: until released)
+        override, revoke    break-glass: the safety `rule` is set aside for acts about `target`, for `for_s`
+        Raises  ValueError when the order makes no sense; JournalError when it is in force but not on record;
+                RuntimeError outside `async with`.
         """
+        for_ns = to_nanos(for_s)
+        if wrong := wrong_order(order, target, rule, for_ns, topology=self.topology, never=NEVER):
+            raise ValueError(wrong)
         self._check_running()
+        signal = Ordered(
+            at=self.clock.now(), order=order, by=by, reason=reason, target=target, rule=rule, for_ns=for_ns
+        )
         try:
-            await self._loop.execute(Ordered(at=self.clock.now(), order=order, by=by, reason=reason))
+            await self._loop.execute(signal)
         finally:  # also where the journal did not take it: the engine goes by it from now on
             self._follow_mode()
 

@@ -100,7 +100,7 @@ def test_an_empty_file_is_a_good_file() -> None:
         ("[admin]\nallow_remote = 'yes'", "admin.allow_remote", "'yes' is not true or false"),
         ("[response]\nmode = 'observe'", "response.mode", "the mode is set in [plane]"),
         ("[response]\nlease_s = 0", "response.lease_s", "0 is not a number over 0 up to 86400"),
-        ("[response]\nblast_budget_percent = 101", "response.blast_budget_percent", "a whole number from 0 up to 100"),
+        ("[response]\nblast_budget_percent = 101", "response.blast_budget_percent", "a whole number from 1 up to 100"),
         ("[response]\nramp_percent = [10, 200]", "response.ramp_percent[1]", "a whole number from 1 up to 100"),
         ("[policies.default]\nrate_per_s = -4", "policies.default.rate_per_s", "-4 is not a number from 0"),
         ("[policies.default]\nrate_per_s = nan", "policies.default.rate_per_s", "nan is not a number from 0"),

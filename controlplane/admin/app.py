@@ -15,16 +15,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from controlplane.admin import graph, intake, review, shape, view
+from controlplane.admin import graph, intake, review, rule, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
 from controlplane.admin.openapi import openapi
 from controlplane.admin.problem import Problem, problem_response, read_json
-from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, ModeChange, Resume
+from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, Hold, ModeChange, Override, Release, Resume, Revoke
 from controlplane.assembly import Plane
 from controlplane.decide.review.case import Case
 from controlplane.model.errors import ControlPlaneError
+from controlplane.model.signal import PersonOrder, Target
 from controlplane.model.unit import IncidentId
 
 Endpoint = Callable[[Request], Awaitable[Any]]
@@ -165,11 +166,40 @@ class _Endpoints:
         body = await read_json(request, ModeChange)
         return await self._ordered(body.mode, by=body.by, reason=body.reason)
 
-    async def _ordered(self, order: Any, *, by: str, reason: str) -> shape.Status:
+    async def rules(self, _: Request) -> rule.RulesView:
+        return rule.rules(self._plane)
+
+    async def shadow(self, _: Request) -> rule.ShadowReport:
+        return rule.shadow(self._plane)
+
+    async def hold(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Hold)
+        await self._ordered("hold", by=body.by, reason=body.reason, target=_about(body.target), for_s=body.for_s)
+        return rule.rules(self._plane)
+
+    async def release(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Release)
+        await self._ordered("release", by=body.by, reason=body.reason, target=_about(body.target))
+        return rule.rules(self._plane)
+
+    async def override(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Override)
+        about = _about(body.target)
+        await self._ordered("override", by=body.by, reason=body.reason, target=about, rule=body.rule, for_s=body.for_s)
+        return rule.rules(self._plane)
+
+    async def revoke(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Revoke)
+        await self._ordered("revoke", by=body.by, reason=body.reason, target=_about(body.target), rule=body.rule)
+        return rule.rules(self._plane)
+
+    async def _ordered(self, order: PersonOrder, *, by: str, reason: str, **what: Any) -> shape.Status:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
         try:
-            await self._plane.order(order, by=by, reason=reason)
+            await self._plane.order(order, by=by, reason=reason, **what)
+        except ValueError as error:
+            raise Problem(400, f"body was understood but is not right: $.{error}") from error
         except ControlPlaneError as error:
             raise Problem(503, str(error), headers={"retry-after": "1"}) from error
         return view.status(self._plane)
@@ -189,6 +219,14 @@ class _Endpoints:
         from controlplane import __version__
 
         return openapi(TABLE, version=__version__, prefix=request.scope.get("root_path", ""))
+
+
+def _about(text: str) -> Target | None:
+    """What an order is about; None: everything."""
+    if text == "*":
+        return None
+    service, _, endpoint = text.partition("/")
+    return Target(service, endpoint)
 
 
 def _content_policy(page: str) -> str:

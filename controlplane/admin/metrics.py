@@ -10,6 +10,8 @@ import anyio.lowlevel
 
 from controlplane.admin import view
 from controlplane.assembly import Plane
+from controlplane.decide.safety import RULES
+from controlplane.decide.state import State
 from controlplane.model.incident import Phase
 from controlplane.model.tally import BOUNDS_S, Tally
 from controlplane.model.unit import to_seconds
@@ -83,6 +85,15 @@ def _plane(plane: Plane, followers: int) -> Iterator[str]:
     )
     for name, kind, text, value in numbers:
         yield _family(name, kind, text, [("", "", value)])
+    yield from _rules(state)
+
+
+def _rules(state: State) -> Iterator[str]:
+    standing = state.standing
+    yield _family("holds", "gauge", "Targets that people hold.", [("", "", len(standing.holds))])
+    yield _family("overrides", "gauge", "Rules that people have set aside.", [("", "", len(standing.overrides))])
+    refused = [("", _labels(rule=rule.name), standing.refused.get(rule.name, 0)) for rule in RULES]
+    yield _family("refusals_total", "counter", "Acts that a safety rule forbade, on this journal.", refused)
 
 
 _TOOK = (

@@ -18,6 +18,8 @@ class Status(_View, frozen=True):
     mode: str
     frozen: bool
     frozen_reason: str
+    holds: int
+    overrides: int
     epoch: int
     incidents_open: int
     incidents_total: int
@@ -48,6 +50,8 @@ class CommandView(_View, frozen=True):
     detail: dict[str, int]
     undo: str
     enforcement: str
+    percent: int
+    overrides: str
     charge: float
     evidence: str
     in_force: bool

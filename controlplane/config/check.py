@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from controlplane._native.guard import Guard
 from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, is_loopback, split_listen
+from controlplane.model.policy import WHOLE_KINDS
 from controlplane.model.topology import Service
 
 NAMES_SHOWN_MAX = 20  # in a message; a thousand would bury it
@@ -21,6 +22,7 @@ def cross_check(config: Config, problems: Problems) -> None:
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
     _check_policies(config, problems)
+    _check_response(config, problems)
     for index, service in enumerate(config.services):
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
@@ -47,6 +49,15 @@ def _check_policies(config: Config, problems: Problems) -> None:
             field = "rate_per_s" if argument == "rate_interval_ns" else argument.removesuffix("_ns") + "_s"
             key = field if field in policy.__struct_fields__ else argument
             problems.add(f"policies.{name}.{key}", f"the guard cannot work with it: {error}")
+
+
+def _check_response(config: Config, problems: Problems) -> None:
+    if not config.response.ramp_percent:
+        problems.add("response.ramp_percent", "is empty; write [100] where traffic is to be given back all at once")
+    for kind, share in config.response.enforcement.items():
+        if kind in WHOLE_KINDS and share not in (0, 100):
+            reason = f"{share}: such an act applies to all calls or to none; write 0 (shadow) or 100"
+            problems.add(f"response.enforcement.{kind}", reason)
 
 
 def _check_service(service: Service, names: Collection[str], policies: list[str], problems: Problems) -> None:

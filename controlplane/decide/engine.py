@@ -8,9 +8,12 @@ from controlplane.decide import (
     clock,
     lifecycle,
     outbox,
+    partial,
     penalty,
+    people,
     reconcile,
     respond,
+    safety,
     spread,
     tend,
     unfinished,
@@ -30,7 +33,6 @@ from controlplane.model.record import (
     ImpactCounted,
     JournalGap,
     LeaseExpired,
-    OrderTaken,
     Record,
 )
 from controlplane.model.signal import Cause, Signal, Target, Tripped
@@ -47,7 +49,9 @@ class Engine:
         self.topology, self.policy = topology, policy
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
+        safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
+        self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -59,6 +63,7 @@ class Engine:
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
+        self._seen.prepare()
         draft = self._draft(now)
         shift_ns = clock.shift_ns(self.state, now, boot, wall_ns)
         stepped = clock.stepped(self.state, now, boot, wall_ns)
@@ -67,6 +72,7 @@ class Engine:
         outbox.tell_again(draft)
         if stepped:
             draft.notice(None, "warning", stepped, "clock")
+        people.lapse(draft)
         reconcile.follow_topology(draft)
         penalty.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
@@ -86,6 +92,7 @@ class Engine:
     def tick(self, now: Nanos) -> Outcome:
         """What time alone brings. Call at the last outcome's `wake_at`, after sampling the sources."""
         draft = self._draft(now)
+        people.lapse(draft)
         watch.silent(draft, self._evidence)
         tend.tend(draft, self._evidence)
         spread.measure(draft, self._evidence)
@@ -95,6 +102,10 @@ class Engine:
     def step(self, signal: Signal, now: Nanos) -> Outcome:
         """The outcome of one fact."""
         draft = self._draft(now)
+        if wrong := safety.wrong_signal(signal, now):
+            watch.invalid(draft, self._evidence, signal, wrong)
+            return self._outcome(draft)
+        self._seen.note(signal, now)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -107,6 +118,7 @@ class Engine:
             case on.Sampled():
                 self._evidence.sampled(signal)
                 self._evidence.credits.sampled(draft, signal)
+                partial.served(draft, self._evidence, signal.target)
             case on.Relayed():
                 self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)
@@ -131,10 +143,7 @@ class Engine:
             case on.Acted():
                 self._acted(draft, signal)
             case on.Ordered():
-                draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
-                text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
-                draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
-                reconcile.follow_mode(draft, self._evidence)
+                people.ordered(draft, self._evidence, signal)
             case on.Told():
                 outbox.told(draft, signal)
             case on.Unwritten():
@@ -142,13 +151,13 @@ class Engine:
         return self._outcome(draft)
 
     def _draft(self, now: Nanos) -> Draft:
-        return Draft(self.state, self.topology, self.policy, now)
+        return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
 
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
-        times += [self._evidence.expected.due_at, self._wake_at]
+        times += [self._evidence.expected.due_at, self.state.standing.due(), self._wake_at]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
@@ -247,6 +256,8 @@ class Engine:
 
     def _acted(self, draft: Draft, signal: on.Acted) -> None:
         if (found := self.state.ordered(signal.command)) is not None:
+            if signal.rule:  # a rule that data planes keep
+                draft.refuse(found[0], found[1].target, found[1].intent, signal.rule, signal.reason)
             respond.acted(draft, self._evidence, *found, signal)
         else:
             reconcile.restored(draft, signal)

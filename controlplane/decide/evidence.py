@@ -35,6 +35,7 @@ class Evidence:
         self.waiting = Waiting()  # conditions told of; what people were told once
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
+        self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
         self._since_stage: dict[Target, Traffic] = {}
         self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}

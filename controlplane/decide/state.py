@@ -11,11 +11,13 @@ import msgspec
 
 from controlplane.decide import life
 from controlplane.decide.index import Index
+from controlplane.decide.kind import act_of, lessens
 from controlplane.decide.life import TIMELINE_MAX
 from controlplane.decide.life import line as _line
 from controlplane.decide.say import describe as describe
 from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
+from controlplane.decide.standing import MINUTE_NS, Standing, issued, note, shift
 from controlplane.model import record as on
 from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.incident import Containment, Incident, Phase, Stage
@@ -42,7 +44,8 @@ class State(msgspec.Struct, kw_only=True):
     index: Index = msgspec.field(default_factory=Index)
     taken_ns: dict[str, Tally] = msgspec.field(default_factory=dict)
     in_force: dict[str, Command] = msgspec.field(default_factory=dict)
-    issued_at: list[Nanos] = msgspec.field(default_factory=list)
+    issued_at: list[Nanos] = msgspec.field(default_factory=list)  # acts of the last minute; giving back is none
+    standing: Standing = msgspec.field(default_factory=Standing)
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
@@ -92,6 +95,7 @@ class State(msgspec.Struct, kw_only=True):
 def fold(state: State, record: on.Record) -> None:
     """Change `state` by one fact. Facts about incidents that are no longer kept change nothing."""
     state.last_at = Nanos(max(state.last_at, record.at))
+    note(state.standing, record)
     match record:
         case on.EpochStarted():
             if record.shift_ns:
@@ -151,12 +155,19 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
             _line(incident, at, f"{note}: {describe(command)}")
         else:
             incident.commands[known] = command
-        if (held := incident.containments.get(str(command.target))) is not None:
+        reported = command.enforcement == "shadow" and not incident.shadow  # such an order contains nothing
+        if not reported and (held := incident.containments.get(str(command.target))) is not None:
             held.command = command.id
     if not renewal:
         state.commands_total += 1
-        state.issued_at = [past for past in state.issued_at if past > at - 60_000_000_000][-1000:]
-        state.issued_at.append(at)
+        if command.enforcement != "shadow":
+            act = act_of(command)
+            if lessens(command.intent, getattr(state, "sides", {}).get(f"{command.target} {act}")):
+                act = None
+            issued(state.standing, command, act, at)
+            if act is not None:
+                state.issued_at = [past for past in state.issued_at if past > at - MINUTE_NS][-1000:]
+                state.issued_at.append(at)
     _restore(state, command)
     if command.enforcement == "shadow":
         return
@@ -318,6 +329,7 @@ def _shift(state: State, shift_ns: int) -> None:
         return Nanos(at + shift_ns)
 
     state.issued_at = [moved(at) for at in state.issued_at]
+    shift(state.standing, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

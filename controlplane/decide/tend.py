@@ -6,12 +6,13 @@ nothing that its recovery waits for is left (decide/unfinished.py).
 
 import msgspec
 
-from controlplane.decide import lifecycle, recovery, unfinished
+from controlplane.decide import lifecycle, recovery, safety, unfinished
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.respond import escalate, take
+from controlplane.model.command import Command
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import CommandIssued, ImpactCounted, LeaseExpired, MaskChanged, StageChanged
 from controlplane.model.signal import Cause
@@ -34,7 +35,7 @@ def tend(draft: Draft, evidence: Evidence) -> None:
 def wake_at(draft: Draft) -> Nanos | None:
     """When to look again; None while nothing is open and nothing is in force."""
     state, now = draft.state, draft.now
-    times = [_renewal(draft, command.lease_until) for command in state.in_force.values()]
+    times = [_renewal(draft, command) for command in state.in_force.values()]
     for incident in state.open_incidents():
         times.append(Nanos(now + SAMPLE_NS))
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
@@ -49,26 +50,27 @@ def sooner(draft: Draft) -> Nanos | None:
     for record in draft.records:
         match record:
             case CommandIssued():
-                times.append(_renewal(draft, record.command.lease_until))
+                times.append(_renewal(draft, record.command))
             case StageChanged() if (held := draft.state.containment(record.target)) is not None:
                 at = recovery.due(held[1], draft.policy)
                 times += [at] if at is not None and at > draft.now else []
     return min(times, default=None)
 
 
-def _renewal(draft: Draft, lease_until: Nanos) -> Nanos:
-    """A lease is renewed when a third of it is left."""
-    if draft.state.frozen:
-        return lease_until
-    return Nanos(lease_until - to_nanos(draft.policy.lease_s) // 3)
+def _renewal(draft: Draft, command: Command) -> Nanos:
+    """A lease is renewed when a third of it is left, if it may be."""
+    if not safety.may_renew(draft.state, command, draft.now):
+        return command.lease_until
+    return Nanos(command.lease_until - to_nanos(draft.policy.lease_s) // 3)
 
 
 def _leases(draft: Draft) -> None:
     state, now = draft.state, draft.now
     for command in list(state.in_force.values()):
         incident = state.incidents.get(command.incident)
-        wanted = incident is not None and incident.phase is not Phase.CLOSED and not state.frozen
-        if wanted and now >= _renewal(draft, command.lease_until):
+        wanted = incident is not None and incident.phase is not Phase.CLOSED
+        wanted = wanted and safety.may_renew(state, command, now)
+        if wanted and now >= _renewal(draft, command):
             lease_until = Nanos(now + to_nanos(draft.policy.lease_s))
             epoch = Epoch(state.epoch)
             draft.issue(msgspec.structs.replace(command, lease_until=lease_until, epoch=epoch))
@@ -119,9 +121,16 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
     """The data plane did not take the last order about this target: the same one again, later each time."""
     if draft.now < evidence.retry_at(held.target):
         return
-    last = next((command for command in reversed(incident.commands) if command.target == held.target), None)
+    last = next(
+        (
+            command
+            for command in reversed(incident.commands)
+            if command.target == held.target and (incident.shadow or command.enforcement != "shadow")
+        ),
+        None,
+    )
     if last is not None:
-        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at)
+        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at, kind=last.kind)
 
 
 def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:

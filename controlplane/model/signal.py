@@ -169,12 +169,13 @@ class Effective(_Signal, frozen=True, tag="effective"):
 
 
 class Acted(_Signal, frozen=True, tag="acted"):
-    """A data plane took a command, or did not."""
+    """A data plane took a command, or did not; `rule`: the safety rule that it keeps, where that was the reason."""
 
     command: CommandId
     ok: bool
     reason: str = ""
     retryable: bool = False
+    rule: str = ""
 
 
 class Ordered(_Signal, frozen=True, tag="ordered"):

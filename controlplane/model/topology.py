@@ -9,8 +9,9 @@ import msgspec
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One replica of a service. `url` is scheme://host:port; `host`, `zone` and `version` are shared-cause groups.
 
-    `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
-    within a priority those of the caller's own zone, as far as they can bear it.
+    `weight` is its capacity beside its siblings', `capacity_per_s` what it bears in requests per second; None: unknown.
+    Endpoints of `priority` 0 are used first, others as those fail; within a priority those of the caller's own zone,
+    as far as they can bear it.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    capacity_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -107,15 +107,16 @@ class Lane:
             try:
                 await self.data_plane.apply(command)
             except ActuationError as error:
-                return self._failed(command, str(error), error.retryable)
+                return self._failed(command, str(error), error.retryable, error.rule)
             except Exception as error:
                 logger.exception("%s failed to apply %s", type(self.data_plane).__name__, command.id)
                 return self._failed(command, repr(error), False)
             return Acted(at=self._clock.now(), command=command.id, ok=True)
         return None
 
-    def _failed(self, command: Command, reason: str, retryable: bool) -> Acted:
-        return Acted(at=self._clock.now(), command=command.id, ok=False, reason=reason, retryable=retryable)
+    def _failed(self, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
+        now = self._clock.now()
+        return Acted(at=now, command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
 
 
 class Actuation:
@@ -170,4 +171,5 @@ def _merged(answers: Sequence[Acted]) -> Acted:
         failed[-1],
         reason="; ".join(answer.reason for answer in failed),
         retryable=all(answer.retryable for answer in failed),
+        rule=next((answer.rule for answer in failed if answer.rule), ""),
     )

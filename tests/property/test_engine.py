@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.decide.engine import Engine
+from controlplane.decide.kind import act_of
 from controlplane.decide.review.explain import explain
 from controlplane.model import record as on
 from controlplane.model import signal as sig
@@ -47,6 +48,9 @@ flags = st.booleans()
 def _signals() -> st.SearchStrategy[Signal]:
     """Any signal, at time zero: `histories` sets the time."""
     orders = st.sampled_from(["freeze", "resume", "enforce", "observe"])
+    standing = st.sampled_from(["hold", "release", "override", "revoke"])
+    rules = st.sampled_from(["freeze", "human_hold", "velocity_limit", "blast_budget", "invalid_data", "nonsense"])
+    times = st.sampled_from([0, 1_000_000_000, 5_000_000_000])
     build = st.builds
     fixed = st.just(Nanos(0))
     return st.one_of(
@@ -65,8 +69,14 @@ def _signals() -> st.SearchStrategy[Signal]:
         build(sig.Relayed, at=fixed, caller=names, callee=names, count=counts),
         build(sig.Effective, at=fixed, target=targets, signal_at=fixed),
         build(sig.Ordered, at=fixed, order=orders, by=st.just("x")),
+        build(sig.Ordered, at=fixed, order=standing, by=st.just("x"), target=targets, rule=rules, for_ns=times),
         build(sig.Unwritten, at=fixed, records=counts, reason=st.just("full")),
     )
+
+
+def signal_is(signal: Signal | None, *orders: str) -> bool:
+    """Whether it is one of these orders of a person: a change of mode takes everything back."""
+    return isinstance(signal, sig.Ordered) and signal.order in orders
 
 
 History = list[tuple[Nanos, Signal | None, bool]]
@@ -148,15 +158,27 @@ def test_bounds_leases_and_floors_hold_in_every_history(history: History, policy
     outcome = engine.start(Nanos(10**12), boot="b", wall_ns=10**18)
     phases: dict[str, Phase] = {}
     for now, signal, obeys in history:
-        frozen = engine.state.frozen
+        frozen, leases = engine.state.frozen, dict(engine.state.in_force)
+        held = {name: hold for name, hold in engine.state.standing.holds.items() if hold.until is None}
         outcome = engine.tick(now) if signal is None else engine.step(signal, now)
         _check(engine, outcome, now)
         _check_moves(phases, outcome)
-        if frozen and engine.state.frozen:
-            taken_back = isinstance(signal, sig.Ordered) and all(
-                isinstance(c.intent, Restore) for c in outcome.commands
+        for command in outcome.commands:
+            still = any(
+                hold.covers(command.target) for name, hold in held.items() if name in engine.state.standing.holds
             )
-            assert taken_back or not outcome.commands, "an act while frozen that nobody ordered"
+            renewal = leases.get(str(command.target))
+            assert (
+                not still
+                or signal_is(signal, "enforce", "observe")
+                or "human_hold" in command.overrides
+                or (renewal is not None and renewal.id == command.id)
+            ), "an act about what a person holds"
+        if frozen and engine.state.frozen:
+            for command in (one for one in outcome.commands if "freeze" not in one.overrides):
+                assert act_of(command) is None, "an act while frozen"
+                if not isinstance(command.intent, Restore):
+                    assert command.lease_until <= leases[str(command.target)].lease_until, "a lease made longer"
         for command in outcome.commands:
             acted = sig.Acted(at=now, command=command.id, ok=obeys, reason="" if obeys else "no")
             outcome = engine.step(acted, now)

@@ -17,7 +17,11 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
     every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
+    at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
+    at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
+    at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
+    at 2s     newer-engine                          the data plane obeys an engine that has replaced this one
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
     until 10s
@@ -33,12 +37,14 @@ from controlplane.decide.engine import Engine
 from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
+from controlplane.model.command import Command
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
 
+ABOUT = ("hold", "release", "override", "revoke")
 START = Nanos(1_000_000_000_000)
 WALL = 1_700_000_000_000_000_000
 
@@ -124,7 +130,7 @@ class Run:
         self.lines: list[str] = []
         self.outcomes: list[Outcome] = []
         self.records: list[rec.Record] = []
-        self.takes_commands = True
+        self.takes_commands, self.fenced = True, False
         self.engine = Engine(script.topology, self.policy)
         self.wake_at: Nanos | None = None
         self.boot = 1
@@ -164,6 +170,9 @@ class Run:
             case ["take-commands"]:
                 self.takes_commands = True
                 return
+            case ["newer-engine"]:
+                self.fenced = True
+                return
             case ["kill"]:
                 self.wake_at, self.alive = None, False
                 return
@@ -192,25 +201,27 @@ class Run:
         self.lines += [f"{_time(at)}  {line}" for record in outcome.records if (line := _line(record))]
         self.lines += [f"{_time(at)}  tell {notice.severity}: {notice.text}" for notice in outcome.notices]
         for command in outcome.commands:
-            acted = sig.Acted(
-                at=Nanos(START + at),
-                command=command.id,
-                ok=self.takes_commands,
-                reason="" if self.takes_commands else "unreachable",
-                retryable=True,
-            )
+            acted = self._answer(command, Nanos(START + at))
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
         for notice in outcome.notices:  # people are reached at once
             heard = sig.Told(at=Nanos(START + at), key=notice.key, by="people")
             self._effects(at, self.engine.step(heard, Nanos(START + at)))
+
+    def _answer(self, command: Command, now: Nanos) -> sig.Acted:
+        if self.fenced:
+            reason = f"epoch {command.epoch} is older than {command.epoch + 1}, which is in force"
+            return sig.Acted(at=now, command=command.id, ok=False, reason=reason, rule="epoch_fence")
+        reason = "" if self.takes_commands else "unreachable"
+        return sig.Acted(at=now, command=command.id, ok=self.takes_commands, reason=reason, retryable=True)
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:
     match words:
         case ["trip", where, cause, evidence, *flags]:
             failures, calls = map(int, evidence.split("/"))
+            late = nanos(flags[flags.index("late") + 1]) if "late" in flags else 0
             return sig.Tripped(
-                at=now,
+                at=Nanos(now - late),
                 target=target(where),
                 cause=Cause(cause),
                 calls=calls,
@@ -243,6 +254,17 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return _edge(caller, callee, int(calls), int(failures), more, now)
         case ["condition", service, what, how, *reason]:
             return sig.Condition(at=now, service=service, what=what, well=how == "well", reason=" ".join(reason))
+        case ["order", order, by, "on", where, *more]:
+            named = dict(zip(more[:-1:2], more[1::2], strict=False)) if len(more) > 1 else {}
+            return sig.Ordered(
+                at=now,
+                order=order,
+                by=by,
+                reason=more[-1] if len(more) % 2 else "",
+                target=None if where == "everything" else target(where),
+                rule=named.get("rule", ""),
+                for_ns=nanos(named["for"]) if "for" in named else 0,
+            )
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
@@ -296,7 +318,8 @@ def _line(record: rec.Record) -> str:
             return f"assessed {record.incident}: {summary(record.analysis)}"
         case rec.CommandIssued(command=command):
             lease = (command.lease_until - record.at) / 1e9
-            return f"{command.enforcement} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
+            how = f"{command.percent}%" if command.enforcement == "percent" else command.enforcement
+            return f"{how} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
         case rec.CommandRefused():
             return f"refused {type(record.intent).__name__.lower()} {record.target}  by {record.rule}: {record.reason}"
         case rec.StageChanged():
@@ -336,5 +359,8 @@ def _line(record: rec.Record) -> str:
             left = f"{record.penalty_ns / 1e9:g} s" if record.penalty_ns else "nothing"
             return f"penalty {record.target} down to {left}: {record.reason}"
         case rec.OrderTaken():
-            return f"order {record.order} by {record.by}: {record.reason}"
+            about = f" {record.target or ('everything' if record.order in ABOUT else '')}".rstrip()
+            rule = f" {record.rule}" if record.rule else ""
+            until = f" for {(record.until - record.at) / 1e9:g}s" if record.until is not None else ""
+            return f"order {record.order}{rule}{about}{until} by {record.by}: {record.reason}"
     return ""

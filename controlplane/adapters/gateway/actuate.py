@@ -25,7 +25,9 @@ def actuate(service: ServiceGuard, index: int, command: Command, lease_ns: int) 
                 guard.eject(index, lease_ns, command.signal_at)
                 if service.enforced and not guard.is_ejected(index):
                     raise ActuationError(
-                        f"{command.target} is the last usable endpoint here and stays", retryable=False
+                        f"{command.target} is the last usable endpoint here and stays",
+                        retryable=False,
+                        rule="healthy_floor",
                     )
             case Isolate() if index == EDGE:
                 guard.isolate(lease_ns, command.signal_at)

@@ -21,8 +21,9 @@ from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
+from controlplane.decide.safety import refuse_blank, refuse_switched_off
 from controlplane.model.command import Command, Eject, Restore
-from controlplane.model.errors import ActuationError, ConfigError
+from controlplane.model.errors import ActuationError, ConfigError, LeaseLapsed
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
 from controlplane.model.topology import Service, Topology
@@ -60,6 +61,8 @@ class GuardSet:
         enforced: int = 1,
         host: "Host | None" = None,
     ) -> None:
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
         self.topology = topology
         self.host = host
         self.entry = EntryCounts() if host is None else host.entry
@@ -176,7 +179,7 @@ class GuardSet:
         now = now_ns()
         lease_ns = command.lease_until - now
         if lease_ns <= 0 and not isinstance(command.intent, Restore):  # taking back is never too late
-            raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
+            raise LeaseLapsed(command.id, -lease_ns)
         if command.enforcement == "full":
             actuate(service, index, command, lease_ns)
             if index != EDGE:
@@ -195,7 +198,14 @@ class GuardSet:
     # among the processes of a host
 
     def retune(self, policies: Mapping[str, GuardPolicy]) -> None:
-        """Put `policies` in force for everybody who shares these guards."""
+        """Put `policies` in force for everybody who shares these guards: all of them, or none when one is wrong.
+
+        Raises  ConfigError for a field that is blank, out of its bounds, or would switch off a limit in force.
+        """
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
+        for service in self.services.values():
+            refuse_switched_off(service.policy, _policy(service.service, policies), service.service.name)
         for service in self.services.values():
             service.retune(_policy(service.service, policies))
 

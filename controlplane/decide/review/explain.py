@@ -1,6 +1,7 @@
 """An incident in sentences: what was seen, what it was taken for and how surely, what was done and by which reason,
 what was refused by which rule, what it saved, where it stands and what it waits for."""
 
+from controlplane.decide import safety
 from controlplane.decide.detection.detect import FALSE_ALARM
 from controlplane.decide.review import saved, timing
 from controlplane.decide.review.case import Case
@@ -36,7 +37,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     lines = [_headline(incident), f"Seen: {'; '.join(incident.evidence[:5])}.", _taken_for(incident), _surely(incident)]
     lines += [*_children(incident), *_assessed(incident)]
     lines += [*_enacted(incident), *_done(incident)]
-    lines += [ended(f"Refused by {one}") for one in dict.fromkeys(incident.refused)]
+    lines += safety.explained(incident.refused)
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")
