@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from controlplane.decide import ledger
+from controlplane.decide.ledger import SideStep, Withdrawal
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Restore
@@ -31,6 +33,9 @@ class State(msgspec.Struct, kw_only=True):
     frozen_reason: str = ""
     incidents: dict[IncidentId, Incident] = msgspec.field(default_factory=dict)
     in_force: dict[str, Command] = msgspec.field(default_factory=dict)
+    sides: dict[str, Command] = msgspec.field(default_factory=dict)
+    side_steps: dict[str, SideStep] = msgspec.field(default_factory=dict)
+    withdrawn: dict[str, Withdrawal] = msgspec.field(default_factory=dict)
     issued_at: list[Nanos] = msgspec.field(default_factory=list)
     incidents_total: int = 0
     commands_total: int = 0
@@ -64,12 +69,15 @@ def fold(state: State, record: on.Record) -> None:
             _open(state, record)
         case on.OrderTaken():
             _order(state, record)
+            ledger.order(state, record)
         case on.CommandIssued():
             _issue(state, record.command, record.at)
         case on.JournalGap():
             state.journal_gap += record.records
         case on.NoticeIssued() | on.NoticeDelivered() | on.PenaltyDecayed():
             pass
+        case on.VersionReleased():
+            ledger.version_released(state, record)
         case on.LeaseExpired():
             _release(state, record.target, record.command)
             _tell(state, record.incident, record)
@@ -120,13 +128,14 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
             _line(incident, at, f"{note}: {describe(command)}")
         else:
             incident.commands[known] = command
-        if (held := incident.containments.get(str(command.target))) is not None:
+        held = None if ledger.apart(command.intent) else incident.containments.get(str(command.target))
+        if held is not None:
             held.command = command.id
     if not renewal:
         state.commands_total += 1
         state.issued_at = [past for past in state.issued_at if past > at - 60_000_000_000][-1000:]
         state.issued_at.append(at)
-    if command.enforcement == "shadow":
+    if command.enforcement == "shadow" or ledger.issue(state, command, at, renewal=renewal):
         return
     if isinstance(command.intent, Restore):
         state.in_force.pop(str(command.target), None)
@@ -135,6 +144,7 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
 
 
 def _release(state: State, target: Target, command: CommandId) -> None:
+    ledger.release(state, target, command)
     held = state.in_force.get(str(target))
     if held is not None and held.id == command:
         del state.in_force[str(target)]
@@ -179,6 +189,7 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.CommandAcknowledged():
             if not record.ok:
                 _line(incident, at, f"not taken: {record.command}: {record.reason}")
+                ledger.not_taken(state, record.command)
                 for held in incident.containments.values():
                     if held.command == record.command:
                         held.command = None
@@ -214,6 +225,14 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.Escalated():
             incident.escalated = True
             _line(incident, at, f"escalated to people: {record.reason}")
+        case (
+            on.PlanEnacted()
+            | on.PlanJudged()
+            | on.VersionWithdrawn()
+            | on.VersionProven()
+            | on.RollbackEnded()
+        ):
+            _line(incident, at, ledger.tell(state, incident, record))
         case on.IncidentClosed():
             incident.phase, incident.closed_at = Phase.CLOSED, at
             incident.phases[Phase.CLOSED] = at
@@ -240,6 +259,7 @@ def _shift(state: State, shift_ns: int) -> None:
         )
         for key, command in state.in_force.items()
     }
+    ledger.shift(state, shift_ns)
     for incident in state.incidents.values():
         incident.opened_at, incident.signal_at = moved(incident.opened_at), moved(incident.signal_at)
         incident.effective_at = None if incident.effective_at is None else moved(incident.effective_at)

@@ -6,6 +6,7 @@ import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
+from controlplane.model.plan import Enacted
 from controlplane.model.signal import Cause, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
@@ -88,3 +89,5 @@ class Incident(msgspec.Struct, kw_only=True):
     fallbacks: int = 0
     escalated: bool = False
     analysis: Analysis | None = None
+    plan: Enacted | None = None
+    unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again

@@ -9,6 +9,7 @@ from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
+from controlplane.model.plan import Enacted
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -182,6 +183,56 @@ class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
     reason: str = ""
 
 
+class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
+    """The weighed plan was ordered, or would have been; `runner_up` says what lost and why, `left` what people must do."""
+
+    incident: IncidentId
+    plan: Enacted
+    runner_up: str = ""
+    left: tuple[str, ...] = ()
+
+
+class PlanJudged(_Record, frozen=True, tag="plan_judged"):
+    """What was seen of a plan that was enacted, beside what was expected: failing shares of the origin's requests."""
+
+    incident: IncidentId
+    helped: bool
+    before: float
+    expected: float
+    seen: float
+    reason: str = ""
+
+
+class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
+    """`version` of `service` is to be rolled back, by `command`; its traffic stays at a floor until it is released.
+
+    `others` are the versions that the service ran beside it.
+    """
+
+    incident: IncidentId
+    service: str
+    version: str
+    command: CommandId
+    others: tuple[str, ...] = ()
+
+
+class VersionProven(_Record, frozen=True, tag="version_proven"):
+    """After the roll-back what was withdrawn serves well, or is gone."""
+
+    incident: IncidentId
+    service: str
+    version: str
+    reason: str
+
+
+class VersionReleased(_Record, frozen=True, tag="version_released"):
+    """What was withdrawn may get traffic again: a person said so, or another version has come."""
+
+    service: str
+    version: str
+    reason: str
+
+
 class RollbackEnded(_Record, frozen=True, tag="rollback_ended"):
     incident: IncidentId
     command: CommandId
@@ -240,6 +291,11 @@ Record = (
     | OrderTaken
     | IncidentMerged
     | ConditionChanged
+    | PlanEnacted
+    | PlanJudged
+    | VersionWithdrawn
+    | VersionProven
+    | VersionReleased
     | RollbackEnded
     | PenaltyDecayed
     | NoticeIssued
