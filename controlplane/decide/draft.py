@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from controlplane.decide import lifecycle, safety
+from controlplane.decide.ledger import side_kind
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Command, Intent, Restore
 from controlplane.model.incident import MOVES, Incident, Phase
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
-from controlplane.model.policy import ResponsePolicy
+from controlplane.model.policy import ActKind, ResponsePolicy
 from controlplane.model.record import CommandIssued, CommandRefused, IncidentClosed, Record, StageChanged
 from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
@@ -46,15 +47,19 @@ class Draft:
         *,
         signal_at: Nanos,
         reflex: bool = False,
+        kind: ActKind | None = None,
     ) -> CommandId | None:
-        """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record."""
+        """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record.
+
+        `kind` decides how far it is enforced (`ResponsePolicy.share`); None: all the way, as what gives back.
+        """
         refused = safety.forbidden(
             target, intent, state=self.state, topology=self.topology, policy=self.policy, now=self.now
         )
         if refused is not None:
             self.refuse(incident, target, intent, *refused)
             return None
-        return self.overrule(incident, target, intent, evidence, signal_at=signal_at, reflex=reflex)
+        return self.overrule(incident, target, intent, evidence, signal_at=signal_at, reflex=reflex, kind=kind)
 
     def overrule(
         self,
@@ -65,9 +70,11 @@ class Draft:
         *,
         signal_at: Nanos,
         reflex: bool = False,
+        kind: ActKind | None = None,
     ) -> CommandId:
         """Issue `intent` whatever the safety rules say, and return its id: for what a person ordered."""
         name = CommandId(f"c{self.state.commands_total + 1}")
+        percent = 100 if kind is None else self.policy.share(kind)
         self.issue(
             Command(
                 id=name,
@@ -76,9 +83,10 @@ class Draft:
                 target=target,
                 intent=intent,
                 lease_until=Nanos(self.now + to_nanos(self.policy.lease_s)),
-                undo=Restore(),
+                undo=Restore(what=side_kind(intent) or ""),
                 charge=safety.charge(intent, self.topology),
-                enforcement="shadow" if incident.shadow else "full",
+                enforcement="shadow" if incident.shadow or percent == 0 else "full" if percent >= 100 else "percent",
+                percent=min(100, percent or 100),
                 evidence=evidence,
                 signal_at=signal_at,
                 reflex=reflex,

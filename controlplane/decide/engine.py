@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend, watch
+from controlplane.decide import enact, reconcile, respond, rollback, side, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -60,6 +60,9 @@ class Engine:
             draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
             if (found := self.state.containment(command.target)) is not None:
                 respond.reopen(draft, self._evidence, *found)
+        side.start(draft)
+        rollback.start(draft)
+        enact.start(draft, self._evidence)
         return self._outcome(draft)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -96,6 +99,7 @@ class Engine:
             case on.EdgeSampled():
                 self.graph.observe(signal)
                 self._evidence.expected.heard(signal)
+                self._evidence.heard(signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -107,6 +111,8 @@ class Engine:
                 text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
                 draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
                 reconcile.follow_mode(draft, self._evidence)
+            case on.RolledBack():
+                rollback.ended(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -179,6 +185,7 @@ class Engine:
 
     def _probe_finished(self, draft: Draft, signal: on.ProbeFinished) -> None:
         """Active probes accuse like calls, and acquit an ejected endpoint that no real request can reach."""
+        self._evidence.asked(signal)
         report = on.CallsFinished(at=signal.at, target=signal.target, calls=1, failures=0 if signal.ok else 1)
         self._reported(draft, report, Cause.UNREACHABLE)
         passed = self._probes.get(signal.target, 0) + 1 if signal.ok else 0

@@ -1,5 +1,7 @@
 """What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
 
+import msgspec
+
 from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.detect import Detector
 from controlplane.decide.detection.expected import Expected
@@ -7,11 +9,22 @@ from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.recovery import Traffic
 from controlplane.model.incident import Incident
-from controlplane.model.signal import Sampled, Target
+from controlplane.model.signal import EdgeSampled, ProbeFinished, Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
+ASKED_NS = 10 * SECOND  # an answer to a probe says nothing of what is later
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
+
+
+class Watched(msgspec.Struct):
+    """Calls to one service `since` a plan was enacted."""
+
+    since: Nanos
+    calls: int = 0
+    failures: int = 0
+    timed: int = 0
+    latency_ns: int = 0
 
 
 class Evidence:
@@ -28,7 +41,13 @@ class Evidence:
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
+        self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
+        self.watched: dict[
+            str, Watched
+        ] = {}  # services under a plan that is yet to be judged
+        self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
+        self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
@@ -66,9 +85,8 @@ class Evidence:
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
         seen = self.since_stage(sample.target)
-        self._since_stage[sample.target] = Traffic(
-            seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused
-        )
+        self._since_stage[sample.target] = _more(seen, sample)
+        self._since_side[sample.target] = _more(self.since_side(sample.target), sample)
 
     def taken(self, target: Target) -> None:
         """A data plane obeyed an order about `target`."""
@@ -88,6 +106,39 @@ class Evidence:
         """What `target` has seen since it entered its present stage."""
         return self._since_stage.get(target, Traffic())
 
+    def heard(self, signal: EdgeSampled) -> None:
+        """Count what a plan is judged by."""
+        seen = self.watched.get(signal.callee)
+        if seen is not None and signal.at - signal.window_ns >= seen.since:
+            seen.calls += signal.calls
+            seen.failures += min(signal.failures, signal.calls)
+            if signal.client_latency_ns is not None:
+                attempts = signal.calls if signal.attempts is None else signal.attempts
+                seen.timed += attempts if signal.timed is None else signal.timed
+                seen.latency_ns += signal.client_latency_ns
+
+    def asked(self, probe: ProbeFinished) -> None:
+        """Note what an active probe found."""
+        self._asked[probe.target] = (probe.at, probe.ok)
+
+    def is_well(self, target: Target, now: Nanos) -> bool:
+        """Whether an active probe has lately found `target` well: of what gets no traffic nothing else tells."""
+        at, ok = self._asked.get(target, (Nanos(0), False))
+        return ok and now - at <= ASKED_NS
+
+    def since_side(self, target: Target) -> Traffic:
+        """What `target` has seen since the side orders about its service last changed."""
+        return self._since_side.get(target, Traffic())
+
+    def side_began(self, target: Target) -> None:
+        """Count from zero for the service of `target`: one of its side orders changes."""
+        for each in [each for each in self._since_side if each.service == target.service]:
+            del self._since_side[each]
+
     def stage_began(self, target: Target) -> None:
         """Count from zero: the target has entered a new stage."""
         self._since_stage[target] = Traffic()
+
+
+def _more(seen: Traffic, sample: Sampled) -> Traffic:
+    return Traffic(seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused)

@@ -1,7 +1,7 @@
-"""What stands beside the traffic orders: side orders of a service, and versions that were withdrawn. Folded from records.
+"""What stands beside the traffic orders: side orders of a service, and withdrawn versions. Folded from records.
 
-A side order (fail over, cap retries, shed, tighten) coexists with the one traffic order about its target; it is known by
-target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word of its deployer.
+A side order (fail over, cap retries, shed, tighten) coexists with the one traffic order about its target; it is known
+by target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word of its deployer.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +24,11 @@ SIDES: dict[type[Intent], SideKind] = {
     Shed: "shed",
     Tighten: "tighten",
 }
+
+
+Followed = (
+    on.PlanEnacted | on.PlanJudged | on.LeftToPeople | on.VersionWithdrawn | on.VersionProven | on.RollbackEnded
+)
 
 
 class SideStep(msgspec.Struct, frozen=True):
@@ -107,8 +112,11 @@ def release(state: "State", target: Target, command: CommandId) -> None:
             _drop(state, side_key(target, kind))
 
 
-def not_taken(state: "State", command: CommandId) -> None:
+def not_taken(state: "State", command: CommandId, at: Nanos) -> None:
     """Fold that no data plane has taken `command`."""
+    for service, held in state.withdrawn.items():
+        if held.command == command and held.ok is None:
+            _change(state, service, ended_at=at, ok=False)
     for key in [key for key, held in state.sides.items() if held.id == command]:
         _drop(state, key)
 
@@ -129,7 +137,7 @@ def version_released(state: "State", record: on.VersionReleased) -> None:
 def tell(
     state: "State",
     incident: Incident,
-    record: on.PlanEnacted | on.PlanJudged | on.VersionWithdrawn | on.VersionProven | on.RollbackEnded,
+    record: Followed,
 ) -> str:
     """Fold what becomes of an incident's plan and roll-back; the answer is its line for people."""
     match record:
@@ -137,6 +145,9 @@ def tell(
             incident.plan = plan = record.plan
             verb = "would enact" if plan.shadow else "enacted"
             return f"{verb}: {plan.text}: harmed requests/s {plan.harm:.4g} -> {plan.expected:.4g} expected"
+        case on.LeftToPeople():
+            incident.by_hand += record.steps
+            return f"left to people: {'; '.join(record.steps)}"
         case on.PlanJudged():
             if incident.plan is not None:
                 incident.plan = msgspec.structs.replace(incident.plan, helped=record.helped)

@@ -189,7 +189,7 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.CommandAcknowledged():
             if not record.ok:
                 _line(incident, at, f"not taken: {record.command}: {record.reason}")
-                ledger.not_taken(state, record.command)
+                ledger.not_taken(state, record.command, at)
                 for held in incident.containments.values():
                     if held.command == record.command:
                         held.command = None
@@ -225,13 +225,9 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.Escalated():
             incident.escalated = True
             _line(incident, at, f"escalated to people: {record.reason}")
-        case (
-            on.PlanEnacted()
-            | on.PlanJudged()
-            | on.VersionWithdrawn()
-            | on.VersionProven()
-            | on.RollbackEnded()
-        ):
+        case on.PlanEnacted() | on.PlanJudged() | on.LeftToPeople() | on.RollbackEnded():
+            _line(incident, at, ledger.tell(state, incident, record))
+        case on.VersionWithdrawn() | on.VersionProven():
             _line(incident, at, ledger.tell(state, incident, record))
         case on.IncidentClosed():
             incident.phase, incident.closed_at = Phase.CLOSED, at

@@ -2,11 +2,12 @@
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import enact, recovery, rollback, side
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
+from controlplane.decide.ledger import apart
 from controlplane.decide.respond import take
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import ImpactCounted, LeaseExpired, MaskChanged
@@ -23,7 +24,10 @@ def tend(draft: Draft, evidence: Evidence) -> None:
             _advance(draft, evidence, incident, held)
         _mask(draft, evidence, incident)
         _close(draft, evidence, incident)
-    assess(draft, evidence)
+    if (found := assess(draft, evidence)) is not None:
+        enact.enact(draft, evidence, *found)
+    rollback.tend(draft, evidence)
+    side.tend(draft, evidence)
     _leases(draft)
 
 
@@ -31,6 +35,7 @@ def wake_at(draft: Draft) -> Nanos | None:
     """When to look again; None while nothing is open and nothing is in force."""
     state, now = draft.state, draft.now
     times = [_renewal(draft, command.lease_until) for command in state.in_force.values()]
+    times += [*side.wake_at(draft), *rollback.wake_at(draft)]
     for incident in state.open_incidents():
         times.append(Nanos(now + SAMPLE_NS))
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
@@ -87,7 +92,8 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
     """The data plane did not take the last order about this target: the same one again, later each time."""
     if draft.now < evidence.retry_at(held.target):
         return
-    last = next((command for command in reversed(incident.commands) if command.target == held.target), None)
+    orders = (one for one in reversed(incident.commands) if one.target == held.target and not apart(one.intent))
+    last = next(orders, None)
     if last is not None:
         draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at)
 
@@ -128,4 +134,5 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)
+    evidence.analysed_at.pop(incident.id, None)
     draft.close(incident, reason)

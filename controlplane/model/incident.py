@@ -90,4 +90,5 @@ class Incident(msgspec.Struct, kw_only=True):
     escalated: bool = False
     analysis: Analysis | None = None
     plan: Enacted | None = None
+    by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
     unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again

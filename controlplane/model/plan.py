@@ -96,9 +96,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 class Enacted(msgspec.Struct, frozen=True, kw_only=True):
     """A plan that was ordered: by which commands, and what was expected of it.
 
-    `harm` and `expected` are harmed requests per second before it and once it works; `before` is the failing share that
-    was measured at the origin as it was ordered. `shadow`: it was only put on record. `complete`: nothing of it was
-    left to people. `helped` is None until what was seen has been compared.
+    `harm` and `expected` are harmed requests per second before it and once it works. `service` is where it is measured:
+    the failing share of its calls, or (`measure`) the seconds that they take; that was `before`, and should become
+    `after`. `shadow`: it was only put on record. `complete`: nothing of it was left to people. `helped` is None until
+    what was seen has been compared.
     """
 
     at: Nanos
@@ -107,7 +108,10 @@ class Enacted(msgspec.Struct, frozen=True, kw_only=True):
     harm: float
     expected: float
     commands: tuple[CommandId, ...] = ()
-    before: float | None = None
+    service: str = ""
+    measure: Literal["failing", "latency"] = "failing"
+    before: float = 0.0
+    after: float = 0.0
     shadow: bool = False
     complete: bool = True
     helped: bool | None = None

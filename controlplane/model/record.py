@@ -184,23 +184,28 @@ class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
 
 
 class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
-    """The weighed plan was ordered, or would have been; `runner_up` says what lost and why, `left` what people must do."""
+    """The weighed plan was ordered, or would have been; `runner_up` says what lost, and why."""
 
     incident: IncidentId
     plan: Enacted
     runner_up: str = ""
-    left: tuple[str, ...] = ()
+
+
+class LeftToPeople(_Record, frozen=True, tag="left_to_people"):
+    """What should be done, and no data plane here can do: one sentence for each step."""
+
+    incident: IncidentId
+    steps: tuple[str, ...]
+    reason: str
 
 
 class PlanJudged(_Record, frozen=True, tag="plan_judged"):
-    """What was seen of a plan that was enacted, beside what was expected: failing shares of the origin's requests."""
+    """What was seen of a plan that was enacted, beside what was expected of it; see `Enacted.measure` for the unit."""
 
     incident: IncidentId
     helped: bool
-    before: float
-    expected: float
     seen: float
-    reason: str = ""
+    reason: str
 
 
 class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
@@ -292,6 +297,7 @@ Record = (
     | IncidentMerged
     | ConditionChanged
     | PlanEnacted
+    | LeftToPeople
     | PlanJudged
     | VersionWithdrawn
     | VersionProven
