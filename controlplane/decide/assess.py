@@ -5,7 +5,7 @@ what would contain it best shows in the figures of all edges around it, which co
 apart from the response: one incident at a time, in a neighbourhood of bounded size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ from controlplane.model.incident import Incident
 from controlplane.model.record import Assessed, OriginMoved, WindowTaken
 from controlplane.model.signal import Target
 from controlplane.model.situation import Situation
+from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
 
 AFTER_NS = (1 * SECOND, 5 * SECOND, 30 * SECOND)  # since the incident opened: first figures, more, the settled picture
@@ -62,9 +63,8 @@ def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> Assessment |
         window,
         judge(window),
         pools={service.name: service.pool for service in draft.topology.services if service.pool},
-        refine=lambda situation: _refined(
-            situation, draft, evidence, incident, _asked(window, situation.origin)
-        ),
+        bears=dict(_bears(draft.topology, window.services)),
+        refine=lambda situation: _refined(situation, draft, evidence, incident, _asked(window, situation.origin)),
         forbidden=enact.rule_for(draft, incident),
     )
     analysis = msgspec.structs.replace(found.analysis, shared=_shared(draft, evidence))
@@ -139,6 +139,17 @@ def _refined(
         healthy_floor_percent=draft.policy.healthy_floor_percent,
         **narrowed(service, bad),
     )
+
+
+def _bears(topology: Topology, names: Collection[str]) -> Iterator[tuple[str, float]]:
+    """What each service bears, of those whose endpoints in rotation all say it."""
+    for name in names:
+        service = topology.service(name)
+        endpoints = service.endpoints if service is not None else ()
+        level = min((one.priority for one in endpoints), default=0)
+        declared = [one.capacity_per_s for one in endpoints if one.priority == level]
+        if declared and all(declared):
+            yield name, sum(declared)
 
 
 def _asked(window: Window, service: str) -> float | None:

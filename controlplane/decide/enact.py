@@ -9,14 +9,16 @@ once, with the effect that it was expected to have. What no data plane here can 
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from controlplane.decide import respond
 from controlplane.decide.analysis.analyze import Assessment
 from controlplane.decide.draft import Draft
-from controlplane.decide.evidence import Evidence, Watched
+from controlplane.decide.evidence import Evidence, Lately
 from controlplane.decide.ledger import side_key, side_kind
 from controlplane.decide.plan import orders as plans
 from controlplane.decide.plan.choose import Rule
+from controlplane.decide.plan.options import FAIL_OVER_S
 from controlplane.decide.recovery import Step
 from controlplane.model.command import (
     CapRetries,
@@ -38,12 +40,13 @@ from controlplane.model.plan import Act, Choice, Enacted, Option
 from controlplane.model.record import LeftToPeople, PlanEnacted, PlanJudged
 from controlplane.model.signal import Target
 from controlplane.model.situation import Situation
-from controlplane.model.unit import SECOND, CommandId, to_nanos
+from controlplane.model.unit import SECOND, CommandId, Nanos, to_nanos
 
 MARGIN = 0.1  # of the harm: a plan that avoids less than this beyond what is in force is not worth a change
 INTERVAL_NS = 10 * SECOND  # between two enacted plans of one incident: the first one must have had time to show
 JUDGED_AFTER_NS = 3 * SECOND  # and calls of so long are what it is judged by
 JUDGED_CALLS_MIN = 20
+STILL_MIN = 0.5  # of what fails by the figures must be seen to fail still: a mean over the incident is not now
 HELPED_MIN = 0.5  # of what was promised: a plan that brings less did not help
 STEP_MIN = 10  # percent points by which a share must differ to be ordered anew
 UNHELPFUL_MAX = 2  # plans that did not help, after which a person is called
@@ -60,7 +63,7 @@ def enact(draft: Draft, evidence: Evidence, incident: Incident, found: Assessmen
     situation, choice, chosen = found.situation, found.choice, found.choice.chosen
     if draft.state.frozen or situation.origin != incident.origin.service:
         return
-    if not _worth(draft, incident, situation, choice):
+    if not _worth(draft, incident, situation, choice) or not _goes_on(draft, evidence, incident, situation):
         return
     todo = plans.orders(chosen.acts, draft.topology, caller=draft.topology.entry, situation=situation)
     text = f"{chosen.effect} ({chosen.why})" if chosen.effect else chosen.why
@@ -70,7 +73,7 @@ def enact(draft: Draft, evidence: Evidence, incident: Incident, found: Assessmen
     ]
     news = _tell_people(draft, incident, todo.left, text)
     if commands or (news and not todo.ordered):
-        _on_record(draft, evidence, incident, situation, choice, chosen, commands, complete=not todo.left)
+        _on_record(draft, incident, situation, choice, chosen, commands, complete=not todo.left)
 
 
 def rule_for(draft: Draft, incident: Incident) -> Rule:
@@ -94,7 +97,8 @@ def in_force(draft: Draft, target: Target, intent: Intent) -> bool:
     if whole is not None and isinstance(whole.intent, Isolate):
         return True
     kind = side_kind(intent)
-    side = draft.state.sides.get(side_key(target, kind)) if kind is not None else None
+    key = "" if kind is None else side_key(target, kind)
+    side = draft.state.sides.get(key)
     limited = whole is not None and isinstance(whole.intent, Limit)
     match intent:
         case Eject() | Weigh():
@@ -102,9 +106,9 @@ def in_force(draft: Draft, target: Target, intent: Intent) -> bool:
         case CapRetries():  # a limit refuses retries first, and then load
             return limited or (side is not None and isinstance(side.intent, CapRetries))
         case Shed():
-            return limited or _reaches(side, intent.percent)
+            return limited or _reaches(draft, key, intent.percent)
         case FailOver():
-            return _reaches(side, intent.percent)
+            return _reaches(draft, key, intent.percent)
         case Tighten():
             tight = side.intent if side is not None else None
             return isinstance(tight, Tighten) and tight.deadline_ms <= intent.deadline_ms
@@ -123,8 +127,10 @@ def _weight(held: Command | None) -> int:
     return 100
 
 
-def _reaches(side: Command | None, percent: int) -> bool:
-    return side is not None and isinstance(side.intent, FailOver | Shed) and side.intent.percent + STEP_MIN >= percent
+def _reaches(draft: Draft, key: str, percent: int) -> bool:
+    """Whether a share of that size was ordered: one that is being given back takes itself up again where it must."""
+    step = draft.state.side_steps.get(key)
+    return step is not None and step.first + STEP_MIN >= percent
 
 
 def _worth(draft: Draft, incident: Incident, situation: Situation, choice: Choice) -> bool:
@@ -197,7 +203,6 @@ def _tell_people(draft: Draft, incident: Incident, left: Sequence[Act], text: st
 
 def _on_record(
     draft: Draft,
-    evidence: Evidence,
     incident: Incident,
     situation: Situation,
     choice: Choice,
@@ -209,21 +214,23 @@ def _on_record(
     shadow = all(command.enforcement == "shadow" for command in incident.commands if command.id in commands)
     harm = choice.harm or 0.0
     kept = 1 - (chosen.avoided or 0.0) / harm if harm else 1.0
-    slow = (situation.slow or 0.0) * 2 >= (situation.failing or 0.0) > 0 and situation.taking_s is not None
-    usual, before = (situation.usual_s or 0.0, situation.taking_s or 0.0) if slow else (0.0, situation.failing or 0.0)
+    measure, usual, before = _figures(situation)
+    slowest = FAIL_OVER_S if any(act.do == "fail_over" for act in chosen.acts) else 0.0
+    works_at = Nanos(draft.now + to_nanos(slowest))
     draft.record(
         PlanEnacted(
             at=draft.now,
             incident=incident.id,
             plan=Enacted(
                 at=draft.now,
+                works_at=works_at,
                 key=chosen.key,
                 text=str(chosen),
                 harm=harm,
                 expected=harm - (chosen.net or 0.0),
                 commands=tuple(commands),
                 service=situation.origin,
-                measure="latency" if slow else "failing",
+                measure=measure,
                 before=before,
                 after=usual + max(0.0, before - usual) * kept,
                 shadow=shadow,
@@ -232,8 +239,21 @@ def _on_record(
             runner_up=choice.why,
         )
     )
-    if not shadow:
-        evidence.watched[situation.origin] = Watched(draft.now)
+
+
+def _figures(situation: Situation) -> tuple[Literal["failing", "latency"], float, float]:
+    """By which figure one sees how the origin does, what is usual of it, and what it is since the incident began."""
+    failing, slow = situation.failing or 0.0, situation.slow or 0.0
+    if failing and 2 * slow >= failing and situation.taking_s is not None:
+        return "latency", situation.usual_s or 0.0, situation.taking_s
+    return "failing", 0.0, failing
+
+
+def _goes_on(draft: Draft, evidence: Evidence, incident: Incident, situation: Situation) -> bool:
+    """Whether what is seen right now bears out the figures of the whole incident; unseen, they stand."""
+    measure, usual, before = _figures(situation)
+    now = _measured(evidence.lately(situation.origin, draft.now, incident.signal_at), measure)
+    return now is None or now - usual >= STILL_MIN * (before - usual)
 
 
 def _judge(draft: Draft, evidence: Evidence, incident: Incident) -> None:
@@ -241,16 +261,11 @@ def _judge(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     plan = incident.plan
     if plan is None or plan.shadow or not plan.complete or plan.helped is not None:
         return
-    seen = evidence.watched.get(plan.service)
-    if seen is None or draft.now - plan.at < JUDGED_AFTER_NS:
+    now = _measured(evidence.lately(plan.service, draft.now, plan.works_at), plan.measure)
+    if now is None or draft.now - plan.works_at < JUDGED_AFTER_NS:
         return
-    calls = seen.timed if plan.measure == "latency" else seen.calls
-    if calls < JUDGED_CALLS_MIN:
-        return
-    now = seen.latency_ns / seen.timed / SECOND if plan.measure == "latency" else seen.failures / seen.calls
     helped = plan.before - now >= HELPED_MIN * (plan.before - plan.after)
     reason = f"{_figure(plan, plan.before)} before, {_figure(plan, plan.after)} expected, {_figure(plan, now)} seen"
-    evidence.watched.pop(plan.service, None)
     draft.record(PlanJudged(at=draft.now, incident=incident.id, helped=helped, seen=now, reason=reason))
     if not helped:
         _take_back(draft, incident, plan, reason)
@@ -258,6 +273,13 @@ def _judge(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         draft.notice(incident, "warning", text, f"unhelpful:{plan.key}")
         if len(incident.unhelpful) >= UNHELPFUL_MAX:
             respond.escalate(draft, incident, f"{len(incident.unhelpful)} plans did not help: {reason}")
+
+
+def _measured(seen: Lately, measure: Literal["failing", "latency"]) -> float | None:
+    """The figure by which a plan is judged; None where too few calls tell it."""
+    if measure == "latency":
+        return seen.latency_ns / seen.timed / SECOND if seen.timed >= JUDGED_CALLS_MIN else None
+    return seen.failures / seen.calls if seen.calls >= JUDGED_CALLS_MIN else None
 
 
 def _take_back(draft: Draft, incident: Incident, plan: Enacted, reason: str) -> None:
@@ -271,11 +293,3 @@ def _figure(plan: Enacted, figure: float) -> str:
     if plan.measure == "latency":
         return f"{figure:.3g} s"
     return f"{figure:.1%} of calls failing"
-
-
-def start(draft: Draft, evidence: Evidence) -> None:
-    """After a restart: plans that were not judged yet are judged by what is seen from now on."""
-    for incident in draft.state.open_incidents():
-        plan = incident.plan
-        if plan is not None and plan.helped is None and not plan.shadow:
-            evidence.watched[plan.service] = Watched(draft.now)

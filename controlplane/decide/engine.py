@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import enact, reconcile, respond, rollback, side, tend, watch
+from controlplane.decide import reconcile, respond, rollback, side, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
@@ -62,7 +62,6 @@ class Engine:
                 respond.reopen(draft, self._evidence, *found)
         side.start(draft)
         rollback.start(draft)
-        enact.start(draft, self._evidence)
         return self._outcome(draft)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -107,7 +106,9 @@ class Engine:
             case on.Acted():
                 self._acted(draft, signal)
             case on.Ordered():
-                draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
+                draft.record(
+                    OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason, target=signal.target)
+                )
                 text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
                 draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
                 reconcile.follow_mode(draft, self._evidence)
@@ -133,6 +134,7 @@ class Engine:
         if outcome.records:  # what is seen while an incident runs must not become normal
             running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
             self.graph.follow(running, draft.now)
+            self._evidence.follow(running)
         return outcome
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:

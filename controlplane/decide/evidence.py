@@ -1,5 +1,7 @@
 """What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from controlplane.decide.blame import RelayedCounts
@@ -12,15 +14,16 @@ from controlplane.model.incident import Incident
 from controlplane.model.signal import EdgeSampled, ProbeFinished, Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
+LATELY_NS = 5 * SECOND  # of calls: longer ago is not now
+HEARD_MAX = 1000  # samples kept of one service: its callers tell once a second each
 ASKED_NS = 10 * SECOND  # an answer to a probe says nothing of what is later
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
 
-class Watched(msgspec.Struct):
-    """Calls to one service `since` a plan was enacted."""
+class Lately(msgspec.Struct):
+    """Calls to one service over some seconds; `latency_ns` is the sum over `timed` of them."""
 
-    since: Nanos
     calls: int = 0
     failures: int = 0
     timed: int = 0
@@ -42,9 +45,8 @@ class Evidence:
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
-        self.watched: dict[
-            str, Watched
-        ] = {}  # services under a plan that is yet to be judged
+        self.followed: frozenset[str] = frozenset()
+        self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
         self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
         self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
@@ -107,15 +109,34 @@ class Evidence:
         return self._since_stage.get(target, Traffic())
 
     def heard(self, signal: EdgeSampled) -> None:
-        """Count what a plan is judged by."""
-        seen = self.watched.get(signal.callee)
-        if seen is not None and signal.at - signal.window_ns >= seen.since:
-            seen.calls += signal.calls
-            seen.failures += min(signal.failures, signal.calls)
-            if signal.client_latency_ns is not None:
-                attempts = signal.calls if signal.attempts is None else signal.attempts
-                seen.timed += attempts if signal.timed is None else signal.timed
-                seen.latency_ns += signal.client_latency_ns
+        """Keep what was lately seen of services that have an incident: by that a plan is judged."""
+        if signal.callee not in self.followed:
+            return
+        attempts = signal.calls if signal.attempts is None else signal.attempts
+        latency = signal.client_latency_ns
+        timed = 0 if latency is None else attempts if signal.timed is None else signal.timed
+        row = (signal.at, signal.calls, min(signal.failures, signal.calls), timed, latency or 0)
+        kept = self._heard.setdefault(signal.callee, [])
+        kept.append(row)
+        if len(kept) > HEARD_MAX or kept[0][0] <= signal.at - 2 * LATELY_NS:
+            self._heard[signal.callee] = [one for one in kept if one[0] > signal.at - LATELY_NS][-HEARD_MAX:]
+
+    def lately(self, service: str, now: Nanos, since: Nanos) -> Lately:
+        """What was heard of `service` in the last LATELY_NS, from `since` on."""
+        begin, seen = max(now - LATELY_NS, since), Lately()
+        for at, calls, failures, timed, latency_ns in self._heard.get(service, ()):
+            if at > begin:
+                seen.calls += calls
+                seen.failures += failures
+                seen.timed += timed
+                seen.latency_ns += latency_ns
+        return seen
+
+    def follow(self, services: Collection[str]) -> None:
+        """Of which services to keep what is heard: those that have an incident."""
+        self.followed = frozenset(services)
+        for gone in [name for name in self._heard if name not in self.followed]:
+            del self._heard[gone]
 
     def asked(self, probe: ProbeFinished) -> None:
         """Note what an active probe found."""

@@ -26,9 +26,7 @@ SIDES: dict[type[Intent], SideKind] = {
 }
 
 
-Followed = (
-    on.PlanEnacted | on.PlanJudged | on.LeftToPeople | on.VersionWithdrawn | on.VersionProven | on.RollbackEnded
-)
+Followed = on.PlanEnacted | on.PlanJudged | on.LeftToPeople | on.VersionWithdrawn | on.VersionProven | on.RollbackEnded
 
 
 class SideStep(msgspec.Struct, frozen=True):
@@ -188,7 +186,10 @@ def shift(state: "State", shift_ns: int) -> None:
         _change(state, service, at=Nanos(held.at + shift_ns), ended_at=ended_at)
     for incident in state.incidents.values():
         if incident.plan is not None:
-            incident.plan = msgspec.structs.replace(incident.plan, at=Nanos(incident.plan.at + shift_ns))
+            plan = incident.plan
+            incident.plan = msgspec.structs.replace(
+                plan, at=Nanos(plan.at + shift_ns), works_at=Nanos(plan.works_at + shift_ns)
+            )
 
 
 def _change(state: "State", service: str, **more: object) -> None:

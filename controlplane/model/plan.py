@@ -98,11 +98,12 @@ class Enacted(msgspec.Struct, frozen=True, kw_only=True):
 
     `harm` and `expected` are harmed requests per second before it and once it works. `service` is where it is measured:
     the failing share of its calls, or (`measure`) the seconds that they take; that was `before`, and should become
-    `after`. `shadow`: it was only put on record. `complete`: nothing of it was left to people. `helped` is None until
-    what was seen has been compared.
+    `after`, measured from `works_at` on. `shadow`: it was only put on record. `complete`: nothing of it was left to
+    people. `helped` is None until what was seen has been compared.
     """
 
     at: Nanos
+    works_at: Nanos
     key: str
     text: str
     harm: float

@@ -53,15 +53,23 @@ def assessed(
     verdict: Verdict,
     *,
     pools: Mapping[str, int] | None = None,
+    bears: Mapping[str, float] | None = None,
     refine: Refine | None = None,
     forbidden: Rule | None = None,
 ) -> Assessment:
-    """What `verdict` says about `window`, with the choice as a value: for who means to carry it out."""
+    """What `verdict` says about `window`, with the choice as a value: for who means to carry it out.
+
+    `pools` and `bears`: how many requests a service works on at a time, and bears in a second, where that is declared.
+    """
     ranked = ranking(window, verdict)
     if not ranked:
         return Assessment(Analysis())
     origins = tuple(Origin(window.services[v], float(verdict.score[v]), sentences(window, verdict, v)) for v in ranked)
     prospect = Prospect.of(window)
+    if bears:
+        limit = np.array([bears.get(name, np.nan) for name in window.services])
+        used = np.where(np.isnan(prospect.utilisation), prospect.requests / limit, prospect.utilisation)
+        prospect = msgspec.structs.replace(prospect, utilisation=used)
     found = foresee(window, verdict, ranked, prospect)
     retries = feedback(prospect, found)
     usual = np.nan_to_num(verdict.seconds.seen.centre)
