@@ -15,15 +15,17 @@ from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
+from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
+from controlplane.decide.gate import Verdict, verdict
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 from controlplane.model.config import Config, GatewaySection
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
-from controlplane.ports import Clock, Journal, Notifier
+from controlplane.ports import Clock, Deployer, Journal, Notifier
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
 from controlplane.runtime.probe import Prober
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import ASGIApp
 
+    from controlplane.adapters.deploy.deployers import Deployers
+    from controlplane.adapters.deploy.gate import GateDeployer
     from controlplane.adapters.gateway.host import Host
     from controlplane.adapters.gateway.middleware import EntryOptions
 
@@ -83,12 +87,14 @@ class Plane:
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
         self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
+        self._deployers, self._gates = _deployers_of(config, clock=self.clock, ring=self._ring)
+        deployers = [self._deployers] if self._deployers is not None else []
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
-            data_planes=[_InMode(self)],
-            sources=[self._guards, *([self._probing.prober] if self._probing else [])],
+            data_planes=[_InMode(self), *deployers],
+            sources=[self._guards, *([self._probing.prober] if self._probing else []), *deployers],
             notifiers=notifiers,
         )
         self._entered = False
@@ -113,6 +119,8 @@ class Plane:
         await tasks.__aenter__()
         self._tasks = tasks
         try:
+            if self._deployers is not None and self.steers:
+                await tasks.start(self._deployers.run)
             if self.steers:
                 await tasks.start(self._run_loop)
                 tasks.start_soon(self._guards.beat, self._loop.ring)
@@ -258,6 +266,13 @@ class Plane:
         finally:  # also where the journal did not take it: the engine goes by it from now on
             self._follow_mode()
 
+    def gate(self, service: str, version: str = "") -> Verdict:
+        """Whether a rollout of `service` may go on; its deployer, where that is a gate, counts as told."""
+        answer = verdict(self.state, self.config.response_policy(), service, version)
+        if answer.roll_back and (asked := self._gates.get(service)) is not None:
+            asked.told()
+        return answer
+
     def follow(self, after: int = 0) -> Follower:
         """Numbered records after the one numbered `after`, first those on record, then each as it is made.
 
@@ -305,7 +320,9 @@ class _InMode:
         self._plane = plane
 
     async def apply(self, command: Command) -> None:
-        """As `GuardSet.apply`, in the engine's mode."""
+        """As `GuardSet.apply`, in the engine's mode. Roll-backs are for deployers."""
+        if isinstance(command.intent, RollBack):
+            return
         self._plane._follow_mode()
         await self._plane._guards.apply(command)
 
@@ -361,6 +378,35 @@ def _host_of(config: Config, topology: Topology, *, steers: bool) -> "Host | Non
     from controlplane.adapters.gateway.host import Host
 
     return Host(config.arena.path, topology, workers=config.arena.workers, role="steers" if steers else "follows")
+
+
+def _deployers_of(
+    config: Config, *, clock: Clock, ring: Callable[[], None]
+) -> "tuple[Deployers | None, dict[str, GateDeployer]]":
+    """Who rolls back what, and which of them ask; None where no service names a deployer."""
+    named = [service for service in config.services if service.deployer]
+    if not named:
+        return None, {}
+    from controlplane.adapters.deploy.command import CommandDeployer
+    from controlplane.adapters.deploy.deployers import Deployers
+    from controlplane.adapters.deploy.gate import GateDeployer
+    from controlplane.adapters.deploy.webhook import WebhookDeployer
+
+    by_service: dict[str, Deployer] = {}
+    gates: dict[str, GateDeployer] = {}
+    for service in named:
+        section = config.deployers[service.deployer]
+        match section.kind:
+            case "command":
+                by_service[service.name] = CommandDeployer(section.command, timeout_s=section.timeout_s)
+            case "webhook":
+                token = token_of(service.deployer, section)
+                by_service[service.name] = WebhookDeployer(
+                    section.url, token=token, timeout_s=section.timeout_s, poll_s=section.poll_s
+                )
+            case "gate":
+                by_service[service.name] = gates[service.name] = GateDeployer(timeout_s=section.timeout_s)
+    return Deployers(by_service, clock=clock, ring=ring), gates
 
 
 def _journal_of(config: Config, *, steers: bool) -> Journal:

@@ -68,6 +68,14 @@ class DataPlane(Protocol):
         """Put `command` in force; twice is once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
 
 
+class Deployer(Protocol):
+    """Somebody who can bring the version before back."""
+
+    async def roll_back(self, command: Command) -> tuple[bool, str]:
+        """Carry out the `RollBack` that `command` orders: whether it is done, and why not. Called once for a command;
+        bounded in time; never raises but for cancellation."""
+
+
 class SignalSource(Protocol):
     """Something that has facts to tell."""
 
