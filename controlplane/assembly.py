@@ -22,6 +22,7 @@ from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State
 from controlplane.model.command import Command, RollBack
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.errors import ActuationError
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
@@ -93,7 +94,7 @@ class Plane:
             self._engine,
             clock=self.clock,
             journal=self._journal,
-            data_planes=[_InMode(self), *deployers],
+            data_planes=[_InMode(self)],
             sources=[self._guards, *([self._probing.prober] if self._probing else []), *deployers],
             notifiers=notifiers,
         )
@@ -320,8 +321,11 @@ class _InMode:
         self._plane = plane
 
     async def apply(self, command: Command) -> None:
-        """As `GuardSet.apply`, in the engine's mode. Roll-backs are for deployers."""
+        """As `GuardSet.apply`, in the engine's mode; a roll-back goes to the deployer of its service."""
         if isinstance(command.intent, RollBack):
+            if self._plane._deployers is None:
+                raise ActuationError(f"nobody can roll {command.target.service!r} back here", retryable=False)
+            await self._plane._deployers.apply(command)
             return
         self._plane._follow_mode()
         await self._plane._guards.apply(command)

@@ -71,9 +71,8 @@ class AccessGate:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         own = self._gates.get(_path_here(request.scope))
         if own is not None:
-            offered = (
-                _password(given) if scheme.lower() == "basic" else given.strip().encode("utf-8", "surrogateescape")
-            )
+            basic = scheme.lower() == "basic"
+            offered = _password(given) if basic else given.strip().encode("utf-8", "surrogateescape")
             if hmac.compare_digest(offered, own):
                 return
         challenge = {"www-authenticate": 'Bearer realm="controlplane"'}

@@ -148,8 +148,9 @@ def _bears(topology: Topology, names: Collection[str]) -> Iterator[tuple[str, fl
         endpoints = service.endpoints if service is not None else ()
         level = min((one.priority for one in endpoints), default=0)
         declared = [one.capacity_per_s for one in endpoints if one.priority == level]
-        if declared and all(declared):
-            yield name, sum(declared)
+        known = [one for one in declared if one is not None]
+        if known and len(known) == len(declared):
+            yield name, sum(known)
 
 
 def _asked(window: Window, service: str) -> float | None:

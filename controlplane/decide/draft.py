@@ -48,6 +48,7 @@ class Draft:
         signal_at: Nanos,
         reflex: bool = False,
         kind: ActKind | None = None,
+        avoids: float | None = None,
     ) -> CommandId | None:
         """Issue `intent` if every safety rule agrees, and return its id; otherwise put the refusal on record.
 
@@ -59,7 +60,9 @@ class Draft:
         if refused is not None:
             self.refuse(incident, target, intent, *refused)
             return None
-        return self.overrule(incident, target, intent, evidence, signal_at=signal_at, reflex=reflex, kind=kind)
+        return self.overrule(
+            incident, target, intent, evidence, signal_at=signal_at, reflex=reflex, kind=kind, avoids=avoids
+        )
 
     def overrule(
         self,
@@ -71,6 +74,7 @@ class Draft:
         signal_at: Nanos,
         reflex: bool = False,
         kind: ActKind | None = None,
+        avoids: float | None = None,
     ) -> CommandId:
         """Issue `intent` whatever the safety rules say, and return its id: for what a person ordered."""
         name = CommandId(f"c{self.state.commands_total + 1}")
@@ -87,6 +91,8 @@ class Draft:
                 charge=safety.charge(intent, self.topology),
                 enforcement="shadow" if incident.shadow or percent == 0 else "full" if percent >= 100 else "percent",
                 percent=min(100, percent or 100),
+                kind=kind,
+                avoids=avoids,
                 evidence=evidence,
                 signal_at=signal_at,
                 reflex=reflex,

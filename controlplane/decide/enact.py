@@ -69,7 +69,9 @@ def enact(draft: Draft, evidence: Evidence, incident: Incident, found: Assessmen
     text = f"{chosen.effect} ({chosen.why})" if chosen.effect else chosen.why
     why = f"the plan: {text}; runner-up: {choice.why[:TEXT_MAX]}"
     commands = [
-        name for target, intent in todo.ordered for name in _order(draft, evidence, incident, target, intent, why)
+        name
+        for target, intent in todo.ordered
+        for name in _order(draft, evidence, incident, target, intent, why, chosen.avoided)
     ]
     news = _tell_people(draft, incident, todo.left, text)
     if commands or (news and not todo.ordered):
@@ -152,7 +154,13 @@ def _holds(draft: Draft, situation: Situation, option: Option) -> bool:
 
 
 def _order(
-    draft: Draft, evidence: Evidence, incident: Incident, target: Target, intent: Intent, why: str
+    draft: Draft,
+    evidence: Evidence,
+    incident: Incident,
+    target: Target,
+    intent: Intent,
+    why: str,
+    avoids: float | None,
 ) -> list[CommandId]:
     """Order one act of the plan; [] where it holds already, was reported before, or a rule forbids it."""
     kind = plans.KINDS[type(intent)]
@@ -168,7 +176,7 @@ def _order(
         return [CommandId(f"c{before + 1}")] if draft.state.commands_total > before else []
     if isinstance(intent, Weigh) and held is not None and held.stage is not Stage.VERIFIED:
         return []  # it is on its way back already, by its own evidence
-    name = draft.order(incident, target, intent, why, signal_at=draft.now, kind=kind)
+    name = draft.order(incident, target, intent, why, signal_at=draft.now, kind=kind, avoids=avoids)
     if name is None:
         return []
     if not shadow and side_kind(intent) is not None:

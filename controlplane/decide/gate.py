@@ -28,9 +28,11 @@ def verdict(state: State, policy: ResponsePolicy, service: str, version: str = "
     if held is not None and version in ("", held.version):
         roll_back = bool(version) or not held.proven
         reasons.append(f"version {held.version} was withdrawn by {held.incident}")
-    for incident in state.open_incidents():
-        if incident.origin.service == service and not incident.shadow:
-            reasons.append(f"{incident.id} is open: {incident.origin} {incident.cause}")
+    reasons += [
+        f"{incident.id} is open: {incident.origin} {incident.cause}"
+        for incident in state.open_incidents()
+        if incident.origin.service == service and not incident.shadow
+    ]
     if state.mode == "observe" or policy.share("roll_back") == 0:
         return Verdict(True, False, tuple(f"it would halt: {reason}" for reason in reasons))
     return Verdict(not reasons, roll_back, tuple(reasons))

@@ -10,7 +10,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
     within a priority those of the caller's own zone, as far as they can bear it. `capacity_per_s` is how many requests
-    a second it bears; 0: not known, and it is then given no more than it has borne, and a little.
+    a second it bears; None: not known, and it is then given no more than it has borne, and a little.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
-    capacity_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    capacity_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -88,10 +88,7 @@ class WebhookDeployer:
         if where == self._url:
             return False, f"{self._url} has accepted it, and does not say where to ask how it ends (status_url)"
         if _origin(where) != _origin(self._url):
-            return (
-                False,
-                f"its status is said to be at {where}, which is not asked: it is another place than {self._url}",
-            )
+            return False, f"its status is said to be at {where}: another place than {self._url}, and not asked"
         return await self._polled(client, where)
 
     async def _polled(self, client: httpx.AsyncClient, where: str) -> tuple[bool, str]:
