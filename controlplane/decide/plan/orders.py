@@ -197,13 +197,14 @@ def _steered(acts: Sequence[Act], service: Service, situation: Situation | None)
     moved = _fitting(wanted, good, failing, in_rotation=True)
     over = min(most - moved, sum(act.amount or 0.0 for act in acts if act.do == "fail_over"))
     over = _fitting(over, _next_level(situation.replicas, level), failing, in_rotation=False)
+    share = math.floor(100 * over / (load + others) + 1e-6)
+    over = (load + others) * share / 100  # what the share really takes over: the weights have to fit to that
     found: list[Pair] = []
     weight, beside = sum(one.weight for one in bad), sum(one.weight for one in good)
     if weight and beside and others + moved > 0:
         kept = math.ceil(100 * ((load - moved - over) / weight) / ((others + moved) / beside) - 1e-6)
         if kept <= 100 - STEERED_MIN:
             found += [(Target(service.name, one.name), Weigh(max(WEIGHT_MIN, kept))) for one in bad]
-    share = math.floor(100 * over / (load + others) + 1e-6)
     if share >= 1:
         found.append((Target(service.name), FailOver(share)))
     return found
