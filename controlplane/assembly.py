@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from controlplane._native.guard import Guard
 from controlplane.adapters.clock import SystemClock
+from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
@@ -22,11 +23,10 @@ from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State
 from controlplane.model.command import Command, RollBack
 from controlplane.model.config import Config, GatewaySection
-from controlplane.model.errors import ActuationError
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Ordered, Signal
 from controlplane.model.topology import Topology
-from controlplane.ports import Clock, Deployer, Journal, Notifier
+from controlplane.ports import Clock, Journal, Notifier
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
 from controlplane.runtime.probe import Prober
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import ASGIApp
 
-    from controlplane.adapters.deploy.deployers import Deployers
-    from controlplane.adapters.deploy.gate import GateDeployer
     from controlplane.adapters.gateway.host import Host
     from controlplane.adapters.gateway.middleware import EntryOptions
 
@@ -88,14 +86,15 @@ class Plane:
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
         self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
-        self._deployers, self._gates = _deployers_of(config, clock=self.clock, ring=self._ring)
-        deployers = [self._deployers] if self._deployers is not None else []
+        self._deployers, self._gates = deployers_of(
+            config.services, config.deployers, token_of=token_of, clock=self.clock, ring=self._ring
+        )
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             data_planes=[_InMode(self)],
-            sources=[self._guards, *([self._probing.prober] if self._probing else []), *deployers],
+            sources=[self._guards, self._deployers, *([self._probing.prober] if self._probing else [])],
             notifiers=notifiers,
         )
         self._entered = False
@@ -120,9 +119,8 @@ class Plane:
         await tasks.__aenter__()
         self._tasks = tasks
         try:
-            if self._deployers is not None and self.steers:
-                await tasks.start(self._deployers.run)
             if self.steers:
+                await tasks.start(self._deployers.run)
                 await tasks.start(self._run_loop)
                 tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
@@ -323,8 +321,6 @@ class _InMode:
     async def apply(self, command: Command) -> None:
         """As `GuardSet.apply`, in the engine's mode; a roll-back goes to the deployer of its service."""
         if isinstance(command.intent, RollBack):
-            if self._plane._deployers is None:
-                raise ActuationError(f"nobody can roll {command.target.service!r} back here", retryable=False)
             await self._plane._deployers.apply(command)
             return
         self._plane._follow_mode()
@@ -382,35 +378,6 @@ def _host_of(config: Config, topology: Topology, *, steers: bool) -> "Host | Non
     from controlplane.adapters.gateway.host import Host
 
     return Host(config.arena.path, topology, workers=config.arena.workers, role="steers" if steers else "follows")
-
-
-def _deployers_of(
-    config: Config, *, clock: Clock, ring: Callable[[], None]
-) -> "tuple[Deployers | None, dict[str, GateDeployer]]":
-    """Who rolls back what, and which of them ask; None where no service names a deployer."""
-    named = [service for service in config.services if service.deployer]
-    if not named:
-        return None, {}
-    from controlplane.adapters.deploy.command import CommandDeployer
-    from controlplane.adapters.deploy.deployers import Deployers
-    from controlplane.adapters.deploy.gate import GateDeployer
-    from controlplane.adapters.deploy.webhook import WebhookDeployer
-
-    by_service: dict[str, Deployer] = {}
-    gates: dict[str, GateDeployer] = {}
-    for service in named:
-        section = config.deployers[service.deployer]
-        match section.kind:
-            case "command":
-                by_service[service.name] = CommandDeployer(section.command, timeout_s=section.timeout_s)
-            case "webhook":
-                token = token_of(service.deployer, section)
-                by_service[service.name] = WebhookDeployer(
-                    section.url, token=token, timeout_s=section.timeout_s, poll_s=section.poll_s
-                )
-            case "gate":
-                by_service[service.name] = gates[service.name] = GateDeployer(timeout_s=section.timeout_s)
-    return Deployers(by_service, clock=clock, ring=ring), gates
 
 
 def _journal_of(config: Config, *, steers: bool) -> Journal:

@@ -73,7 +73,7 @@ async def test_a_deployer_that_fails_calls_a_person(tmp_path: Path) -> None:
 
 async def test_a_plane_that_stops_meanwhile_starts_nothing_twice(tmp_path: Path) -> None:
     """The command is ended with the plane; the next one on the same journal calls a person, and runs nothing."""
-    code = "import sys, time; open(sys.argv[1], 'a').write('began\\n'); time.sleep(600)"
+    code = "import sys, signal; open(sys.argv[1], 'a').write('began\\n'); signal.pause()"
     settings, said = config(tmp_path, code), tmp_path / "said"
     async with Plane(settings, journal=SqliteJournal(str(tmp_path / "journal")), seed=1) as plane:
         fail(plane)

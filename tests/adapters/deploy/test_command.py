@@ -73,17 +73,16 @@ async def test_a_command_that_is_not_there_fails() -> None:
 
 async def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     """Its group goes, also a child that ignores the polite signal."""
-    child = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-    )
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    child = f"import signal; {deaf}; print('up', flush=True); signal.pause()"
     path = tmp_path / "pid"
     code = (
-        "import subprocess, sys, pathlib, time\n"
+        "import subprocess, sys, pathlib, signal\n"
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
         "child.stdout.readline()\n"
         f"pathlib.Path({str(path)!r}).write_text(f'{{child.pid}}\\n')\n"
         "print('half way', flush=True)\n"
-        "time.sleep(600)\n"
+        "signal.pause()\n"
     )
     ok, reason = await python(code, timeout_s=2.0).roll_back(ROLL_BACK)
     assert not ok
@@ -95,7 +94,7 @@ async def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: P
 async def test_a_cancelled_roll_back_leaves_no_process_behind(tmp_path: Path) -> None:
     """As when the control plane stops: the command is ended before it goes."""
     path = tmp_path / "pid"
-    code = f"import os, pathlib, time; pathlib.Path({str(path)!r}).write_text(f'{{os.getpid()}}\\n'); time.sleep(600)"
+    code = f"import os, pathlib, signal; pathlib.Path({str(path)!r}).write_text(f'{{os.getpid()}}\\n'); signal.pause()"
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(python(code).roll_back, ROLL_BACK)
         pid = int(await wait_file(path))
