@@ -269,7 +269,7 @@ class Plane:
         """Whether a rollout of `service` may go on; its deployer, where that is a gate, counts as told."""
         answer = verdict(self.state, self.config.response_policy(), service, version)
         if answer.roll_back and (asked := self._gates.get(service)) is not None:
-            asked.told()
+            asked.told(self.state.withdrawn[service].version)
         return answer
 
     def follow(self, after: int = 0) -> Follower:

@@ -6,7 +6,7 @@ at the endpoints, which are watched like after any other.
 
 import anyio
 
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 
 
 class GateDeployer:
@@ -14,22 +14,16 @@ class GateDeployer:
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._waiting: list[anyio.Event] = []
+        self._told: dict[str, anyio.Event] = {}
 
-    def told(self) -> None:
-        """The deployer has asked, and was told to roll back."""
-        for event in self._waiting:
-            event.set()
+    def told(self, version: str) -> None:
+        """The deployer has asked, and was told to roll `version` back; it may be quicker than the order is."""
+        self._told.setdefault(version, anyio.Event()).set()
 
     async def roll_back(self, command: Command) -> tuple[bool, str]:
         """Wait until the deployer has asked."""
-        del command  # what is to be rolled back stands in the answer to the deployer
-        event = anyio.Event()
-        self._waiting.append(event)
-        try:
-            with anyio.move_on_after(self._timeout_s):
-                await event.wait()
-                return True, "its deployer asked the gate and was told to roll back"
-        finally:
-            self._waiting.remove(event)
+        assert isinstance(command.intent, RollBack)
+        with anyio.move_on_after(self._timeout_s):
+            await self._told.setdefault(command.intent.version, anyio.Event()).wait()
+            return True, "its deployer asked the gate and was told to roll back"
         return False, f"no deployer has asked the gate within {self._timeout_s:g} s"

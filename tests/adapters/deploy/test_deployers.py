@@ -106,8 +106,12 @@ async def test_a_gate_has_begun_when_its_deployer_was_told() -> None:
     async with anyio.create_task_group() as tasks:
         await tasks.start(wait)
         await anyio.wait_all_tasks_blocked()
-        gate.told()
+        gate.told("v3")
+        await anyio.wait_all_tasks_blocked()
+        assert ends == []
+        gate.told("v2")
     assert ends == [(True, "its deployer asked the gate and was told to roll back")]
+    assert (await gate.roll_back(ROLL_BACK))[0], "a deployer that asks between decision and order has been told, too"
 
 
 async def test_a_gate_that_nobody_asks_fails() -> None:
