@@ -42,15 +42,25 @@ def assess(draft: Draft, evidence: Evidence) -> tuple[Incident, Assessment | Non
     due = min(_due(draft, evidence), key=lambda pair: pair[0], default=None)
     if due is None or due[0] > draft.now:
         return None
-    evidence.assessed[due[1].id] = evidence.assessed.get(due[1].id, 0) + 1
+    evidence.assessed[due[1].id] = _turns(draft.now - due[1].opened_at)
     return due[1], _weigh(draft, evidence, due[1])
 
 
 def _due(draft: Draft, evidence: Evidence) -> Iterator[tuple[Nanos, Incident]]:
     for incident in draft.state.open_incidents():
         done = evidence.assessed.get(incident.id, 0)
-        first = AFTER_NS[min(done, len(AFTER_NS) - 1)]
-        yield Nanos(incident.opened_at + first + AGAIN_NS * max(0, done - len(AFTER_NS) + 1)), incident
+        yield Nanos(incident.opened_at + _turn(done)), incident
+
+
+def _turn(done: int) -> int:
+    """How long after it opened an incident is assessed that was assessed `done` times."""
+    return AFTER_NS[done] if done < len(AFTER_NS) else AFTER_NS[-1] + AGAIN_NS * (done - len(AFTER_NS) + 1)
+
+
+def _turns(age_ns: int) -> int:
+    """How many turns an incident of that age has had, or missed: those that a restart slept through are not made up."""
+    later = max(0, age_ns - AFTER_NS[-1]) // AGAIN_NS
+    return sum(age_ns >= after for after in AFTER_NS) + later
 
 
 def _weigh(draft: Draft, evidence: Evidence, incident: Incident) -> Assessment | None:

@@ -75,7 +75,15 @@ def enact(draft: Draft, evidence: Evidence, incident: Incident, found: Assessmen
     ]
     news = _tell_people(draft, incident, todo.left, text)
     if commands or (news and not todo.ordered):
-        _on_record(draft, incident, situation, choice, chosen, commands, complete=not todo.left)
+        _on_record(draft, incident, situation, choice, chosen, commands, complete=_whole(draft, todo))
+
+
+def _whole(draft: Draft, todo: plans.Orders) -> bool:
+    """Whether all of a plan is in force, at its full share: only then its effect can be held against it."""
+    if todo.left:
+        return False
+    full = (draft.policy.share(plans.KINDS[type(intent)]) == 100 for _, intent in todo.ordered)
+    return all(full) and all(in_force(draft, *pair) for pair in todo.ordered)
 
 
 def rule_for(draft: Draft, incident: Incident) -> Rule:

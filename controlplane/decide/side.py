@@ -32,9 +32,11 @@ BACKOFF_MAX = 6  # doublings of the time between two attempts at the same stage
 def tend(draft: Draft, evidence: Evidence) -> None:
     """Renew, give back, or let lapse every side order, as is due at `draft.now`."""
     for key, command in list(draft.state.sides.items()):
-        incident = draft.state.incidents.get(command.incident)
+        incident, kind = draft.state.incidents.get(command.incident), side_kind(command.intent)
         if incident is None or incident.phase is Phase.CLOSED:
             _drop(draft, incident, command, "its incident is closed")
+        elif kind is not None and draft.policy.share(kind) == 0:
+            _drop(draft, incident, command, f"{kind.replace('_', ' ')} is in shadow now")
         elif draft.now >= command.lease_until:
             _lapse(draft, command)
         elif not _give_back(draft, evidence, incident, key, command) and draft.now >= _renewal(draft, command):

@@ -219,3 +219,14 @@ def test_a_share_that_is_being_given_back_counts_as_in_force() -> None:
     assert world.state.side_steps["cart fail_over"].first == 40
     assert in_force(world.draft(), CART, FailOver(40))
     assert world.state.side_steps["cart fail_over"].since == Nanos(world.now)
+
+
+def test_a_plan_that_is_in_force_in_part_is_not_judged() -> None:
+    """Half of the calls, or one of two acts: what it was expected to bring cannot be held against it."""
+    world = World(enforcement={"reroute": 50})
+    assert ordered(world)
+    assert not enacted(world)[0].complete
+    world = World(enforcement={"reroute": 100})
+    commands = ordered(world, replicas=POOL)
+    assert [one.enforcement for one in commands] == ["full", "shadow"]
+    assert not enacted(world)[0].complete

@@ -197,3 +197,12 @@ def test_times_move_with_the_clock_of_a_new_boot() -> None:
     world.draft().record(on.EpochStarted(at=world.now, epoch=2, boot="b", wall_ns=0, shift_ns=shift))
     assert world.state.sides["cart fail_over"].lease_until == command.lease_until + shift
     assert world.state.side_steps["cart fail_over"].since == Nanos(world.now + shift)
+
+
+def test_a_kind_that_is_in_shadow_now_is_taken_back() -> None:
+    """As after a restart with another policy: what may only report must not act either."""
+    world = World()
+    world.force(CART, FailOver(40))
+    world.policy = World(enforcement={}).policy
+    assert [one.intent for one in tended(world)] == [Restore(what="fail_over")]
+    assert in_force(world) == []
