@@ -137,3 +137,14 @@ async def test_questions_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         assert (await client.get("/v1/gates/cart?ask=why")).status_code == 400
         assert (await client.post("/v1/gates/cart", content=b"\xff{")).status_code == 200
         assert (await client.post("/v1/gates/cart", content=b"x" * 70_000)).status_code == 413
+
+
+async def test_what_is_withdrawn_shows_in_the_topology(tmp_path: Path) -> None:
+    """Until somebody releases it: whoever wonders why a version gets so little looks there."""
+    async with Plane(parse_config(config_of(tmp_path)), seed=1) as plane, asking(plane) as client:
+        fail(plane)
+        await wait_withdrawn(plane)
+        answer = await client.get("/v1/topology", headers={"authorization": f"Bearer {ADMIN}"})
+        withdrawn = {service["name"]: service["withdrawn"] for service in answer.json()["services"]}
+        assert withdrawn["cart"] == "v2"
+        assert withdrawn["stock"] is None
