@@ -1,5 +1,7 @@
 """A plane with a deployer: from the verdict to the process that rolls back, and to the end on record."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,13 +20,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 PATIENT_S = 60.0
 
 
-def config(tmp_path: Path, code: str) -> Config:
+def config_text(tmp_path: Path, code: str) -> str:
     argv = msgspec.json.encode([sys.executable, "-c", code, str(tmp_path / "said"), "{service}", "{version}", "{to}"])
     endpoints = ", ".join(
         f'{{ name = "c{at}", url = "http://127.0.0.1:{at}", version = "{"v2" if at == 4 else "v1"}" }}'
         for at in range(1, 5)
     )
-    return parse_config(f"""
+    return f"""
 [response]
 enforcement = {{ roll_back = 100 }}
 penalty_s = 60
@@ -35,7 +37,11 @@ command = {argv.decode()}
 name = "cart"
 deployer = "ci"
 endpoints = [{endpoints}]
-""")
+"""
+
+
+def config(tmp_path: Path, code: str) -> Config:
+    return parse_config(config_text(tmp_path, code))
 
 
 def fail(plane: Plane) -> None:
@@ -84,3 +90,41 @@ async def test_a_plane_that_stops_meanwhile_starts_nothing_twice(tmp_path: Path)
         assert plane.state.withdrawn["cart"].ok is False
         assert plane.state.incidents["i1"].escalated
         assert said.read_text() == "began\n"
+
+
+KILLED = """
+import anyio, sys
+from controlplane.adapters.stores.sqlite import SqliteJournal
+from controlplane.assembly import Plane
+from controlplane.config import load_config
+from controlplane.model.signal import Cause, Target, Tripped
+
+async def run():
+    async with Plane(load_config(sys.argv[1]), journal=SqliteJournal(sys.argv[2]), seed=1) as plane:
+        target = Target("cart", "c4")
+        plane.submit_nowait(Tripped(at=plane.clock.now(), target=target, cause=Cause.ERRORS, calls=5, failures=5))
+        await anyio.sleep_forever()
+
+anyio.run(run)
+"""
+
+
+async def test_a_plane_that_is_killed_meanwhile_starts_nothing_twice(tmp_path: Path) -> None:
+    """`kill -9` while the deployer works: it is on record, its end is not, and a person is called instead."""
+    code = "import os, sys, signal; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); signal.pause()"
+    text, said, journal = config_text(tmp_path, code), tmp_path / "said", str(tmp_path / "journal")
+    (tmp_path / "c.toml").write_text(text)
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "c.toml"), journal]
+    async with await anyio.open_process(words, stdout=None, stderr=None) as process:
+        with anyio.fail_after(PATIENT_S):
+            while not said.exists() or not said.read_text().endswith("\n"):
+                await anyio.sleep(0.01)  # real time: another process begins
+        process.kill()
+        await process.wait()
+    os.killpg(int(said.read_text()), signal.SIGKILL)  # the deployer outlives who started it: its group is its own
+    async with Plane(parse_config(text), journal=SqliteJournal(journal), seed=1) as plane:
+        assert plane.state.withdrawn["cart"].ok is False
+        assert plane.state.incidents["i1"].escalated
+        with anyio.move_on_after(1.5):
+            await anyio.sleep_forever()  # real time: long enough for the engine to look again
+    assert len(said.read_text().splitlines()) == 1
