@@ -125,6 +125,16 @@ def order(state: "State", record: on.OrderTaken) -> None:
         state.withdrawn.pop(record.target.service, None)
 
 
+def merged(state: "State", record: on.IncidentMerged) -> None:
+    """Fold that one incident goes on as part of another: what was ordered for it is that one's from now on."""
+    for key, command in state.sides.items():
+        if command.incident == record.incident:
+            state.sides[key] = msgspec.structs.replace(command, incident=record.into)
+    for service, held in state.withdrawn.items():
+        if held.incident == record.incident:
+            _change(state, service, incident=record.into)
+
+
 def version_released(state: "State", record: on.VersionReleased) -> None:
     """Fold that a version may get its traffic back."""
     held = state.withdrawn.get(record.service)

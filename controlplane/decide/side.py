@@ -65,6 +65,16 @@ def wake_at(draft: Draft) -> Iterator[Nanos]:
         yield _renewal(draft, command)
 
 
+def unfinished(draft: Draft, incident: Incident) -> bool:
+    """Whether `incident` holds what would fall back at once if it were closed now: side orders that are not earned
+    back, a roll-back that has not ended or not shown yet."""
+    rolling = any(
+        held.incident == incident.id and held.ok is not False and not held.proven
+        for held in draft.state.withdrawn.values()
+    )
+    return rolling or any(command.incident == incident.id for command in draft.state.sides.values())
+
+
 def careful(draft: Draft, evidence: Evidence, held: Containment, step: Step) -> Step | None:
     """`step` of a recovery, or what may be done of it: None where it has to wait.
 

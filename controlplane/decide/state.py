@@ -60,6 +60,8 @@ class State(msgspec.Struct, kw_only=True):
 def fold(state: State, record: on.Record) -> None:
     """Change `state` by one fact. Facts about incidents that are no longer kept change nothing."""
     state.last_at = Nanos(max(state.last_at, record.at))
+    if isinstance(record, on.IncidentMerged):
+        ledger.merged(state, record)
     match record:
         case on.EpochStarted():
             _shift(state, record.shift_ns)

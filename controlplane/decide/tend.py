@@ -115,6 +115,8 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     quiet_ns = to_nanos(draft.policy.verify_s)
     if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
         return
+    if side.unfinished(draft, incident):
+        return  # nothing is seen of it because of what is in force
     name = incident.origin.service
     if not evidence.relayed.quiet(name, draft.now, quiet_ns):
         return

@@ -6,7 +6,8 @@ from controlplane.decide import side
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import CapRetries, Command, FailOver, Intent, Restore, Shed, Tighten
-from controlplane.model.unit import SECOND, Nanos
+from controlplane.model.signal import Cause
+from controlplane.model.unit import SECOND, IncidentId, Nanos
 from tests.decide.plans import CART, World, topology
 
 STEP_S = 5.0  # ramp_step_s, by default
@@ -206,3 +207,30 @@ def test_a_kind_that_is_in_shadow_now_is_taken_back() -> None:
     world.policy = World(enforcement={}).policy
     assert [one.intent for one in tended(world)] == [Restore(what="fail_over")]
     assert in_force(world) == []
+
+
+def test_an_incident_whose_side_orders_are_not_earned_back_may_not_close() -> None:
+    """Nothing is seen of it because of them: closed, it would be back at once."""
+    world = World()
+    assert not side.unfinished(world.draft(), world.incident)
+    world.force(CART, FailOver(40))
+    assert side.unfinished(world.draft(), world.incident)
+    world.force(CART, Restore(what="fail_over"))
+    assert not side.unfinished(world.draft(), world.incident)
+
+
+def test_what_was_ordered_for_an_incident_is_that_ones_that_it_became_part_of() -> None:
+    """The child is closed, its side orders are not dropped with it."""
+    world = World()
+    world.force(CART, FailOver(40))
+    into = IncidentId("i2")
+    draft = world.draft()
+    draft.record(
+        on.IncidentOpened(
+            at=world.now, incident=into, origin=CART, cause=Cause.ERRORS, signal_at=world.now, shadow=False, evidence=""
+        )
+    )
+    draft.record(on.IncidentMerged(at=world.now, incident=world.incident.id, into=into, reason="one failure"))
+    draft.record(on.IncidentClosed(at=world.now, incident=world.incident.id, reason="part of i2"))
+    assert tended(world) == []
+    assert [one.incident for one in world.state.sides.values()] == [into]
