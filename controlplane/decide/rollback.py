@@ -29,7 +29,7 @@ from controlplane.model.record import (
 )
 from controlplane.model.signal import RolledBack, Target
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, Nanos
+from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 SETTLED_NS = 1 * SECOND  # after the incident opened: verdicts about the other endpoints have had time to come
 UNHELD_NS = 5 * SECOND  # a version that may not be held back is rolled back all the same, a little later
@@ -159,7 +159,8 @@ def _watch(draft: Draft, evidence: Evidence, service: str, held: Withdrawal) -> 
     if not held.ok or held.proven or held.ended_at is None or declared is None or incident is None:
         return
     members = _members(declared, held.version)
-    bad = [name for name in members if not _serves_well(draft, evidence, incident, Target(service, name))]
+    since = held.ended_at
+    bad = [name for name in members if not _serves_well(draft, evidence, incident, Target(service, name), since)]
     if not bad:
         _prove(draft, service, held, f"{', '.join(members)} serve well" if members else "its endpoints are gone")
         return
@@ -170,10 +171,12 @@ def _watch(draft: Draft, evidence: Evidence, service: str, held: Withdrawal) -> 
         _end(draft, service, held, reason, ok=False)
 
 
-def _serves_well(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> bool:
+def _serves_well(draft: Draft, evidence: Evidence, incident: Incident, target: Target, since: Nanos) -> bool:
+    """Whether `target` has shown since then that it is well: on the share it gets, or in full without a verdict."""
     held = incident.containments.get(str(target))
     if held is None or held.stage in (Stage.FULL, Stage.VERIFIED):
-        return True
+        quiet_since = max(since, evidence.signal_at.get(target, Nanos(0)))
+        return draft.now >= quiet_since + to_nanos(draft.policy.verify_s)
     seen = evidence.since_stage(target)
     clean = seen.clean >= max(1, draft.policy.ramp_calls_min) and seen.failures * 100 <= DIRTY_PERCENT * seen.calls
     return held.stage is Stage.RAMP and clean

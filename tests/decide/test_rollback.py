@@ -277,3 +277,21 @@ def test_a_gate_in_shadow_lets_everything_pass_and_says_what_it_would_have_said(
     assert verdict(world.state, world.policy, "cart") == Verdict(
         True, False, ("it would halt: i1 is open: cart errors",)
     )
+
+
+def test_endpoints_that_were_never_held_back_prove_well_by_a_quiet_while() -> None:
+    """A verdict after the roll-back speaks against it; none for so long speaks for it."""
+    world = failing("v1 v1 v1 v2", "c4", hold=False)
+    world.wait(4)
+    (order,) = tended(world)
+    say(world, order, ok=True)
+    tended(world)
+    assert not world.state.withdrawn["cart"].proven
+    world.wait(5)
+    world.evidence.tripped(Target("cart", "c4"), world.now)
+    world.wait(6)
+    tended(world)
+    assert not world.state.withdrawn["cart"].proven
+    world.wait(5)
+    tended(world)
+    assert world.state.withdrawn["cart"].proven
