@@ -118,16 +118,14 @@ def _decide(draft: Draft, incident: Incident) -> None:
     if name is None:
         return
     command = next(each for each in reversed(incident.commands) if each.id == name)
-    to = f" to version {before}" if before else ""
     if command.enforcement == "shadow":
-        text = f"{incident.id}: would roll {service.name} back from version {version}{to}: {why}"
-        draft.notice(incident, "warning", text, f"roll_back:{version}")
         return
     draft.record(
         VersionWithdrawn(
             at=draft.now, incident=incident.id, service=service.name, version=version, command=name, others=others
         )
     )
+    to = f" to version {before}" if before else ""
     text = f"{incident.id}: {service.name} is being rolled back from version {version}{to}: {why}"
     draft.notice(incident, "warning", text, f"roll_back:{version}")
 

@@ -26,13 +26,20 @@ ALL = dict.fromkeys(["reroute", "fail_over", "cap_retries", "shed", "tighten", "
 POOL = (
     Replica(name="c1", zone="a", load=50.0, capacity=100.0, failing=0.8),
     Replica(name="c2", zone="b", load=50.0, capacity=100.0, failing=0.0),
-    Replica(name="s1", zone="b", load=0.0, capacity=100.0, failing=0.0, priority=1),
+    Replica(name="s1", zone="b", load=0.0, capacity=50.0, failing=0.0, priority=1),
 )
 
 
 def topology(versions: str = "v1 v1 v1", **more: Any) -> Topology:
     endpoints = tuple(
-        Endpoint(name=one.name, url="http://h:1", zone=one.zone, priority=one.priority, version=version)
+        Endpoint(
+            name=one.name,
+            url="http://h:1",
+            zone=one.zone,
+            priority=one.priority,
+            version=version,
+            capacity_per_s=one.capacity,
+        )
         for one, version in zip(POOL, versions.split(), strict=True)
     )
     return Topology(
@@ -50,7 +57,6 @@ class World:
         self.evidence = Evidence(DependencyGraph(self.topology))
         self.evidence.follow({"cart"})
         self.records: list[on.Record] = []
-        self.commands: list[Command] = []
         self.told: list[str] = []
         draft = self.draft()
         name = IncidentId("i1")
@@ -71,12 +77,11 @@ class World:
         return Draft(self.state, self.topology, self.policy, self.now)
 
     def take(self, draft: Draft) -> list[Command]:
-        """Note what a draft holds; the answer is its commands."""
+        """Note what a draft holds; the answer is what it has issued, in shadow or not."""
         outcome = draft.outcome(None)
         self.records += outcome.records
-        self.commands += outcome.commands
         self.told += [notice.text for notice in outcome.notices]
-        return list(outcome.commands)
+        return [record.command for record in outcome.records if isinstance(record, on.CommandIssued)]
 
     def force(self, target: Target, intent: Intent, *, seconds: float = 30) -> Command:
         """Put an order in force as if it had been issued now."""

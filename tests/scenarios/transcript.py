@@ -17,7 +17,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     drift orders/orders-1 1.6 120 alone | together
-    at 2s     order freeze alice "because"          of a target: order release alice on=orders "because"
+    at 2s     order freeze alice "because"          of a target: order release alice on orders "because"
     at 2s     rolled-back ok | failed "because"     the deployer says how the last roll-back ended
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     kill                                  nothing runs any more, until
@@ -266,8 +266,8 @@ def _signal(words: list[str], now: Nanos) -> Signal:
         case ["edge", caller, callee, calls, failures, *more]:
             return _edge(caller, callee, int(calls), int(failures), more, now)
         case ["order", order, by, *reason]:
-            about = next((target(word.removeprefix("on=")) for word in reason if word.startswith("on=")), None)
-            why = " ".join(word for word in reason if not word.startswith("on="))
+            about = target(reason[1]) if reason[:1] == ["on"] else None
+            why = " ".join(reason[2:] if about is not None else reason)
             return sig.Ordered(at=now, order=order, by=by, reason=why, target=about)
         case ["unwritten", count, *reason]:
             return sig.Unwritten(at=now, records=int(count), reason=" ".join(reason))
