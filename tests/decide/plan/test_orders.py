@@ -160,13 +160,13 @@ def test_acts_of_one_option_are_judged_together() -> None:
 
 
 def test_a_rule_of_safety_decides_what_is_chosen() -> None:
-    """The blast budget forbids the ejection: traffic is steered instead."""
+    """The floor forbids the ejection: traffic is steered instead."""
     pool = (replica("o1", 40, 80, 1.0), replica("o2", 30, 80, 0.0), replica("o3", 30, 80, 0.0))
-    policy = ResponsePolicy(blast_budget_percent=10)
+    policy = ResponsePolicy(healthy_floor_percent=90)
     choice = choose(situation(*pool, endpoints=("o1",)), forbidden=rule_of(State(), topology(3), policy, NOW))
     assert does(choice) == ["reroute", "reroute"]
     assert choice.runner_up is not None
-    assert choice.runner_up.forbidden == "blast_budget"
+    assert choice.runner_up.forbidden == "healthy_floor"
 
 
 def test_nothing_is_asked_of_a_frozen_plane_or_about_strangers() -> None:
