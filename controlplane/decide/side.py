@@ -82,10 +82,13 @@ def careful(draft: Draft, evidence: Evidence, held: Containment, step: Step) -> 
     fails on the share it gets is given no larger one: its stage begins again.
     """
     target, ramp = held.target, held.stage is Stage.RAMP and not held.overload
-    if step.stage in (Stage.RAMP, Stage.FULL) and (ramp or step.stage is Stage.FULL) and withheld(draft, target):
+    more = step.stage is Stage.FULL or (ramp and step.stage is Stage.RAMP and step.percent > held.percent)
+    if not more:
+        return step
+    if withheld(draft, target):
         return None
     seen = evidence.since_stage(target)
-    if ramp and step.stage in (Stage.RAMP, Stage.FULL) and seen.failures * 100 > DIRTY_PERCENT * seen.calls:
+    if ramp and seen.failures * 100 > DIRTY_PERCENT * seen.calls:
         reason = f"{seen.failures} of {seen.calls} calls failed: the stage begins again"
         return Step(held.stage, held.percent, None, reason, held.penalty_ns, held.relapses)
     return step
