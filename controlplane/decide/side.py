@@ -78,20 +78,24 @@ def unfinished(draft: Draft, incident: Incident) -> bool:
 def careful(draft: Draft, evidence: Evidence, held: Containment, step: Step) -> Step | None:
     """`step` of a recovery, or what may be done of it: None where it has to wait.
 
-    The version that was rolled back gets no more than the first share of a ramp until somebody releases it. And what
-    fails on the share it gets is given no larger one: its stage begins again.
+    The version that was rolled back gets no more than the first share of a ramp until somebody releases it. What fails
+    on the share it gets is given no larger one: its stage begins again. And the share that a plan has left to who fails
+    is no relapse while it fails, and not taken away: it shows when that one is well.
     """
     target, ramp = held.target, held.stage is Stage.RAMP and not held.overload
-    more = step.stage is Stage.FULL or (ramp and step.stage is Stage.RAMP and step.percent > held.percent)
-    if not more:
-        return step
-    if withheld(draft, target):
-        return None
     seen = evidence.since_stage(target)
-    if ramp and seen.failures * 100 > DIRTY_PERCENT * seen.calls:
-        reason = f"{seen.failures} of {seen.calls} calls failed: the stage begins again"
-        return Step(held.stage, held.percent, None, reason, held.penalty_ns, held.relapses)
-    return step
+    again = Step(held.stage, held.percent, None, _dirty(seen), held.penalty_ns, held.relapses)
+    if step.stage is Stage.FULL or (ramp and step.stage is Stage.RAMP and step.percent > held.percent):
+        if withheld(draft, target):
+            return None
+        return again if ramp and seen.failures * 100 > DIRTY_PERCENT * seen.calls else step
+    command = draft.state.in_force.get(str(target))
+    left = command is not None and command.kind == "reroute" and command.id == held.command
+    return again if ramp and left and step.stage in (Stage.HOLD, Stage.PROBE, Stage.RAMP) else step
+
+
+def _dirty(seen: Traffic) -> str:
+    return f"{seen.failures} of {seen.calls} calls failed: the stage begins again"
 
 
 def withheld(draft: Draft, target: Target) -> str:

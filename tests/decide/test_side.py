@@ -3,10 +3,12 @@
 import pytest
 
 from controlplane.decide import side
+from controlplane.decide.recovery import Step
 from controlplane.model import record as on
 from controlplane.model.analysis import Analysis
-from controlplane.model.command import CapRetries, Command, FailOver, Intent, Restore, Shed, Tighten
-from controlplane.model.signal import Cause
+from controlplane.model.command import CapRetries, Command, FailOver, Intent, Probe, Restore, Shed, Tighten, Weigh
+from controlplane.model.incident import Stage
+from controlplane.model.signal import Cause, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 from tests.decide.plans import CART, World, topology
 
@@ -234,3 +236,22 @@ def test_what_was_ordered_for_an_incident_is_that_ones_that_it_became_part_of() 
     draft.record(on.IncidentClosed(at=world.now, incident=world.incident.id, reason="part of i2"))
     assert tended(world) == []
     assert [one.incident for one in world.state.sides.values()] == [into]
+
+
+def test_the_share_that_a_plan_has_left_is_no_relapse_and_not_taken_away() -> None:
+    """Traffic is steered away because it fails there: that what stays fails too is no news. A verdict still is."""
+    world, target = World(), Target("cart", "c1")
+    draft = world.draft()
+    name = draft.order(world.incident, target, Weigh(12), "the plan", signal_at=world.now, kind="reroute")
+    draft.stage(world.incident, target, Step(Stage.RAMP, 12, Weigh(12), "", Nanos(5 * SECOND), 0), name)
+    world.calls(20, 12, "c1")
+    held = world.incident.containments[str(target)]
+    back = Step(Stage.PROBE, 0, Probe(), "one stage back", Nanos(10 * SECOND), 1)
+    kept = side.careful(world.draft(), world.evidence, held, back)
+    assert kept is not None
+    assert (kept.stage, kept.percent, kept.intent, kept.relapses) == (Stage.RAMP, 12, None, 0)
+    draft = world.draft()
+    ramp = draft.order(world.incident, target, Weigh(25), "earned", signal_at=world.now)
+    draft.stage(world.incident, target, Step(Stage.RAMP, 25, Weigh(25), "", Nanos(5 * SECOND), 0), ramp)
+    held = world.incident.containments[str(target)]
+    assert side.careful(world.draft(), world.evidence, held, back) == back, "what was earned may be lost again"
