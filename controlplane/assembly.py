@@ -14,16 +14,19 @@ from anyio.abc import TaskGroup, TaskStatus
 from controlplane._native.guard import Guard
 from controlplane.adapters.asker import Asker
 from controlplane.adapters.clock import SystemClock
+from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.config import load_config
+from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
+from controlplane.decide.gate import Verdict, verdict
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.review.case import Case
 from controlplane.decide.safety import NEVER, wrong_order
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 from controlplane.model.config import Config, GatewaySection
 from controlplane.model.input import Setup
 from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
@@ -111,12 +114,15 @@ class Plane:
             clock=self.clock,
         )
         self._journal = journal if journal is not None else _journal_of(config, steers=self.steers)
+        self._deployers, self._gates = deployers_of(
+            config.services, config.deployers, token_of=token_of, clock=self.clock, ring=self._ring
+        )
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             data_planes=[_InMode(self)],
-            sources=[self._guards, self._consistency, *([self._prober] if self._prober else [])],
+            sources=[self._guards, self._deployers, self._consistency, *([self._prober] if self._prober else [])],
             notifiers=notifiers,
             setup=None if isinstance(self._journal, MemoryJournal) else _setup_of(config, self.topology),
         )
@@ -143,6 +149,7 @@ class Plane:
         self._tasks = tasks
         try:
             if self.steers:
+                await tasks.start(self._deployers.run)
                 await tasks.start(self._run_loop)
                 tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
@@ -318,6 +325,13 @@ class Plane:
         finally:  # also where the journal did not take it: the engine goes by it from now on
             self._follow_mode()
 
+    def gate(self, service: str, version: str = "") -> Verdict:
+        """Whether a rollout of `service` may go on; its deployer, where that is a gate, counts as told."""
+        answer = verdict(self.state, self.config.response_policy(), service, version)
+        if answer.roll_back and (asked := self._gates.get(service)) is not None:
+            asked.told(self.state.withdrawn[service].version)
+        return answer
+
     def follow(self, after: int = 0) -> Follower:
         """Numbered records after the one numbered `after`, first those on record, then each as it is made.
 
@@ -376,7 +390,10 @@ class _InMode:
         self._plane = plane
 
     async def apply(self, command: Command) -> None:
-        """As `GuardSet.apply`, in the engine's mode."""
+        """As `GuardSet.apply`, in the engine's mode; a roll-back goes to the deployer of its service."""
+        if isinstance(command.intent, RollBack):
+            await self._plane._deployers.apply(command)
+            return
         self._plane._follow_mode()
         await self._plane._guards.apply(command)
 

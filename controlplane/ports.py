@@ -71,6 +71,14 @@ class DataPlane(Protocol):
         `StaleCommand` for one that a later one about the same has overtaken."""
 
 
+class Deployer(Protocol):
+    """Somebody who can bring the version before back."""
+
+    async def roll_back(self, command: Command) -> tuple[bool, str]:
+        """Carry out the `RollBack` that `command` orders: whether it is done, and why not. Called once for a command;
+        bounded in time; never raises but for cancellation."""
+
+
 class SignalSource(Protocol):
     """Something that has facts to tell."""
 

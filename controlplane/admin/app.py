@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from controlplane.admin import gate as gates
 from controlplane.admin import graph, intake, review, rule, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -23,6 +24,7 @@ from controlplane.admin.openapi import openapi
 from controlplane.admin.problem import Problem, problem_response, read_json
 from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, Hold, ModeChange, Override, Release, Resume, Revoke
 from controlplane.assembly import Plane
+from controlplane.config.token import token_of
 from controlplane.decide.review.case import Case
 from controlplane.model.errors import ControlPlaneError
 from controlplane.model.signal import PersonOrder, Target
@@ -49,7 +51,9 @@ class AdminApp:
         )
         # a redirect to the path without the slash would send the token along once more; 404 says the same, plainly
         inner.router.redirect_slashes = False
-        self._app: ASGIApp = AccessGate(inner, token=token, hosts=hosts, open_paths=OPEN_PATHS)
+        self._app: ASGIApp = AccessGate(
+            inner, token=token, hosts=hosts, open_paths=OPEN_PATHS, gates=_gate_tokens(plane)
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
@@ -77,6 +81,16 @@ def create_app(plane: Plane, *, token: str | None, hosts: Collection[str] = ()) 
     if token is not None and not token:
         raise ValueError("token is empty; pass None, explicitly, to ask for no token")
     return AdminApp(plane, token=token, hosts=hosts)
+
+
+def _gate_tokens(plane: Plane) -> dict[str, str]:
+    """The token that opens one service's gate and nothing else, by path: a deployer need not know ours."""
+    found = {}
+    for service in plane.config.services:
+        section = plane.config.deployers.get(service.deployer)
+        if section is not None and section.kind == "gate" and section.token_file:
+            found[f"/v1/gates/{service.name}"] = token_of(service.deployer, section)
+    return found
 
 
 class _Endpoints:
@@ -153,6 +167,11 @@ class _Endpoints:
 
     async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)
+
+    async def gate(self, request: Request) -> Response:
+        return await gates.answer(self._plane, request)
+
+    gate_posted = gate
 
     async def freeze(self, request: Request) -> shape.Status:
         body = await read_json(request, Freeze)

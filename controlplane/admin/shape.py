@@ -223,7 +223,8 @@ class EndpointView(_View, frozen=True):
 
 
 class ServiceView(_View, frozen=True):
-    """`open` and the endpoints' counts are null for a service that this process does not call."""
+    """`open` and the endpoints' counts are null for a service that this process does not call. `withdrawn` is the
+    version that was ordered to be rolled back and is not released yet."""
 
     name: str
     calls: list[str]
@@ -231,6 +232,7 @@ class ServiceView(_View, frozen=True):
     fallback: bool
     policy: str
     open: bool | None
+    withdrawn: str | None
     endpoints: list[EndpointView]
 
 

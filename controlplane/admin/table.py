@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from controlplane.admin import rule, shape
+from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
 
@@ -84,6 +85,9 @@ _LIMIT = Parameter(
 _ID = Parameter("id", "path", "The incident's id.", {"type": "string"})
 
 _PICTURE = Parameter("picture", "query", "Where the report finds its picture; empty: none.", {"type": "string"})
+_SERVICE = Parameter("service", "path", "The service that is rolled out.", {"type": "string"})
+_ASK = Parameter("ask", "query", "What success means.", {"enum": ["go", "rollback", "verdict"], "default": "go"})
+_VERSION = Parameter("version", "query", "The version that the rollout brings.", {"type": "string"})
 
 _TEXT = "text/plain"
 
@@ -122,6 +126,14 @@ TABLE: tuple[Operation, ...] = (
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
+    _get(
+        "/v1/gates/{service}", "gate", "Whether a rollout of the service may go on: 200, or 403 where not.", Gate,
+        parameters=(_SERVICE, _ASK, _VERSION), refusals=(400, 403, 404),
+    ),
+    Operation(
+        method="POST", path="/v1/gates/{service}", name="gate_posted", summary="The same, as Flagger's webhooks ask.",
+        body=Question, answer=Gate, parameters=(_SERVICE, _ASK, _VERSION), refusals=(400, 403, 404),
+    ),
     _post("/v1/freeze", "freeze", "Stop automation. Answers once it is on record.", Freeze, shape.Status),
     _post("/v1/resume", "resume", "Let automation act again.", Resume, shape.Status),
     _post("/v1/mode", "mode", "Observe only, or enforce.", ModeChange, shape.Status),

@@ -24,6 +24,7 @@ from controlplane.admin.shape import (
     UserVisible,
 )
 from controlplane.assembly import Plane
+from controlplane.decide.ledger import side_key, side_kind
 from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
 from controlplane.model.incident import Incident, Phase
@@ -77,7 +78,8 @@ def status(plane: Plane) -> Status:
 def in_force(plane: Plane) -> list[Command]:
     """Orders whose lease has not run out, oldest target first."""
     now = plane.clock.now()
-    return [command for command in plane.state.in_force.values() if command.lease_until > now]
+    orders = (*plane.state.in_force.values(), *plane.state.sides.values())
+    return [command for command in orders if command.lease_until > now]
 
 
 def commands(plane: Plane) -> CommandList:
@@ -208,6 +210,7 @@ def topology(plane: Plane) -> TopologyView:
                 fallback=service.fallback,
                 policy=service.policy,
                 open=None if guard is None else guard.is_open(),
+                withdrawn=held.version if (held := plane.state.withdrawn.get(service.name)) is not None else None,
                 endpoints=endpoints,
             )
         )
@@ -248,7 +251,12 @@ def _times(one: Incident) -> Times:
 
 def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
     intent = command.intent
-    holder = plane.state.in_force.get(str(command.target))
+    side = side_kind(intent)
+    holder = (
+        plane.state.in_force.get(str(command.target))
+        if side is None
+        else plane.state.sides.get(side_key(command.target, side))
+    )
     lasts = holder is not None and holder.id == command.id and command.lease_until > now
     return CommandView(
         id=command.id,

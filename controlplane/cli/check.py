@@ -51,6 +51,7 @@ def _summary(config: Config) -> dict[str, object]:
         f"{config.graph.buckets} buckets of {config.graph.bucket_s:g} s, forgotten after {config.graph.fade_s:g} s",
         "policies": len({"default", *config.policies}),
         "shadow": _shadow(config),
+        "deployers": ", ".join(f"{name} ({one.kind})" for name, one in config.deployers.items()) or "none",
         "journal": config.journal.path or "in memory: a restart forgets",
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",

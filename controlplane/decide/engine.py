@@ -13,7 +13,9 @@ from controlplane.decide import (
     people,
     reconcile,
     respond,
+    rollback,
     safety,
+    side,
     spread,
     tend,
     unfinished,
@@ -87,6 +89,8 @@ class Engine:
             if (found := self.state.containment(command.target)) is not None:
                 respond.reopen(draft, self._evidence, *found)
         reconcile.restore_again(draft, epoch)
+        side.start(draft)
+        rollback.start(draft)
         return self._outcome(draft, everything=True)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -131,6 +135,7 @@ class Engine:
             case on.EdgeSampled():
                 self.graph.observe(signal)
                 self._evidence.expected.heard(signal)
+                self._evidence.heard(signal)
                 self._evidence.credits.edge_sampled(draft, signal)
                 if self.state.open and not signal.caller and signal.callee == self.topology.entry:
                     self._users_told(signal)
@@ -146,6 +151,8 @@ class Engine:
                 people.ordered(draft, self._evidence, signal)
             case on.Told():
                 outbox.told(draft, signal)
+            case on.RolledBack():
+                rollback.ended(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -164,6 +171,7 @@ class Engine:
         if outcome.records:  # what is seen while an incident runs must not become normal
             running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
             self.graph.follow(running, draft.now)
+            self._evidence.follow(running)
         return outcome
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
@@ -238,6 +246,7 @@ class Engine:
 
     def _probe_finished(self, draft: Draft, signal: on.ProbeFinished) -> None:
         """Active probes accuse like calls, and acquit an ejected endpoint that no real request can reach."""
+        self._evidence.asked(signal)
         report = on.CallsFinished(at=signal.at, target=signal.target, calls=1, failures=0 if signal.ok else 1)
         self._reported(draft, report, Cause.UNREACHABLE, "probes")
         passed = self._probes.get(signal.target, 0) + 1 if signal.ok else 0

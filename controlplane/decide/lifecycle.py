@@ -60,7 +60,7 @@ def about(record: on.Record) -> tuple[IncidentId, ...]:
             return (IncidentId(record.key.partition(":")[0]),)
         case on.IncidentMerged():
             return record.incident, record.into
-        case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap():
+        case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap() | on.VersionReleased():
             return ()
         case _:
             return (record.incident,)

@@ -6,7 +6,7 @@ contains, and an order about a target that nobody knows is never taken.
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.model.command import Restore
@@ -26,6 +26,7 @@ def follow_mode(draft: Draft, evidence: Evidence) -> None:
     for incident in outdated:
         for held in [each for each in draft.state.in_force.values() if each.incident == incident.id]:
             draft.overrule(incident, held.target, Restore(), reason, signal_at=Nanos(0))  # no signal decided
+        side.drop(draft, incident, reason)
         draft.close(incident, reason)
     if outdated:
         evidence.forget_verdicts()

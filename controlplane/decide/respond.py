@@ -1,6 +1,6 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
-from controlplane.decide import blame, penalty, recovery
+from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
@@ -184,6 +184,10 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
     """Carry out one step of a recovery. A refused order leaves the stage as it was: it is asked for again."""
     target = held.target
     command = None
+    wanted = side.careful(draft, evidence, held, step)
+    if wanted is None:
+        return
+    step = wanted
     if isinstance(step.intent, Isolate):
         evidence.signal_at[target] = draft.now  # what decided is that the limit did not help, not the first verdict
     if step.intent is not None:

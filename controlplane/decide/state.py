@@ -9,9 +9,10 @@ from typing import Literal
 
 import msgspec
 
-from controlplane.decide import life
+from controlplane.decide import ledger, life
 from controlplane.decide.index import Index
 from controlplane.decide.kind import act_of, lessens
+from controlplane.decide.ledger import SideStep, Withdrawal
 from controlplane.decide.life import TIMELINE_MAX
 from controlplane.decide.life import line as _line
 from controlplane.decide.say import describe as describe
@@ -44,6 +45,9 @@ class State(msgspec.Struct, kw_only=True):
     index: Index = msgspec.field(default_factory=Index)
     taken_ns: dict[str, Tally] = msgspec.field(default_factory=dict)
     in_force: dict[str, Command] = msgspec.field(default_factory=dict)
+    sides: dict[str, Command] = msgspec.field(default_factory=dict)
+    side_steps: dict[str, SideStep] = msgspec.field(default_factory=dict)
+    withdrawn: dict[str, Withdrawal] = msgspec.field(default_factory=dict)
     issued_at: list[Nanos] = msgspec.field(default_factory=list)  # acts of the last minute; giving back is none
     standing: Standing = msgspec.field(default_factory=Standing)
     incidents_total: int = 0
@@ -96,6 +100,8 @@ def fold(state: State, record: on.Record) -> None:
     """Change `state` by one fact. Facts about incidents that are no longer kept change nothing."""
     state.last_at = Nanos(max(state.last_at, record.at))
     note(state.standing, record)
+    if isinstance(record, on.IncidentMerged):
+        ledger.merged(state, record)
     match record:
         case on.EpochStarted():
             if record.shift_ns:
@@ -106,6 +112,7 @@ def fold(state: State, record: on.Record) -> None:
             life.open_incident(state, record)
         case on.OrderTaken():
             _order(state, record)
+            ledger.order(state, record)
         case on.CommandIssued():
             _issue(state, record.command, record.at)
         case on.JournalGap():
@@ -124,6 +131,8 @@ def fold(state: State, record: on.Record) -> None:
             _penalise(state, record.target, record.penalty_ns)
         case on.IncidentMerged():
             life.merge(state, record)
+        case on.VersionReleased():
+            ledger.version_released(state, record)
         case on.CommandAcknowledged():
             state.unrestored = {key: one for key, one in state.unrestored.items() if one.id != record.command}
             _tell(state, record.incident, record)
@@ -156,20 +165,21 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         else:
             incident.commands[known] = command
         reported = command.enforcement == "shadow" and not incident.shadow  # such an order contains nothing
-        if not reported and (held := incident.containments.get(str(command.target))) is not None:
+        apart = reported or ledger.apart(command.intent)
+        if not apart and (held := incident.containments.get(str(command.target))) is not None:
             held.command = command.id
     if not renewal:
         state.commands_total += 1
         if command.enforcement != "shadow":
             act = act_of(command)
-            if lessens(command.intent, getattr(state, "sides", {}).get(f"{command.target} {act}")):
+            if lessens(command.intent, state.sides.get(f"{command.target} {act}")):
                 act = None
             issued(state.standing, command, act, at)
             if act is not None:
                 state.issued_at = [past for past in state.issued_at if past > at - MINUTE_NS][-1000:]
                 state.issued_at.append(at)
     _restore(state, command)
-    if command.enforcement == "shadow":
+    if command.enforcement == "shadow" or ledger.issue(state, command, at, renewal=renewal):
         return
     if isinstance(command.intent, Restore):
         state.in_force.pop(str(command.target), None)
@@ -217,6 +227,7 @@ def _restore(state: State, command: Command) -> None:
 
 
 def _release(state: State, target: Target, command: CommandId) -> None:
+    ledger.release(state, target, command)
     held = state.in_force.get(str(target))
     if held is not None and held.id == command:
         del state.in_force[str(target)]
@@ -264,6 +275,7 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             life.answered(incident, record)
             if not record.ok:
                 _line(incident, at, f"not taken: {record.command}: {record.reason}")
+                ledger.not_taken(state, record.command, at)
                 for held in incident.containments.values():
                     if held.command == record.command:
                         held.command = None
@@ -316,6 +328,10 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.Escalated():
             incident.escalated = True
             _line(incident, at, f"escalated to people: {record.reason}")
+        case on.PlanEnacted() | on.PlanJudged() | on.LeftToPeople() | on.RollbackEnded():
+            _line(incident, at, ledger.tell(state, incident, record))
+        case on.VersionWithdrawn() | on.VersionProven():
+            _line(incident, at, ledger.tell(state, incident, record))
         case on.IncidentClosed():
             life.close(state, incident, record)
 
@@ -330,6 +346,7 @@ def _shift(state: State, shift_ns: int) -> None:
 
     state.issued_at = [moved(at) for at in state.issued_at]
     shift(state.standing, shift_ns)
+    ledger.shift(state, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

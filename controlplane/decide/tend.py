@@ -6,11 +6,12 @@ nothing that its recovery waits for is left (decide/unfinished.py).
 
 import msgspec
 
-from controlplane.decide import lifecycle, recovery, safety, unfinished
+from controlplane.decide import enact, lifecycle, recovery, rollback, safety, side, unfinished
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
+from controlplane.decide.ledger import apart
 from controlplane.decide.respond import escalate, take
 from controlplane.model.command import Command
 from controlplane.model.incident import Containment, Incident, Phase, Stage
@@ -28,7 +29,10 @@ def tend(draft: Draft, evidence: Evidence) -> None:
             _advance(draft, evidence, incident, held)
         _mask(draft, evidence, incident)
         _close(draft, evidence, incident)
-    assess(draft, evidence)
+    if (found := assess(draft, evidence)) is not None:
+        enact.enact(draft, evidence, *found)
+    rollback.tend(draft, evidence)
+    side.tend(draft, evidence)
     _leases(draft)
 
 
@@ -36,6 +40,7 @@ def wake_at(draft: Draft) -> Nanos | None:
     """When to look again; None while nothing is open and nothing is in force."""
     state, now = draft.state, draft.now
     times = [_renewal(draft, command) for command in state.in_force.values()]
+    times += [*side.wake_at(draft), *rollback.wake_at(draft)]
     for incident in state.open_incidents():
         times.append(Nanos(now + SAMPLE_NS))
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
@@ -125,7 +130,9 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
         (
             command
             for command in reversed(incident.commands)
-            if command.target == held.target and (incident.shadow or command.enforcement != "shadow")
+            if command.target == held.target
+            and not apart(command.intent)
+            and (incident.shadow or command.enforcement != "shadow")
         ),
         None,
     )
@@ -162,6 +169,7 @@ def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)
     evidence.waiting.closed(incident)
+    evidence.analysed_at.pop(incident.id, None)
     draft.close(incident, reason)
 
 
@@ -170,6 +178,8 @@ def _over(draft: Draft, evidence: Evidence, incident: Incident) -> str:
     quiet_ns = to_nanos(draft.policy.verify_s)
     if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
         return ""
+    if side.unfinished(draft, incident):
+        return ""  # nothing is seen of it because of what is in force
     if not evidence.relayed.quiet(incident.origin.service, draft.now, quiet_ns):
         return ""
     if incident.containments:

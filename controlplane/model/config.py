@@ -63,6 +63,22 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trust_priority: bool = True
 
 
+class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who rolls services back, as `deployer` of a service names it.
+
+    command   `command` is run, word by word and without a shell; {service}, {version}, {to} and {command} are filled in
+    webhook   `url` is asked, with the token in `token_file` if one is named, and then its status every `poll_s`
+    gate      nothing is run: a progressive deployer asks `/v1/gates/{service}`, with the token in `token_file` or ours
+    """
+
+    kind: Literal["command", "webhook", "gate"]
+    command: tuple[str, ...] = ()
+    url: str = ""
+    token_file: str = ""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 300.0
+    poll_s: PositiveSeconds = 2.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configuration, section by section as in the file."""
 
@@ -74,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     response: ResponsePolicy = ResponsePolicy()
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}
+    deployers: dict[str, DeployerSection] = {}
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:

@@ -6,6 +6,7 @@ import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
+from controlplane.model.plan import Enacted
 from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
@@ -148,6 +149,9 @@ class Incident(msgspec.Struct, kw_only=True):
     escalated: bool = False
     analysis: Analysis | None = None
     unfinished: dict[ConditionKind, str] = msgspec.field(default_factory=dict)  # what its recovery waits for, and why
+    plan: Enacted | None = None
+    by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
+    unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
 
     @property
     def to_detect_ns(self) -> int | None:

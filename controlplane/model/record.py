@@ -9,6 +9,7 @@ from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
+from controlplane.model.plan import Enacted
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -202,6 +203,61 @@ class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
     reason: str = ""
 
 
+class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
+    """The weighed plan was ordered, or would have been; `runner_up` says what lost, and why."""
+
+    incident: IncidentId
+    plan: Enacted
+    runner_up: str = ""
+
+
+class LeftToPeople(_Record, frozen=True, tag="left_to_people"):
+    """What should be done, and no data plane here can do: one sentence for each step."""
+
+    incident: IncidentId
+    steps: tuple[str, ...]
+    reason: str
+
+
+class PlanJudged(_Record, frozen=True, tag="plan_judged"):
+    """What was seen of a plan that was enacted, beside what was expected of it; see `Enacted.measure` for the unit."""
+
+    incident: IncidentId
+    helped: bool
+    seen: float
+    reason: str
+
+
+class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
+    """`version` of `service` is to be rolled back, by `command`; its traffic stays at a floor until it is released.
+
+    `others` are the versions that the service ran beside it.
+    """
+
+    incident: IncidentId
+    service: str
+    version: str
+    command: CommandId
+    others: tuple[str, ...] = ()
+
+
+class VersionProven(_Record, frozen=True, tag="version_proven"):
+    """After the roll-back what was withdrawn serves well, or is gone."""
+
+    incident: IncidentId
+    service: str
+    version: str
+    reason: str
+
+
+class VersionReleased(_Record, frozen=True, tag="version_released"):
+    """What was withdrawn may get traffic again: a person said so, or another version has come."""
+
+    service: str
+    version: str
+    reason: str
+
+
 class RollbackEnded(_Record, frozen=True, tag="rollback_ended"):
     incident: IncidentId
     command: CommandId
@@ -261,6 +317,12 @@ Record = (
     | OrderTaken
     | IncidentMerged
     | ConditionChanged
+    | PlanEnacted
+    | LeftToPeople
+    | PlanJudged
+    | VersionWithdrawn
+    | VersionProven
+    | VersionReleased
     | RollbackEnded
     | PenaltyDecayed
     | NoticeIssued

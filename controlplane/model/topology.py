@@ -9,9 +9,9 @@ import msgspec
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One replica of a service. `url` is scheme://host:port; `host`, `zone` and `version` are shared-cause groups.
 
-    `weight` is its capacity beside its siblings', `capacity_per_s` what it bears in requests per second; None: unknown.
-    Endpoints of `priority` 0 are used first, others as those fail; within a priority those of the caller's own zone,
-    as far as they can bear it.
+    `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
+    within a priority those of the caller's own zone, as far as they can bear it. `capacity_per_s` is how many requests
+    a second it bears; None: not known, and it is then given no more than it has borne, and a little.
     """
 
     name: str
@@ -32,7 +32,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     failure may be masked. `aliases` are other names for it, as of a load balancer in front of it. `probe_path` is what
     the standalone process asks each endpoint for; empty: no active probes. `consistency_path` is what the service is
     asked for while an incident about it recovers, which is not over before it answers 2xx. `deployer` names who can
-    roll it back (`[deployers]`); empty: a person.
+    roll it back (`[deployers]`); empty: a person. `pool` is how many requests it works on at a time, all its endpoints
+    together; 0: not known, and nobody can say when it will be full.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     probe_path: str = ""
     consistency_path: str = ""
     deployer: str = ""
+    pool: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, dict=True):

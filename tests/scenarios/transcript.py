@@ -4,6 +4,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
 
     topology  web -> orders(3)            callers, callees; (n) endpoints named orders-1..n; versions as orders(2@v1,2@v2)
     soft      risk                        the service can be done without
+    endpoints orders priority=0,0,1 zone=a,b,b capacity_per_s=80,80,40      fields of its endpoints, one after the other
+    service   orders deployer=ci probe_path=/ok pool=32                     fields of it
     mode      observe
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
     at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
@@ -20,6 +22,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
     at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
     at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
+    at 2s     rolled-back ok | failed "because"     the deployer says how the last roll-back ended
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     newer-engine                          the data plane obeys an engine that has replaced this one
     at 2s     kill                                  nothing runs any more, until
@@ -37,7 +40,7 @@ from controlplane.decide.engine import Engine
 from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
@@ -68,7 +71,7 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    script, edges, services, soft = Script(), [], {}, set()
+    script, edges, services, soft, endpoints, fields = Script(), [], {}, set(), {}, {}
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -77,6 +80,9 @@ def parse(text: str) -> Script:
             case "topology":
                 edges.append((words[1], [_service(word, services) for word in words[3:]]))
                 _service(words[1], services)
+            case "endpoints" | "service":
+                named = dict(word.split("=", 1) for word in words[2:])
+                (endpoints if words[0] == "endpoints" else fields).setdefault(words[1], {}).update(named)
             case "soft":
                 soft |= set(words[1:])
             case "mode":
@@ -95,15 +101,29 @@ def parse(text: str) -> Script:
             case other:
                 raise ValueError(f"unknown line: {other}")
     calls = {caller: tuple(callees) for caller, callees in edges}
+    for name, lists in endpoints.items():
+        for key, values in lists.items():
+            pairs = zip(services[name], values.split(","), strict=True)
+            services[name] = tuple(_with(one, {key: value}) for one, value in pairs)
     script.topology = Topology(
         services=tuple(
-            Service(name=name, endpoints=endpoints, calls=calls.get(name, ()), fallback=name in soft)
-            for name, endpoints in services.items()
+            _with(
+                Service(name=name, endpoints=own, calls=calls.get(name, ()), fallback=name in soft),
+                fields.get(name, {}),
+            )
+            for name, own in services.items()
         ),
         entry=edges[0][0],
     )
     script.events.sort(key=lambda event: event[0])
     return script
+
+
+def _with(one, named: dict[str, str]):
+    """`one` with fields that a line names as text."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(type(one))}
+    typed = {key: msgspec.convert(value, kinds[key], strict=False) for key, value in named.items()}
+    return msgspec.structs.replace(one, **typed)
 
 
 def _service(word: str, services: dict[str, tuple[Endpoint, ...]]) -> str:
@@ -178,10 +198,18 @@ class Run:
                 return
             case _ if not self.alive and words[0] != "restart":
                 return
+            case ["rolled-back", result, *reason]:
+                self._effects(at, self.engine.step(self._rolled_back(result, reason, now), now))
+                return
             case ["restart", *how]:
                 self._restart(at, new_boot=how == ["new-boot"])
                 return
         self._effects(at, self.engine.step(_signal(words, now), now))
+
+    def _rolled_back(self, result: str, reason: list[str], now: Nanos) -> sig.RolledBack:
+        issued = [each.command for each in self.records if isinstance(each, rec.CommandIssued)]
+        last = [command for command in issued if isinstance(command.intent, RollBack)][-1]
+        return sig.RolledBack(at=now, command=last.id, ok=result == "ok", reason=" ".join(reason))
 
     def _restart(self, at: int, *, new_boot: bool) -> None:
         """As after a kill: only what is on record comes back, through its encoding."""
@@ -363,4 +391,19 @@ def _line(record: rec.Record) -> str:
             rule = f" {record.rule}" if record.rule else ""
             until = f" for {(record.until - record.at) / 1e9:g}s" if record.until is not None else ""
             return f"order {record.order}{rule}{about}{until} by {record.by}: {record.reason}"
+        case rec.PlanEnacted(plan=plan):
+            verb = "would enact" if plan.shadow else "enacted"
+            return f"{verb} {record.incident}: {plan.text}: {plan.harm:.4g} -> {plan.expected:.4g} harmed/s expected"
+        case rec.PlanJudged():
+            return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
+        case rec.LeftToPeople():
+            return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.VersionWithdrawn():
+            return f"withdrawn {record.service} {record.version} by {record.command}"
+        case rec.VersionProven():
+            return f"proven {record.service} {record.version}: {record.reason}"
+        case rec.VersionReleased():
+            return f"released {record.service} {record.version}: {record.reason}"
+        case rec.RollbackEnded():
+            return f"roll-back {record.command} {'done' if record.ok else 'failed'}: {record.reason}"
     return ""
