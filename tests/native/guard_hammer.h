@@ -103,7 +103,7 @@ static void order(struct seat *s, uint64_t dice, int64_t now_ns) {
         struct policy p = state_standing(g, word_load(&g->current))->policy;
         p.concurrency_max = LIMIT;
         p.window_ns = 100000 + (int64_t)(dice >> 16 & 1) * 50000;
-        if (p.probes_max == 2) retune(s, now_ns, &p); /* what was read may have been torn; a torn policy is not put in force */
+        if (p.probes_max == 2) retune(s, now_ns, &p, ~(uint64_t)0); /* what was read may have been torn; a torn policy is not put in force */
     }
     }
 }

@@ -44,7 +44,7 @@ int main(void) {
     }
     policy = state_standing(g, 0)->policy;
     policy.slow_start_ns = policy.concurrency_adapts = 0;
-    retune(&seats[1], clock_now_ns(), &policy);
+    retune(&seats[1], clock_now_ns(), &policy, ~(uint64_t)0);
     order_eject(&seats[1], 0, clock_now_ns(), 1000 * SECOND_NS, 0);
     armed = 1;
     for (int n = 0; n < 1000; n++) {
