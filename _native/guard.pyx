@@ -242,13 +242,11 @@ cdef class Guard:
 
     def eject(self, endpoint, lease_ns, signal_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_eject(&self.seat, i, self.up_to_date(), lease, signal)
+        order_eject(&self.seat, i, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
 
     def probe(self, endpoint, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
+        cdef int64_t lease = a_lease(lease_ns)
         if i < 0:
             order_probe_edge(&self.seat, self.up_to_date(), lease)
         else:
@@ -257,27 +255,21 @@ cdef class Guard:
     def weigh(self, endpoint, percent, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
         cdef int64_t share = integer(percent, "percent", 0, 100)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
+        cdef int64_t lease = a_lease(lease_ns)
         if i < 0:
             order_weigh_edge(&self.seat, self.up_to_date(), share, lease)
         else:
             order_weigh(&self.seat, i, self.up_to_date(), share, lease)
 
     def isolate(self, lease_ns, signal_ns, /):
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_isolate(&self.seat, self.up_to_date(), lease, signal)
+        order_isolate(&self.seat, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
 
     def limit(self, concurrency, lease_ns, signal_ns, /):
         cdef int64_t calls = integer(concurrency, "concurrency", 1, COUNT_MAX)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_limit(&self.seat, self.up_to_date(), calls, lease, signal)
+        order_limit(&self.seat, self.up_to_date(), calls, a_lease(lease_ns), a_signal(signal_ns))
 
     cdef int side(self, int64_t part, int64_t value, int64_t with_, object lease_ns, object signal_ns) except -1:
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_side(&self.seat, part, value, with_, self.up_to_date(), lease, signal)
+        order_side(&self.seat, part, value, with_, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
         return 0
 
     def fail_over(self, percent, lease_ns, signal_ns, /):

@@ -58,3 +58,13 @@ cdef int policy_refuse(const policy *p) except -1:
     raise ValueError(
         f"rate_burst must be between 1 and {retune_burst_max(p)} for this rate_interval_ns, not {p.rate_burst}"
     )
+
+
+cdef int64_t a_lease(object value) except? -1:
+    """How long an order lasts."""
+    return integer(value, "lease_ns", 0, DURATION_MAX_NS)
+
+
+cdef int64_t a_signal(object value) except? -1:
+    """The time of the result that decided on an order; 0: not known."""
+    return integer(value, "signal_ns", 0, CLOCK_MAX_NS)

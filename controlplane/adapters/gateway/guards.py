@@ -19,7 +19,7 @@ from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
-from controlplane.model.command import Command, Eject, Restore
+from controlplane.model.command import Command, Eject, Restore, RollBack
 from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
@@ -161,6 +161,8 @@ class GuardSet:
         if command.epoch < self.epoch:
             raise StaleEpoch(self.epoch, command.epoch)
         self.epoch = command.epoch
+        if isinstance(command.intent, RollBack):
+            return  # a deployer's
         service = self.services.get(command.target.service)
         if service is None:
             raise ActuationError(f"no calls to {command.target.service!r} are guarded here", retryable=False)
@@ -169,13 +171,16 @@ class GuardSet:
         lease_ns = command.lease_until - now
         if lease_ns <= 0 and not isinstance(command.intent, Restore):  # taking back is never too late
             raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
-        if command.enforcement == "full":
+        if command.enforcement == "shadow":
+            service.would[type(command.intent).__name__] += 1
+        else:
             actuate(service, index, command, lease_ns)
             if index != EDGE:
                 service.held_back(index)
         self._observe(service.name, index, now)
         if isinstance(command.intent, Restore):
-            service.calm(now)
+            if not command.intent.what:
+                service.calm(now)
             return
         service.disturb(command.lease_until)
         if isinstance(command.intent, Eject) and command.enforcement == "full":

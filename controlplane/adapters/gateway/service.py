@@ -1,5 +1,6 @@
 """The guard of one edge with everything the adapter knows about it: names, policy, learned thresholds, who is told."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
@@ -40,7 +41,8 @@ class ServiceGuard:
     """The calls of this process to one service.
 
     `changed` and `each_second` are told what `Told` says. `stall_s` is how long an answer may be awaited before the
-    call counts as stalled; `p99_ns` the latency learned from healthy traffic, 0 until there was enough of it.
+    call counts as stalled; `p99_ns` the latency learned from healthy traffic, 0 until there was enough of it. `would`
+    counts, by intent, the orders about it that were only reported (shadow).
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class ServiceGuard:
         self.p99_ns = 0
         self.slow_ns = slow_ns(policy, 0)
         self.stall_s = to_seconds(stall_ns(policy, 0))
+        self.would: Counter[str] = Counter()
         self.findings: list[Finding] = []  # about latency, since somebody took them
         self._gray = _gray_watch(service, policy)
         self._changed, self._each_second = changed, each_second
@@ -218,7 +221,8 @@ class ServiceGuard:
 
     def _limited(self) -> bool:
         state = self.guard.describe()
-        return state["limit"] > 0 or state["weight"] < 100
+        sides = state["fail_over"] or state["shed"] or state["deadline_ns"] or state["retry_cap"] >= 0
+        return state["limit"] > 0 or state["weight"] < 100 or bool(sides)
 
     def _apply(self, p99_ns: int) -> None:
         if not p99_ns:
