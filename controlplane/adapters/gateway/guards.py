@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 
 from controlplane._native.guard import Guard, now_ns
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
+from controlplane.adapters.gateway.condition import ConditionWatch
 from controlplane.adapters.gateway.context import absolve
 from controlplane.adapters.gateway.edge import EdgeTallies
 from controlplane.adapters.gateway.once import report_once
@@ -76,6 +77,10 @@ class GuardSet:
         }
         now = now_ns()
         self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
+        self._conditions = {
+            name: ConditionWatch(name, service.guard, service.usual, service.policy)
+            for name, service in self.services.items()
+        }
         self._entry = EntryTally(self.entry, now)
         self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
         self._notes = Notes() if host is None else host.notes
@@ -134,13 +139,15 @@ class GuardSet:
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     def sample(self) -> list[Signal]:
-        """Counts since the last sample, or of the last seconds when that is long ago."""
+        """Counts since the last sample, or of the last seconds when that is long ago; and what is not well yet."""
         at = Nanos(now_ns())
         signals = self._entry.sample(at)
         for tally in self._tallies.values():
             signals += tally.sample(at)
         for service in self.services.values():
             service.learn(at)
+        for condition in self._conditions.values():
+            signals += condition.sample(at)
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     async def beat(self, ring: Callable[[], None]) -> None:
@@ -194,6 +201,7 @@ class GuardSet:
         """Put `policies` in force for everybody who shares these guards."""
         for service in self.services.values():
             service.retune(_policy(service.service, policies))
+            self._conditions[service.name].configure(service.policy)
 
     def heed(self) -> None:
         """Another process has changed something: what is in flight here where an endpoint is out goes elsewhere."""
@@ -231,6 +239,7 @@ class GuardSet:
     def _observe(self, service: str, endpoint: int | None, now: int) -> None:
         """An incident is on: from now on samples are asked for, and every count is somebody's evidence."""
         self._asked_until = max(self._asked_until, now + OBSERVED_NS)
+        self._conditions[service].observe(now)
         if endpoint is not None:
             self._tallies[service].observe(endpoint, now)
 
