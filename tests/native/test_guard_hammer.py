@@ -54,8 +54,8 @@ def test_hammered_side_orders_are_kept(tmp_path: Path, flags: str, seats: int, t
 
 
 @pytest.mark.parametrize("flags", FLAGS)
-def test_a_table_made_of_a_standing_that_was_rewritten_is_made_again(tmp_path: Path, flags: str) -> None:
-    """Else a worker would go on calling an endpoint that is out until something else changes."""
+def test_what_another_process_changes_in_between_is_seen(tmp_path: Path, flags: str) -> None:
+    """Else a worker would go on calling an endpoint that is out, or undo a change of a policy that was not its own."""
     ran = subprocess.run(
         [built(tmp_path, "torn_table.h", flags)], capture_output=True, text=True, check=False, timeout=100
     )

@@ -5,15 +5,37 @@
  */
 #define Py_GIL_DISABLED 1
 #include "pick.h"
+#include "window.h"
 
 static void meddle(void);
+static void meddle_with_policy(void);
+#define window_resize(d, now_ns, window_ns) (meddle_with_policy(), window_resize(d, now_ns, window_ns)) /* within a retune */
 #define pick_turn(p) (meddle(), pick_turn(p)) /* the places have been read, the number that says of which standing has not */
 #define main hammer_main
 #include "guard_hammer.h"
 #undef main
 
 static struct seat seats[2];
-static int armed;
+static int armed, armed_policy;
+
+/* Another seat changes another field of the policy while this one is at it. */
+static void meddle_with_policy(void) {
+    struct policy other = {.probes_max = 7};
+    if (!armed_policy) return;
+    armed_policy = 0;
+    retune(&seats[1], clock_now_ns(), &other, (uint64_t)1 << offsetof(struct policy, probes_max) / sizeof(int64_t));
+}
+
+static int both_retune(void) {
+    struct policy mine = {.window_ns = 777770};
+    const struct policy *now;
+    armed_policy = 1;
+    retune(&seats[0], clock_now_ns(), &mine, (uint64_t)1 << offsetof(struct policy, window_ns) / sizeof(int64_t));
+    now = &state_standing(g, word_load(&g->current))->policy;
+    if (armed_policy) return printf("nobody meddled with the policy\n");
+    if (now->window_ns != 777770 || now->probes_max != 7) return printf("a change of the policy was lost\n");
+    return 0;
+}
 
 /* Two standings: the second is written over the one that the other seat is reading. */
 static void meddle(void) {
@@ -57,6 +79,7 @@ int main(void) {
     if (armed) return printf("nobody meddled\n");
     if (drawn[1]) return printf("%ld calls went to the endpoint that is out\n", (long)drawn[1]);
     if (!drawn[0]) return printf("no call went to the endpoint that is back\n");
+    if (both_retune()) return 1;
     learn_without_a_limit();
     return printf("ok\n"), 0;
 }
