@@ -50,6 +50,7 @@ class ConditionWatch:
         if now >= self._observed_until:
             self._refused = self._refusals()
         self._observed_until = now + OBSERVED_NS
+        self._usual.rest(self._observed_until)
 
     def sample(self, at: Nanos) -> list[Condition]:
         """What has changed, and what is still not well."""

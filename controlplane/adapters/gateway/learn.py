@@ -144,9 +144,16 @@ class UsualLoad:
 
     def __init__(self) -> None:
         self.calls = 0.0
+        self._rests_until = 0
 
-    def learn(self, in_flight: int) -> None:
+    def rest(self, until_ns: int) -> None:
+        """Until then somebody waits for the queue to go: what it is meanwhile must not become usual."""
+        self._rests_until = until_ns
+
+    def learn(self, in_flight: int, now: int) -> None:
         """One look, about a second after the one before."""
+        if now < self._rests_until:
+            return
         if not self.calls:
             self.calls = float(max(1, in_flight))
             return

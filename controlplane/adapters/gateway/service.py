@@ -172,7 +172,7 @@ class ServiceGuard:
             suspect = self.suspect(now)
             self._tainted = self._tainted or suspect
             if not suspect:
-                self.usual.learn(self.guard.in_flight)
+                self.usual.learn(self.guard.in_flight, now)
             if (window_ns := self._window.take()) is not None:
                 self._take(now, window_ns)
             self.await_as_usual()
