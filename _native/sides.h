@@ -38,18 +38,23 @@ static void side_effective(struct edge *g, int64_t part) {
     if (signal_ns) event_write(g, EFFECTIVE, EDGE, clock_now_ns(), signal_ns, part, 0);
 }
 
+/* Whether the word is of a later cap than this one, which somebody who is late still goes by. */
+static inline int side_cap_is_past(int64_t word, const struct side *cap) {
+    return (int16_t)(((uint64_t)word >> 48) - (uint64_t)cap->number) > 0;
+}
+
 /* What the cap has left, in thousandths of a retry. */
 static inline int64_t side_cap_left(int64_t word, const struct side *cap) {
     int64_t left = (word ^ (int64_t)((uint64_t)cap->number << 48)) >> 48 ? 0 : word & CAP_MASK;
     return left < CAP_MAX_MILLI ? left : CAP_MAX_MILLI;
 }
 
-/* Adds to it; 0: there is not so much to take. */
+/* Adds to it; 0: there is not so much to take, or another cap is in force by now. */
 static int side_cap_move(struct edge *g, const struct side *cap, int64_t milli) {
     int64_t word = word_load(&g->capped_retry), left;
     do {
         left = side_cap_left(word, cap) + milli;
-        if (left < 0) return 0;
+        if (left < 0 || side_cap_is_past(word, cap)) return 0;
         if (left > CAP_MAX_MILLI) left = CAP_MAX_MILLI;
     } while (!word_swap(1, &g->capped_retry, &word, (int64_t)((uint64_t)cap->number << 48) | left));
     return 1;

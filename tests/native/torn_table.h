@@ -45,6 +45,20 @@ static void meddle(void) {
     order_eject(&seats[1], 1, clock_now_ns(), 1000 * SECOND_NS, 0);
 }
 
+/* Who still goes by a cap that another one has replaced neither gives to the new one nor takes from it. */
+static int late_for_a_cap(void) {
+    struct side late;
+    const struct side *now;
+    order_side(&seats[1], PART_CAP_RETRIES, 50, 0, clock_now_ns(), SECOND_NS, 0);
+    late = state_standing(g, word_load(&g->current))->side[PART_CAP_RETRIES];
+    order_side(&seats[1], PART_CAP_RETRIES, 60, 0, clock_now_ns(), SECOND_NS, 0);
+    now = &state_standing(g, word_load(&g->current))->side[PART_CAP_RETRIES];
+    if (!side_cap_move(g, now, 5 * RETRY_MILLI)) return printf("a cap takes nothing\n");
+    if (side_cap_move(g, &late, RETRY_MILLI) || side_cap_move(g, &late, -RETRY_MILLI)) return printf("a cap that is past moves\n");
+    if (side_cap_left(word_load(&g->capped_retry), now) != 5 * RETRY_MILLI) return printf("the cap in force was moved\n");
+    return 0;
+}
+
 /* A call ended under a limit, which another seat takes back between the look whether there is one and its use. */
 static void learn_without_a_limit(void) {
     int64_t now_ns = clock_now_ns();
@@ -79,7 +93,7 @@ int main(void) {
     if (armed) return printf("nobody meddled\n");
     if (drawn[1]) return printf("%ld calls went to the endpoint that is out\n", (long)drawn[1]);
     if (!drawn[0]) return printf("no call went to the endpoint that is back\n");
-    if (both_retune()) return 1;
+    if (both_retune() || late_for_a_cap()) return 1;
     learn_without_a_limit();
     return printf("ok\n"), 0;
 }

@@ -82,9 +82,10 @@ class ConditionWatch:
         left, most = state["retries_left"], state["retries_max"]
         ordered = state["limit"] > 0 or state["retry_cap"] >= 0
         mine, self._ordered = not (ordered or self._ordered), ordered
-        if self._refused > before and mine:
+        filled = left >= max(1, most // 2)  # and refuses all the same while endpoints fail together: for a second
+        if self._refused > before and mine and not filled:
             self._refused_at, self._drained = at, True
-        elif left >= max(1, most // 2) or at - self._refused_at >= DRAINED_NS:
+        elif filled or at - self._refused_at >= DRAINED_NS:
             self._drained = False
         if not self._drained:
             return ""
