@@ -57,6 +57,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     deadline_s: PositiveSeconds = 30.0
     stall_s: Seconds = 0.0  # 0: learned, 4 x p99 of healthy traffic, never under stall_min_s
     stall_min_s: PositiveSeconds = 0.2  # pauses of a collector or a noisy neighbour are shorter, and no failure
+    idempotency_keys: bool = False  # the service honours `Idempotency-Key`: a POST that carries one may be sent twice
     redrive: bool = True  # resend idempotent calls in flight on an endpoint at the moment it is ejected
 
     def native(self) -> dict[str, Any]:  # keyword arguments: their types are in the stub

@@ -193,8 +193,8 @@ def test_effective_after_a_reflex_names_the_deciding_result(clock) -> None:
     refused(guard.try_acquire())
     rows = drain(guard)
     assert [row[1:] for row in rows if row.kind == EFFECTIVE] == [
-        (EFFECTIVE, 0, tripped_at + 11, tripped_at, 0, 0),
-        (EFFECTIVE, -1, opened_at + 13, opened_at, 0, 0),
+        (EFFECTIVE, 0, tripped_at + 11, tripped_at, 0, 0, 0),
+        (EFFECTIVE, -1, opened_at + 13, opened_at, 0, 0, 0),
     ]
     assert [row.kind for row in rows if row.kind != EFFECTIVE] == [ENDPOINT_TRIPPED, ENDPOINT_CAPPED, EDGE_OPENED]
 
