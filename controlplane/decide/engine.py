@@ -8,6 +8,7 @@ from controlplane.decide import reconcile, respond, tend, watch
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.sound import doubt
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.outcome import Outcome
@@ -38,6 +39,7 @@ class Engine:
         self._evidence = Evidence(self.graph)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
+        self._doubts: set[str] = set()
         self._wake_at: Nanos | None = None
 
     def restore(self, records: Iterable[Record]) -> None:
@@ -73,6 +75,9 @@ class Engine:
     def step(self, signal: Signal, now: Nanos) -> Outcome:
         """The outcome of one fact."""
         draft = self._draft(now)
+        if why := doubt(signal, self.topology):
+            self._doubted(draft, signal, why)
+            return self._outcome(draft)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -128,6 +133,13 @@ class Engine:
             running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
             self.graph.follow(running, draft.now)
         return outcome
+
+    def _doubted(self, draft: Draft, signal: Signal, why: str) -> None:
+        """Nothing is done on what cannot be; people are told once for each kind of signal, however much of it comes."""
+        kind = type(signal).__name__
+        if kind not in self._doubts:
+            self._doubts.add(kind)
+            draft.notice(None, "warning", f"a signal that cannot be true is ignored: {kind}: {why}", f"doubted:{kind}")
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
