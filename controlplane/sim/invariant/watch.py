@@ -189,9 +189,7 @@ class Invariants:
             case Eject() | Isolate() | Limit():
                 if not by_person and not command.overrides:
                     self._takes_out(command, now)
-                self._books[target] = msgspec.structs.replace(
-                    self._books[target], held=command, since=now, taken=True
-                )
+                self._books[target] = msgspec.structs.replace(self._books[target], held=command, since=now, taken=True)
                 self._in_force[target] = command
             case Weigh() | Restore() if not getattr(intent, "what", ""):
                 if not by_person:

@@ -98,7 +98,9 @@ class ConsecutiveEdge(Edge):
 
     def _compare(self, now: int) -> None:
         """Eject whose success rate is more than 1.9 standard deviations under the mean."""
-        busy = [at for at, requests in enumerate(self._requests) if requests >= REQUEST_VOLUME and at not in self._until]
+        busy = [
+            at for at, requests in enumerate(self._requests) if requests >= REQUEST_VOLUME and at not in self._until
+        ]
         if len(busy) < MINIMUM_HOSTS:
             return
         rates = {at: self._good[at] / self._requests[at] for at in busy}
