@@ -13,7 +13,7 @@ from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import CommandIssued, EpochStarted, IncidentOpened, LeaseExpired, OrderTaken
 from controlplane.model.signal import Signal, Target
 from controlplane.model.topology import Topology
-from controlplane.model.unit import SECOND, Nanos, to_nanos
+from controlplane.model.unit import SECOND, CommandId, Nanos, to_nanos
 from controlplane.sim.invariant.sound import unsound
 
 RULES: Final = {
@@ -145,9 +145,9 @@ class Invariants:
         else:
             self._accuse(target, now)
 
-    def _read(self, outcome: Outcome, now: Nanos) -> dict[str, Command]:
+    def _read(self, outcome: Outcome, now: Nanos) -> dict[CommandId, Command]:
         """The commands on record in `outcome`, by id."""
-        found = {}
+        found: dict[CommandId, Command] = {}
         for record in outcome.records:
             match record:
                 case CommandIssued():
@@ -165,7 +165,7 @@ class Invariants:
                     pass
         return found
 
-    def _bounded(self, command: Command, on_record: dict[str, Command], now: Nanos) -> None:
+    def _bounded(self, command: Command, on_record: dict[CommandId, Command], now: Nanos) -> None:
         if on_record.get(command.id) != command:
             self._break("lease", f"{command.id} acts and is not on record", now)
         if not now < command.lease_until <= now + to_nanos(self.policy.lease_s):

@@ -36,7 +36,7 @@ class Edge:
         self.attempts, self.attempt_timeout_ns = client.attempts, client.attempt_timeout_ns
         self.priorities = tuple(client.priorities)
         self._clock = clock
-        self._random = Random(seed)  # noqa: S311  balancing is not cryptography
+        self._random = Random(seed)
         self._draw = self._random.random
         self._active = [0] * len(self.priorities)
         self._usable = [at for at, priority in enumerate(self.priorities) if priority == min(self.priorities)]

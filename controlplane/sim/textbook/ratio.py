@@ -21,7 +21,7 @@ SLEEP_NS = 5_000_000_000
 class Window:
     """Good and bad results of the last so many buckets of time, as running sums."""
 
-    __slots__ = ("bad", "good", "_bad", "_bucket_ns", "_good", "_number", "_size")
+    __slots__ = ("_bad", "_bucket_ns", "_good", "_number", "_size", "bad", "good")
 
     def __init__(self, buckets: int, bucket_ns: int) -> None:
         self.good = self.bad = 0

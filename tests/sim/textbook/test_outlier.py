@@ -94,7 +94,7 @@ def test_three_retries_at_a_time_and_no_more() -> None:
 
 
 def test_the_sweep_ejects_who_is_far_below_the_mean() -> None:
-    """One of ten at 70 % success is 3 deviations below; nobody is with fewer than 100 calls each, or under five hosts."""
+    """One of ten at 70 % is 3 deviations below; nobody is with fewer than 100 calls each, or under five hosts."""
     for size, calls, out in ((10, 100, {4}), (10, 90, set()), (4, 100, set())):
         edge = OutlierEdge(Client(size), Clock(), 1)
         for endpoint in range(size):
