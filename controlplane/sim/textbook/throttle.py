@@ -7,7 +7,8 @@ Defaults  requests and accepts of the last two minutes; a call is refused with p
           three attempts per request, and retries stay under 10 % of the requests of the same two minutes.
 With it   What counts as not accepted is what libraries that ship the rule count (go-kratos/aegis `circuitbreaker/sre`):
           every 5xx and every time-out, not only 429 and 503. The book's own reading would never throttle on a callee
-          that hangs.
+          that hangs. And like that library (its WithRequest(100)) nothing is refused on fewer than a hundred requests:
+          by the bare formula the second call of a process meets one of two chances to be refused.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from controlplane.sim.textbook.ratio import Window
 
 WINDOW_BUCKETS, BUCKET_NS = 120, 1_000_000_000
 K = 2
+REQUESTS_MIN = 100
 RETRY_PERCENT = 10
 
 
@@ -33,6 +35,8 @@ class ThrottleEdge(Edge):
         self._attempted.look(now)
         self._accepted.look(now)
         requests = self._attempted.good + self._attempted.bad
+        if requests < REQUESTS_MIN:
+            return 0.0
         return max(0.0, (requests - K * self._accepted.good) / (requests + 1))
 
     def begin(self, priority: int, deadline_ns: int | None) -> Call | None:

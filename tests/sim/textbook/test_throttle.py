@@ -28,6 +28,13 @@ def test_nothing_is_refused_while_half_is_accepted() -> None:
     assert edge.refusal_probability(0) == 0.0
 
 
+def test_a_hundred_requests_are_needed_to_refuse_one() -> None:
+    """Ninety-nine failures prove nothing, the hundredth does."""
+    edge = ThrottleEdge(Client(), Clock(), 1)
+    assert asked(edge, 100, 0) == 100
+    assert edge.refusal_probability(0) > 0.9
+
+
 def test_the_probability_is_the_books() -> None:
     """(requests - K accepts) / (requests + 1), with what was refused here among the requests."""
     edge = ThrottleEdge(Client(), Clock(), 1)
