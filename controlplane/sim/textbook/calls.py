@@ -20,7 +20,7 @@ class Client(Protocol):
 class Call:
     """One attempt. `made` counts the attempts of the logical call, this one included."""
 
-    __slots__ = ("endpoint", "made")
+    __slots__ = ("attempt", "endpoint", "made")
 
     def __init__(self, endpoint: int, made: int) -> None:
         self.endpoint, self.made = endpoint, made
