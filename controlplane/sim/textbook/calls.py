@@ -20,7 +20,7 @@ class Client(Protocol):
 class Call:
     """One attempt. `made` counts the attempts of the logical call, this one included."""
 
-    __slots__ = ("endpoint", "made")
+    __slots__ = ("attempt", "endpoint", "made")
 
     def __init__(self, endpoint: int, made: int) -> None:
         self.endpoint, self.made = endpoint, made
@@ -31,6 +31,8 @@ class Edge:
 
     Balancing is least-request as Envoy has it (LEAST_REQUEST, choice_count 2, drawn with replacement).
     """
+
+    names_causes = False
 
     def __init__(self, client: Client, clock: Callable[[], int], seed: int) -> None:
         self.attempts, self.attempt_timeout_ns = client.attempts, client.attempt_timeout_ns
