@@ -10,11 +10,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-ERROR, TIMEOUT, OVERLOAD = 1, 2, 3
+WELL, ERROR, TIMEOUT, OVERLOAD, RELAYED = range(5)
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 NET = MILLISECOND // 2
 
-Done = Callable[[int], None]  # 0: well; else how it failed; -1: a failure that is passed on
+Done = Callable[[int, str], None]
+"""How a call ended, and whose failure it is, where it is not the callee's own."""
 
 
 class Replica:
@@ -39,6 +40,39 @@ class Service:
         self.replicas = [Replica(workers, room) for _ in range(replicas)]
 
 
+class Attempt:
+    """One attempt under way. Its policy may `move` it: another token takes its place, the old one is given up."""
+
+    def __init__(self, mesh: "Mesh", edge: Any, token: Any, callee: str, done: Done) -> None:
+        self.mesh, self.edge, self.token, self.callee, self.done = mesh, edge, token, callee, done
+        self.open = True
+
+    def move(self, token: Any) -> None:
+        """Go on with `token` elsewhere."""
+        if self.open:
+            self.open = False
+            self.edge.cancel(self.token)
+            self.mesh.send(self.edge, token, self.callee, self.done)
+
+    def ended(self, how: int, cause: str) -> None:
+        """The answer, or the time-out: whichever is first."""
+        if not self.open:
+            return
+        self.open = False
+        edge, token = self.edge, self.token
+        if how == WELL:
+            edge.succeed(token)
+        elif how == RELAYED:
+            edge.relay(token, cause) if edge.names_causes else edge.relay(token)
+        else:
+            edge.fail(token, how)
+        following = None if how == WELL else edge.again(token, token.endpoint)
+        if following is None:
+            self.done(how, cause or self.callee)
+        else:
+            self.mesh.send(edge, following, self.callee, self.done)
+
+
 class Mesh:
     """Runs in time that is a number. `fleet`, which is set before it runs, gives every edge its policy."""
 
@@ -47,6 +81,8 @@ class Mesh:
         self.random, self.now = Random(seed), 0
         self.fleet: Any = None
         self.served = self.failed = self.attempts = 0
+        self.told: Callable[[bool], None] = lambda well: None  # each user request, as it ends
+        self.tick: Callable[[int], object] = lambda now: None  # the clock has moved
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
 
@@ -62,19 +98,19 @@ class Mesh:
     def load(self, callee: str, per_s: float, seconds: float) -> None:
         """Users, evenly spread with a jitter."""
         for number in range(round(per_s * seconds)):
-            self.at(
-                round((number + self.random.random()) / per_s * SECOND), lambda: self.call("users", callee, self._user)
-            )
+            when = round((number + self.random.random()) / per_s * SECOND)
+            self.at(when, lambda: self.call("users", callee, self._user))
 
     def run(self) -> None:
         """Until nothing is left to happen."""
         while self._events:
-            when, _, what = heapq.heappop(self._events)
             wake_at = self.fleet.wake_at()
-            if wake_at is not None and wake_at <= when:
-                self.now = max(self.now, wake_at)
+            if self.fleet.rung or (wake_at is not None and wake_at <= self._events[0][0]):
+                self.now = self.now if self.fleet.rung else max(self.now, wake_at)
                 self.fleet.wake(self.now)
-            self.now = when
+                continue
+            self.now, _, what = heapq.heappop(self._events)
+            self.tick(self.now)
             what()
 
     def call(self, caller: str, callee: str, done: Done) -> None:
@@ -82,45 +118,29 @@ class Mesh:
         edge = self.fleet.edge(caller, callee)
         token = edge.begin(1, None)
         if token is None:
-            done(-1)
+            done(RELAYED, callee)
         else:
-            self._send(edge, token, callee, done)
+            self.send(edge, token, callee, done)
 
-    def _user(self, how: int) -> None:
+    def send(self, edge: Any, token: Any, callee: str, done: Done) -> None:
+        """One attempt."""
+        self.attempts += 1
+        attempt = Attempt(self, edge, token, callee, done)
+        token.attempt = attempt
+        self.at(self.now + edge.attempt_timeout_ns, lambda: attempt.ended(TIMEOUT, ""))
+        service = self.services[callee]
+        self.at(self.now + NET, lambda: self._arrive(service, service.replicas[token.endpoint], attempt.ended))
+
+    def _user(self, how: int, cause: str) -> None:
         self.served += not how
         self.failed += bool(how)
-
-    def _send(self, edge: Any, token: Any, callee: str, done: Done) -> None:
-        self.attempts += 1
-        open_ = [True]
-
-        def ended(how: int) -> None:
-            if not open_:
-                return
-            open_.clear()
-            if how == 0:
-                edge.succeed(token)
-                done(0)
-                return
-            if how < 0:
-                edge.relay(token)
-            else:
-                edge.fail(token, how)
-            following = edge.again(token, token.endpoint)
-            if following is None:
-                done(-1 if how < 0 else how)
-            else:
-                self._send(edge, following, callee, done)
-
-        self.at(self.now + edge.attempt_timeout_ns, lambda: ended(TIMEOUT))
-        service = self.services[callee]
-        self.at(self.now + NET, lambda: self._arrive(service, service.replicas[token.endpoint], ended))
+        self.told(not how)
 
     def _arrive(self, service: Service, replica: Replica, ended: Done) -> None:
         replica.arrived += 1
 
-        def answer(how: int) -> None:
-            self.at(self.now + NET, lambda: ended(how))
+        def answer(how: int, cause: str = "") -> None:
+            self.at(self.now + NET, lambda: ended(how, cause))
 
         if replica.down:
             answer(ERROR)
@@ -131,28 +151,30 @@ class Mesh:
         else:
             answer(OVERLOAD)
 
-    def _begin(self, service: Service, replica: Replica, answer: Done) -> None:
+    def _begin(self, service: Service, replica: Replica, answer: Callable[..., None]) -> None:
         replica.busy += 1
         if replica.hangs:
             return
         took = round(service.work_ns * replica.slow * self.random.lognormvariate(0.0, 0.3))
-        error = self.random.random() < replica.errors
-        self.at(self.now + took, lambda: self._ask(service, replica, list(service.calls) * (not error), answer, error))
+        if self.random.random() < replica.errors:
+            self.at(self.now + took, lambda: self._end(replica, answer, ERROR, ""))
+        else:
+            self.at(self.now + took, lambda: self._ask(service, replica, service.calls, answer))
 
-    def _ask(self, service: Service, replica: Replica, left: list[str], answer: Done, error: bool) -> None:
-        def next_one(how: int) -> None:
+    def _ask(self, service: Service, replica: Replica, left: tuple[str, ...], answer: Callable[..., None]) -> None:
+        def next_one(how: int, cause: str) -> None:
             if how:
-                self._end(replica, answer, -1)
+                self._end(replica, answer, RELAYED, cause)
             else:
-                self._ask(service, replica, left[1:], answer, error)
+                self._ask(service, replica, left[1:], answer)
 
         if left:
             self.call(service.name, left[0], next_one)
         else:
-            self._end(replica, answer, ERROR if error else 0)
+            self._end(replica, answer, WELL, "")
 
-    def _end(self, replica: Replica, answer: Done, how: int) -> None:
-        answer(how)
+    def _end(self, replica: Replica, answer: Callable[..., None], how: int, cause: str) -> None:
+        answer(how, cause)
         replica.busy -= 1
         if replica.waiting:
             replica.waiting.popleft()()

@@ -32,6 +32,8 @@ class Edge:
     Balancing is least-request as Envoy has it (LEAST_REQUEST, choice_count 2, drawn with replacement).
     """
 
+    names_causes = False
+
     def __init__(self, client: Client, clock: Callable[[], int], seed: int) -> None:
         self.attempts, self.attempt_timeout_ns = client.attempts, client.attempt_timeout_ns
         self.priorities = tuple(client.priorities)
