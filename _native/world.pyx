@@ -91,7 +91,7 @@ cdef class World:
     cdef int64_t _net_ns, _patience_ns, _slow_ns, _react_ns, _seconds, _waking, _begin
     cdef double _rate, _amplitude, _period_ns, _load
     cdef uint64_t _seed
-    cdef list _tokens, _policies, _names, _ended, _faults
+    cdef list _tokens, _policies, _names, _ended, _faults, _names_causes
     cdef object _fleet
     cdef bint _ringing
     cdef readonly int64_t now
@@ -167,6 +167,7 @@ cdef class World:
 
     def set_fleet(self, fleet, policies, ended):
         self._fleet, self._policies, self._ended = fleet, list(policies), list(ended)
+        self._names_causes = [bool(getattr(policy, "names_causes", False)) for policy in self._policies]
         if len(self._policies) != self._edges_count or len(self._ended) != self._services_count:
             raise ValueError("a policy for each edge, and somebody told of each service's requests (or None)")
 
@@ -516,7 +517,10 @@ cdef class World:
         if how == WELL:
             policy.succeed(token)
         elif how == BY_RELAY:
-            policy.relay(token, self._names[cause])
+            if self._names_causes[edge_index]:
+                policy.relay(token, self._names[cause])
+            else:
+                policy.relay(token)
         else:
             policy.fail(token, how)
         if how != WELL:

@@ -53,7 +53,7 @@ def draw(seed: int, fault_class: str | None = None, *, seconds: int = SECONDS) -
     if chosen not in CLASSES:
         raise ValueError(f"no fault class {chosen!r}; known: {', '.join(CLASSES)}")
     draws = Random(seed)
-    load = Load(rate_per_s=draws.uniform(60, 140), amplitude=draws.uniform(0.0, 0.3))
+    load = Load(rate_per_s=draws.uniform(200, 450), amplitude=draws.uniform(0.0, 0.3))
     mesh = _mesh(draws, load)
     faults = () if chosen == HEALTHY else (_fault(draws, chosen, mesh),)
     return Scenario(
@@ -81,7 +81,9 @@ def _mesh(draws: Random, load: Load) -> Mesh:
             wants[draws.choice(middles)].append(leaf)
     soft = draws.choice(leaves) if draws.random() < 0.5 else ""
     nodes: list[Node] = []
-    called = {leaf: sum(share for name, share in zip(middles, shares, strict=True) if leaf in wants[name]) for leaf in leaves}
+    called = {
+        leaf: sum(share for name, share in zip(middles, shares, strict=True) if leaf in wants[name]) for leaf in leaves
+    }
     work = {leaf: draws.uniform(0.008, 0.03) for leaf in leaves}
     for leaf in leaves:
         busy = rate * called[leaf] * work[leaf]
@@ -142,7 +144,13 @@ def _fault(draws: Random, name: str, mesh: Mesh) -> Fault:
     def during(service: str, replicas: range | list[int], what: What, value: float) -> list[Change]:
         well = WELL.get(what)
         return [
-            Change(at_s=at_s, what=what, value=value if at_s == begins else _well(mesh, service, replica, well), service=service, replica=replica)
+            Change(
+                at_s=at_s,
+                what=what,
+                value=value if at_s == begins else _well(mesh, service, replica, well),
+                service=service,
+                replica=replica,
+            )
             for replica in replicas
             for at_s in (begins, ends)
         ]
@@ -179,7 +187,10 @@ def _fault(draws: Random, name: str, mesh: Mesh) -> Fault:
             changes += during(origin, everywhere, "slow", 2.0)
         case "overload_burst":
             origin, ends = mesh.entry, begins + draws.uniform(10, 20)
-            changes = [Change(at_s=begins, what="load", value=draws.uniform(2.0, 3.5)), Change(at_s=ends, what="load", value=1.0)]
+            changes = [
+                Change(at_s=begins, what="load", value=draws.uniform(2.0, 3.5)),
+                Change(at_s=ends, what="load", value=1.0),
+            ]
         case "shared_dependency":
             origin = max(leaves, key=lambda one: sum(call.callee == one.name for _, call in mesh.edges())).name
             changes = during(origin, range(len(mesh.node(origin).replicas)), "errors", draws.uniform(0.6, 1.0))
