@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -79,6 +80,8 @@ class Plane:
                 enforced=_enforced(self.state),
                 host=self._host,
             )
+        for name, guarded in self._guards.services.items():  # results that come by `with`, in whatever thread
+            guarded.guard.ring = partial(self._ring_threadsafe, name)
         self._enforced = _enforced(self.state)
         policy = config.response_policy()
         self._probing = Probing(self.topology, policy, ring=self._ring, clock=self.clock, seed=seed) if probes else None
@@ -281,6 +284,13 @@ class Plane:
             self._host.ring()
         if self._running and self.steers:
             self._loop.ring()
+
+    def _ring_threadsafe(self, service: str) -> None:
+        self._guards.rung(service)
+        if self._host is not None:
+            self._host.ring()
+        if self._running and self.steers:
+            self._loop.ring_threadsafe()
 
     def _heard(self) -> None:
         """Another process changed something."""

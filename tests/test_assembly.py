@@ -1,5 +1,6 @@
 """The plane: wired from a configuration, at home in its host's program, and gone without a trace."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,23 @@ async def test_a_failing_endpoint_becomes_an_incident() -> None:
             for _ in range(50):
                 tasks.start_soon(ask)
         assert statuses == [200] * 50
+
+
+async def test_calls_by_with_wake_the_loop_too() -> None:
+    """What is guarded without HTTP, in whatever thread, is answered at once and not at the loop's next occasion."""
+    async with Plane(config(), seed=3) as plane:
+        guard = plane.guard("orders")
+
+        def calls() -> None:
+            for _ in range(60):
+                with contextlib.suppress(ValueError), guard.acquire() as permit:
+                    if permit.endpoint == 1:
+                        raise ValueError
+
+        await anyio.to_thread.run_sync(calls)
+        with anyio.fail_after(10):
+            while not plane.state.incidents:
+                await anyio.lowlevel.checkpoint()
 
 
 async def test_orders_are_on_record_and_in_force_when_they_return() -> None:

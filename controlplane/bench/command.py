@@ -35,6 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     delay.add_argument("--seed", type=int, default=1, help="of the traffic (default: 1)")
     delay.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
     delay.set_defaults(suite=_detection)
+    response = suites.add_parser("response", help="from the deciding signal to the first effect, with the journal on")
+    response.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    response.add_argument("--quick", action="store_true", help="three rounds: a glance, not a measurement")
+    response.add_argument("--services", type=int, default=1000, help="in the topology (default: 1000)")
+    response.add_argument("--faults", type=int, default=50, help="that begin at one instant (default: 50)")
+    response.add_argument("--loop", choices=("uvloop", "asyncio", "trio"), default="uvloop", help="(default: uvloop)")
+    response.add_argument("--hgrm", type=Path, metavar="FILE", help="write the percentile table, in milliseconds")
+    response.add_argument("--plot", type=Path, metavar="FILE", help="draw the distributions into an SVG file")
+    response.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    response.set_defaults(suite=_response)
     peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
     peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
     peers.set_defaults(suite=_peers)
@@ -75,6 +85,12 @@ def _detection(args: argparse.Namespace) -> int:
     from controlplane.bench import detection_report
 
     return detection_report.run(args)
+
+
+def _response(args: argparse.Namespace) -> int:
+    from controlplane.bench.response import command
+
+    return command.run(args)
 
 
 def _peers(args: argparse.Namespace) -> int:

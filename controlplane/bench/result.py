@@ -15,7 +15,8 @@ class Result(msgspec.Struct, frozen=True):
 
     floor_ratio  value over an empty Python function call timed in the same rounds.
     peer_ratio   the best rival's value over ours: how many times cheaper we are.
-    bound        what theory allows at best, in `unit`; rivals: all of them by name. Both are absent where nobody asked.
+    bound        what theory allows at best, in `unit`; rivals: all of them by name.
+    p50_ms, p99_ms  of a distribution, whose median is `value`. These four are absent where nobody asked.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Result(msgspec.Struct, frozen=True):
     peer_ratio: float | None = None
     bound: float | msgspec.UnsetType = msgspec.UNSET
     rivals: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    p50_ms: float | msgspec.UnsetType = msgspec.UNSET
+    p99_ms: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnreadableResults(ControlPlaneError):

@@ -171,6 +171,7 @@ examples:
   controlplane bench guard --json results.json --check
   controlplane bench propagation --quick
   controlplane bench detection --plot delays.svg
+  controlplane bench response --plot response.svg
   controlplane bench peers
 
 Rivals that are not installed are left out: pip install 'controlplane[bench]'.

@@ -37,6 +37,8 @@ def accused(service: str, graph: DependencyGraph, now: Nanos) -> Accused | None:
     """Whom the graph blames for what fails at `service`: itself, or somebody below. None: the graph cannot tell."""
     if not graph.told_of(service):
         return None
+    if graph.calm_below(service):
+        return Accused(service, 1.0, itself=True)
     meant = graph.means(service)
     window = graph.window(now, only=below(graph.callees(), meant, services_max=SERVICES_MAX))
     if meant not in window.services or not window.compares:

@@ -23,14 +23,14 @@ class Draft:
 
     def __init__(self, state: State, topology: Topology, policy: ResponsePolicy, now: Nanos) -> None:
         self.state, self.topology, self.policy, self.now = state, topology, policy, now
-        self._records: list[Record] = []
+        self.records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
 
     def record(self, record: Record) -> None:
         """Put a fact on the list and into the state."""
         fold(self.state, record)
-        self._records.append(record)
+        self.records.append(record)
 
     def notice(self, incident: Incident | None, severity: str, text: str, key: str = "") -> None:
         """Tell people. The same key twice is the same news."""
@@ -131,4 +131,4 @@ class Draft:
 
     def outcome(self, wake_at: Nanos | None) -> Outcome:
         """Everything drafted, as the value the loop carries out."""
-        return Outcome(tuple(self._records), tuple(self._commands), tuple(self._notices), wake_at)
+        return Outcome(tuple(self.records), tuple(self._commands), tuple(self._notices), wake_at)

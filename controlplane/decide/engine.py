@@ -121,12 +121,9 @@ class Engine:
 
     def _outcome(self, draft: Draft) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
-        soonest = tend.wake_at(draft)
-        due_at = self._evidence.expected.due_at
-        if due_at is not None:
-            soonest = due_at if soonest is None else min(soonest, due_at)
-        if soonest is not None and self._wake_at is not None:
-            soonest = min(soonest, self._wake_at)
+        times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
+        times += [self._evidence.expected.due_at, self._wake_at]
+        soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
         if outcome.records:  # what is seen while an incident runs must not become normal

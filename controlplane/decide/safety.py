@@ -44,7 +44,7 @@ def charge(intent: Intent, topology: Topology) -> float:
     Isolating or limiting a service is charged nothing: it is ordered only where every endpoint of it fails already, so
     no useful traffic is given up, and a small mesh with one dead third party must be able to act.
     """
-    total = sum(len(service.endpoints) for service in topology.services)
+    total = topology.endpoints_total
     return 1 / total if isinstance(intent, Eject) and total else 0.0
 
 

@@ -9,7 +9,7 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.respond import take
 from controlplane.model.incident import Containment, Incident, Phase, Stage
-from controlplane.model.record import ImpactCounted, LeaseExpired, MaskChanged
+from controlplane.model.record import CommandIssued, ImpactCounted, LeaseExpired, MaskChanged, StageChanged
 from controlplane.model.signal import Cause
 from controlplane.model.unit import MILLISECOND, SECOND, Epoch, Nanos, to_nanos
 
@@ -36,6 +36,19 @@ def wake_at(draft: Draft) -> Nanos | None:
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
         # what is overdue waits for evidence, not for time: looking again at once would only spin
         times += [at for at in due if at is not None and at > now]
+    return min(times, default=None)
+
+
+def sooner(draft: Draft) -> Nanos | None:
+    """What of `wake_at` this draft has added: its cost follows what was decided, not what is open."""
+    times = [Nanos(draft.now + SAMPLE_NS)] if draft.records else []
+    for record in draft.records:
+        match record:
+            case CommandIssued():
+                times.append(_renewal(draft, record.command.lease_until))
+            case StageChanged() if (held := draft.state.containment(record.target)) is not None:
+                at = recovery.due(held[1], draft.policy)
+                times += [at] if at is not None and at > draft.now else []
     return min(times, default=None)
 
 

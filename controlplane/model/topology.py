@@ -1,5 +1,6 @@
 """What calls what: services, their endpoints and the edges between them, as declared in configuration."""
 
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -43,7 +44,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deployer: str = ""
 
 
-class Topology(msgspec.Struct, frozen=True, kw_only=True):
+class Topology(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All services known to one plane. `entry` is the service in whose process the plane runs, as callers name it, and
     `zone` where that process is (empty: nowhere in particular)."""
 
@@ -53,7 +54,16 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     def service(self, name: str) -> Service | None:
         """The service of that name, or None."""
-        return next((service for service in self.services if service.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def endpoints_total(self) -> int:
+        """How many endpoints all services have together."""
+        return sum(len(service.endpoints) for service in self.services)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Service]:
+        return {service.name: service for service in reversed(self.services)}  # of two of a name the first one counts
 
     def edges(self) -> tuple[tuple[str, str], ...]:
         """Declared (caller, callee) pairs in file order."""

@@ -5,6 +5,7 @@ call; an idle process sleeps on. What is due is told whenever the loop is awake 
 counted here that the guards do not count already.
 """
 
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from typing import Final
@@ -21,6 +22,8 @@ from controlplane.model.signal import EdgeSampled
 from controlplane.model.unit import MILLISECOND, Nanos
 
 BEAT_S: Final = 1.0
+SAMPLES_MAX: Final = 16  # told in one go, half a millisecond: nobody waits longer for an answer
+LOOKS_MAX: Final = 64  # of edges in one go, most of which are quiet
 DUE_NS: Final = 900 * MILLISECOND  # since the last sample: a beat that comes a little early finds something to tell
 
 
@@ -117,17 +120,28 @@ class ArrivalTally:
         )
 
 
+class _Turn:
+    __slots__ = ("due", "tally")
+
+    def __init__(self, due: int, tally: EdgeTally | ArrivalTally) -> None:
+        self.due, self.tally = due, tally
+
+
 class EdgeTallies:
-    """Those of all edges, told together."""
+    """Those of all edges, each told about once a second, and only a few at a time: the loop that asks has verdicts to
+    answer, too."""
 
     def __init__(self, entry: str, services: list[ServiceGuard], counts: EntryCounts, now: int) -> None:
         self._edges = [EdgeTally(entry, service, now) for service in services] if entry else []
-        self._arrivals = ArrivalTally(entry, counts, now)
-        self._due = now + DUE_NS
+        tallies: list[EdgeTally | ArrivalTally] = [*self._edges, ArrivalTally(entry, counts, now)]
+        self._turns = deque(_Turn(now + DUE_NS, tally) for tally in tallies)
+        self._beat_s = BEAT_S / -(-len(tallies) // SAMPLES_MAX)
         self._resting: anyio.Event | None = None
+        self._called = False
 
     def traffic(self) -> None:
         """Calls are made: start beating, unless it beats already."""
+        self._called = True
         if self._resting is not None:
             self._resting.set()
 
@@ -141,24 +155,34 @@ class EdgeTallies:
         return any(edge.moved() for edge in self._edges)
 
     def sample(self, at: Nanos) -> list[EdgeSampled]:
-        """What happened on each edge since the last time, where it is time and anything did."""
-        if at < self._due:
-            return []
-        told = [*(edge.sample(at) for edge in self._edges), self._arrivals.sample(at)]
-        found = [sample for sample in told if sample is not None]
-        if found:
-            self._due = at + DUE_NS
+        """What happened on edges of which it is time to tell and that did anything: at most SAMPLES_MAX of them, those
+        first that were not looked at for longest."""
+        found: list[EdgeSampled] = []
+        for _ in range(min(len(self._turns), LOOKS_MAX)):
+            turn = self._turns[0]
+            self._turns.rotate(-1)
+            if at >= turn.due and (sample := turn.tally.sample(at)) is not None:
+                turn.due = at + DUE_NS
+                found.append(sample)
+                if len(found) == SAMPLES_MAX:
+                    break
         return found
 
     async def beat(self, ring: Callable[[], None]) -> None:
-        """`ring` once a second while calls are made, until cancelled. Rests without a timer in between."""
+        """`ring` while calls are made, often enough that every edge is told of once a second, until cancelled. Rests
+        without a timer in between."""
         try:
             while True:
                 self._resting = anyio.Event()
                 await self._resting.wait()
                 await anyio.sleep(BEAT_S)  # the calls of the first second are told together
-                while self.moved():
-                    ring()
-                    await anyio.sleep(BEAT_S)
+                while self._goes_on():
+                    for _ in range(round(BEAT_S / self._beat_s)):
+                        ring()
+                        await anyio.sleep(self._beat_s)
         finally:
             self._resting = None
+
+    def _goes_on(self) -> bool:
+        called, self._called = self._called, False
+        return called or self.moved()

@@ -4,6 +4,7 @@ One GuardSet belongs to one event loop. Reflexes need neither the loop nor the e
 endpoint rings, and redrives what is in flight there, before it returns.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from controlplane.adapters.gateway.host import Host
 
 TELL_EVERY_NS = 100 * MILLISECOND  # a flood of relayed failures wakes the loop ten times a second, not once each
+
+
+LEARN_MAX = 16  # services that learn in one sample
+READ_ALL_NS = 250 * MILLISECOND  # a thousand guards are read in half a millisecond
 
 
 def _nobody() -> None:
@@ -80,7 +85,10 @@ class GuardSet:
         self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
         self._notes = Notes() if host is None else host.notes
         self._rows = RingReader()
-        self._asked_until = 0
+        self._rung: dict[str, None] = {}
+        self._all_read_at = 0
+        self._learners = deque(self.services.values())
+        self._asked: dict[str, int] = {}  # services that are reported on, and until when
         self._told_at = 0
         if host is not None:
             host.arena.on_fork.append(self.leave)
@@ -119,13 +127,12 @@ class GuardSet:
     def drain(self) -> list[Signal]:
         """Facts since the last call, oldest first."""
         signals: list[Signal] = []
-        for name, service in self.services.items():
+        at = Nanos(now_ns())
+        for name, service in self._rung_services(at):
             for signal in self._rows.read(service):
                 if isinstance(signal, Tripped):
                     self._observe(name, service.index(signal.target.endpoint), signal.at)
                 signals.append(signal)
-        at = Nanos(now_ns())
-        for name, service in self.services.items():
             for finding in service.findings:
                 signals.append(told(service, finding, at))
                 self._observe(name, finding.endpoint, at)
@@ -137,10 +144,12 @@ class GuardSet:
         """Counts since the last sample, or of the last seconds when that is long ago."""
         at = Nanos(now_ns())
         signals = self._entry.sample(at)
-        for tally in self._tallies.values():
-            signals += tally.sample(at)
-        for service in self.services.values():
-            service.learn(at)
+        self._asked = {name: until for name, until in self._asked.items() if until > at}
+        for name in self._asked:
+            signals += self._tallies[name].sample(at)
+        for _ in range(min(len(self._learners), LEARN_MAX)):  # whose calls are settled by hand have no other occasion
+            self._learners[0].learn(at)
+            self._learners.rotate(-1)
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     async def beat(self, ring: Callable[[], None]) -> None:
@@ -214,9 +223,24 @@ class GuardSet:
         self.host, self.entry, self._notes = None, EntryCounts(), Notes()
         self._entry = EntryTally(self.entry, now_ns())
 
+    def rung(self, service: str) -> None:
+        """The guard of `service` has something to tell. For every thread."""
+        self._rung[service] = None
+
+    def _rung_services(self, now: int) -> list[tuple[str, ServiceGuard]]:
+        """Those whose guards have said that they changed, and from time to time all of them: other processes of a host
+        do not say whose guard it was, and who settles permits by himself need not say it either."""
+        if self.host is not None or now - self._all_read_at >= READ_ALL_NS:
+            self._all_read_at = now
+            self._rung.clear()
+            return [*self.services.items()]
+        rung, self._rung = self._rung, {}
+        return [(name, self.services[name]) for name in rung]
+
     def _changed(self, service: ServiceGuard, endpoint: int) -> None:
         """A settlement changed a state: act on what is in flight, wake the loop. Never raises into the request path."""
         try:
+            self.rung(service.name)
             if endpoint >= 0 and service.guard.is_ejected(endpoint):
                 self._redrive(service, endpoint)
             self._ring()
@@ -224,16 +248,17 @@ class GuardSet:
             report_once("a reflex")
 
     def _observe(self, service: str, endpoint: int | None, now: int) -> None:
-        """An incident is on: from now on samples are asked for, and every count is somebody's evidence."""
-        self._asked_until = max(self._asked_until, now + OBSERVED_NS)
+        """An incident is on: from now on samples are asked for, and every count there is somebody's evidence."""
+        self._asked[service] = max(self._asked.get(service, 0), now + OBSERVED_NS)
         if endpoint is not None:
             self._tallies[service].observe(endpoint, now)
 
     def _freshen(self, service: ServiceGuard, now: int) -> None:
         """Drop counts of a quiet time: see `tally`; there is traffic."""
         self._edges.traffic()
-        if now >= self._asked_until:
+        if self._asked.get(service.name, 0) <= now:
             self._tallies[service.name].freshen(now)
+        if not self._asked:
             self._entry.freshen(now)
 
     def _redrive(self, service: ServiceGuard, endpoint: int) -> None:

@@ -4,11 +4,13 @@ An undeclared service that calls exactly one other, as often as it is called, wi
 of its own, is a name for that other one. As soon as it fails or loses calls by itself it stands for itself again.
 """
 
+from collections.abc import Callable, Container, Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.decide.graph.bucket import CALLS, CLIENT_NS, FAILURES, TIMED
-from controlplane.decide.graph.register import OUTSIDE, Register
+from controlplane.decide.graph.register import Register
 from controlplane.model.graph import Alias
 
 RELAYED_CALLS_MIN = 100  # fewer are equal by chance too easily
@@ -16,31 +18,30 @@ APART = 0.02  # by which share two counts of the same calls may differ: they are
 APART_NOW = 0.10  # in the newest buckets, where that instant weighs more
 OWN_TIME = 0.10  # share of the time that a relay may take for itself
 
-Sums = NDArray[np.int64]
+Sums = Callable[[Sequence[int]], NDArray[np.int64]]
+"""Given edges, what each of them counted: (edges, WORDS)."""
 
 
-def relays(register: Register, sums: Sums, newest: Sums, declared: set[str]) -> list[Alias]:
-    """Services that merely relay to one other, by name. Shapes  `sums` over all buckets, `newest`: (edges, WORDS)."""
-    onward: dict[int, list[int]] = {}
-    inward: dict[int, list[int]] = {}
-    for edge in register.edges.values():
-        onward.setdefault(register.caller[edge], []).append(edge)
-        inward.setdefault(register.callee[edge], []).append(edge)
+def relays(register: Register, names: Iterable[str], sums: Sums, newest: Sums, declared: Container[str]) -> list[Alias]:
+    """Those of `names` that merely relay to one other service, by name; `sums` over all buckets, `newest` of late."""
     found = []
-    for name, number in sorted(register.number.items()):
-        out, into = onward.get(number, []), inward.get(number, [])
-        if name in declared or number == OUTSIDE or len(out) != 1 or not into:
+    for name in sorted(names):
+        out = register.out.get(name)
+        if not name or name in declared or out is None or len(out) != 1:
             continue
-        if register.callee[out[0]] == number or register.callee[out[0]] in {register.caller[edge] for edge in into}:
+        into = register.into.get(name)
+        ((callee, edge),) = out.items()
+        if into is None or callee in into:
             continue
-        if _same(sums, into, out[0], APART, RELAYED_CALLS_MIN) and _same(newest, into, out[0], APART_NOW, 0):
-            found.append(Alias(name, register.names[register.callee[out[0]]], "inferred"))
+        ends = [*into.values(), edge]
+        if _same(sums(ends), APART, RELAYED_CALLS_MIN) and _same(newest(ends), APART_NOW, 0):
+            found.append(Alias(name, callee, "inferred"))
     return found
 
 
-def _same(sums: Sums, into: list[int], out: int, apart: float, calls_min: int) -> bool:
-    """Whether what goes in comes out: calls, failures and, where it is known, time."""
-    one, other = sums[into].sum(axis=0), sums[out]
+def _same(counts: NDArray[np.int64], apart: float, calls_min: int) -> bool:
+    """Whether what goes in (all rows but the last) comes out (the last): calls, failures and, where known, time."""
+    one, other = counts[:-1].sum(axis=0), counts[-1]
     calls = int(one[CALLS])
     if calls < calls_min or abs(calls - int(other[CALLS])) > apart * calls:
         return False

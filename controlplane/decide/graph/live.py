@@ -4,13 +4,9 @@
 It is not on record: a restart learns anew, and what is declared is there at once. docs/concepts/dependency-graph.md.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Collection, Iterable
 
 from controlplane.decide.analysis.window import Window
-from controlplane.decide.graph.alias import relays
 from controlplane.decide.graph.bucket import (
     ATTEMPTS,
     CALLS,
@@ -26,11 +22,12 @@ from controlplane.decide.graph.bucket import (
     Buckets,
 )
 from controlplane.decide.graph.coverage import Coverage, cover
-from controlplane.decide.graph.frame import Csr, Frame, csr_of, frame_of, window_of
+from controlplane.decide.graph.frame import Csr, csr_of, window_of
 from controlplane.decide.graph.group import Finding, Group, groups, shared_causes
-from controlplane.decide.graph.portrait import edges_of, is_soft, nodes_of
-from controlplane.decide.graph.reach import callees_of, near
+from controlplane.decide.graph.portrait import edges_of, nodes_of
+from controlplane.decide.graph.reach import Ends, near
 from controlplane.decide.graph.register import Register
+from controlplane.decide.graph.section import Section
 from controlplane.model.graph import Alias, Edge, GraphStatistics, Node
 from controlplane.model.policy import GraphPolicy
 from controlplane.model.signal import EdgeSampled, Target
@@ -39,7 +36,6 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
 RECENT_BUCKETS = 4  # of which `edges` speaks
-TOLD_BUCKETS = 2  # the newest one, which may be a second old, and the one before
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -57,6 +53,14 @@ class DependencyGraph:
         self._in_flight: list[tuple[Nanos, int] | None] = []
         self._register = Register(
             topology, services_max=self.policy.services_max, edges_max=self.policy.edges_max, gone=self._forget
+        )
+        self._section = Section(
+            self._register,
+            self._buckets,
+            declared=self._declared,
+            alias=self._alias,
+            entry=topology.entry,
+            fade_ns=self._fade_ns,
         )
         self._late = 0
         self._numbers = self._register.edges  # read for every sample
@@ -163,28 +167,28 @@ class DependencyGraph:
         Edges stand in the order of `to_csr`; a service that merely relays to another is part of that one. `only` these
         services and the edges between them: the cost follows their number.
         """
-        return window_of(self._frame(now, incident_at, only=only))
+        return window_of(self._section.frame(now, incident_at, only=only))
 
     def near(self, service: str, services_max: int) -> list[str]:
         """`service`, whom it calls and who calls it, over however many hops, the nearest first."""
-        return near(self._register.edges, service, services_max=services_max)
+        return near(self._register.out, self._register.into, service, services_max=services_max)
 
     def told_of(self, service: str) -> bool:
         """Whether anybody has lately told of calls that `service` makes."""
-        edges = [edge for (caller, _), edge in self._register.edges.items() if caller == service]
-        return any(
-            edge < len(bucket.words) and bucket.words[edge, HEARD_NS]
-            for bucket in self._buckets.all[-TOLD_BUCKETS:]
-            for edge in edges
-        )
+        return self._section.told_of(service)
 
-    def callees(self) -> dict[str, list[str]]:
-        """Whom each service calls."""
-        return callees_of(self._register.edges)
+    def calm_below(self, service: str) -> bool:
+        """Whether the calls that `service` makes go as usual, as far as anybody has lately told of them: hardly any
+        fails, and answers take no longer than before."""
+        return self._section.calm_below(service)
+
+    def callees(self) -> Ends:
+        """Whom each service calls; read it, never write it."""
+        return self._register.out
 
     def to_csr(self, now: Nanos) -> Csr:
         """Callers as rows and callees as columns, in scipy's layout, with names."""
-        return csr_of(self._frame(now, None, counted=False))
+        return csr_of(self._section.frame(now, None, counted=False))
 
     def coverage(self, now: Nanos | None = None) -> float | None:
         """Share of calls that known edges account for; None: no call was seen. See `covered`."""
@@ -192,7 +196,7 @@ class DependencyGraph:
 
     def covered(self, now: Nanos | None = None) -> Coverage:
         """The same, service by service."""
-        return cover(self._register, self._total(self._kept(now)), self._declared, self.topology.entry)
+        return cover(self._register, self._section.total(self._section.kept(now)), self._declared, self.topology.entry)
 
     def shared_causes(self, bad: Collection[Target], among: Collection[Target]) -> list[Finding]:
         """What the `bad` ones of `among` have in common beyond chance: host, zone, version, third party."""
@@ -205,25 +209,22 @@ class DependencyGraph:
     def aliases(self) -> list[Alias]:
         """Names that mean another service: declared ones, and services that merely relay to another."""
         declared = [Alias(name, of, "declared") for name, of in self._alias.items()]
-        return [*declared, *self._relays()]
+        return [*declared, *self._section.relays()]
 
     def means(self, name: str) -> str:
         """The service that `name` means: itself, or what it is an alias of."""
-        known = {alias.name: alias.service for alias in self.aliases()}
-        for _ in known:
-            name = known.get(name, name)
-        return name
+        return self._section.means(name)
 
     def nodes(self) -> list[Node]:
         """All services, declared ones first, then by name."""
-        return nodes_of(self._register, self._declared, self._names(), self._total(self._buckets.all))
+        return nodes_of(self._register, self._declared, self._section.names(), self._section.total(self._buckets.all))
 
     def edges(self, now: Nanos) -> list[Edge]:
         """All edges and what they did lately, by caller and callee."""
         width_ns = self._buckets.width_ns
         recent = [bucket for bucket in self._buckets.all if bucket.end > now - (RECENT_BUCKETS - 1) * width_ns]
         over_ns = max(SECOND, now - recent[0].start) if recent else 0
-        sums = self._total(recent)
+        sums = self._section.total(recent)
         return edges_of(self._register, self._declared, sums, over_ns, self._in_flight, self._source)
 
     def statistics(self) -> GraphStatistics:
@@ -293,57 +294,3 @@ class DependencyGraph:
         for bucket in self._buckets.all:
             bucket.forget(edge)
         self._source[edge], self._in_flight[edge] = "", None
-
-    def _names(self) -> list[str]:
-        learned = sorted(name for name in self._register.number if name and name not in self._declared)
-        return [*self._declared, *learned]
-
-    def _kept(self, now: Nanos | None) -> list[Bucket]:
-        """Buckets that are not too old to say anything."""
-        if now is None:
-            return self._buckets.all
-        oldest = (self._buckets.incident_at(now) or now) - self._fade_ns
-        return [bucket for bucket in self._buckets.all if bucket.end > oldest]
-
-    def _total(self, buckets: Sequence[Bucket]) -> NDArray[np.int64]:
-        sums = np.zeros((len(self._register.origin), WORDS), dtype=np.int64)
-        for bucket in buckets:
-            known = min(len(sums), len(bucket.words))
-            sums[:known] += bucket.words[:known]
-        return sums
-
-    def _relays(self, now: Nanos | None = None) -> list[Alias]:
-        kept = self._kept(now)
-        return relays(self._register, self._total(kept), self._total(kept[-2:]), set(self._declared))
-
-    def _frame(
-        self, now: Nanos, incident_at: Nanos | None, *, counted: bool = True, only: Collection[str] | None = None
-    ) -> Frame:
-        register = self._register
-        means = {alias.name: alias.service for alias in self._relays(now)}
-        wanted = None if only is None else {*only}
-        names = [name for name in self._names() if name not in means and (wanted is None or name in wanted)]
-        index = {name: position for position, name in enumerate(names)}
-        index[""] = -1
-        for _ in range(len(means).bit_length()):  # a balancer before a balancer; each round looks twice as far
-            means = {name: means.get(service, service) for name, service in means.items()}
-        place = [index.get(means.get(name, name), -1) for name in register.names]
-        ends = [(edge, place[register.caller[edge]], place[register.callee[edge]]) for edge in register.edges.values()]
-        begins = incident_at if incident_at is not None else self._buckets.incident_at(now)
-        kept = self._kept(now)
-        if begins is None:
-            begins = Nanos(kept[-1].start) if kept else now
-        rows = [bucket for bucket in kept if not bucket.held or bucket.end > begins] if counted else []
-        soft = {
-            (one, other) for _, one, other in ends if one >= 0 and is_soft(self._declared, names[one], names[other])
-        }
-        return frame_of(
-            rows,
-            names=names,
-            ends=[(edge, caller, callee) for edge, caller, callee in ends if callee >= 0 and caller != callee],
-            soft=soft,
-            entry=index.get(self.topology.entry),
-            bucket_ns=self._buckets.width_ns,
-            incident_row=sum(bucket.end <= begins for bucket in rows),
-            now=now,
-        )

@@ -39,6 +39,8 @@ class Register:
         self.pinned_names: set[str] = {""}
         self.number: dict[str, int] = {"": OUTSIDE}
         self.edges: dict[tuple[str, str], int] = {}
+        self.out: dict[str, dict[str, int]] = {}  # of each caller, its callees and the numbers of those edges
+        self.into: dict[str, dict[str, int]] = {}  # of each callee, its callers
         self.caller: list[int] = []
         self.callee: list[int] = []
         self.origin: list[Origin | None] = []  # None: the number is free
@@ -185,12 +187,19 @@ class Register:
             self.heard_at.append(NEVER)
             self.weight.append(0.0)
         self.edges[caller, callee] = edge
+        self.out.setdefault(caller, {})[callee] = edge
+        self.into.setdefault(callee, {})[caller] = edge
         self._floors = [0.0, 0.0]
         return edge
 
     def _drop(self, edge: int) -> None:
         caller, callee = self.caller[edge], self.callee[edge]
-        del self.edges[self.names[caller], self.names[callee]]
+        one, other = self.names[caller], self.names[callee]
+        del self.edges[one, other]
+        for ends, this, that in ((self.out, one, other), (self.into, other, one)):
+            del ends[this][that]
+            if not ends[this]:
+                del ends[this]
         self.origin[edge], self.heard_at[edge], self.weight[edge] = None, NEVER, 0.0
         self._free_edges.append(edge)
         for end in (caller, callee):

@@ -204,3 +204,18 @@ def test_calls_of_other_processes_are_noticed_by_a_look(guards: GuardSet) -> Non
         return beating.rung
 
     assert trio.run(main, clock=MockClock(autojump_threshold=0)) == [1.0]
+
+
+def test_many_edges_are_told_a_few_at_a_time_and_each_once() -> None:
+    """A thousand edges must not hold up a verdict: sixteen at a look, and nobody twice within the second."""
+    services = tuple(Service(name=f"s{number}") for number in range(100))
+    guards = GuardSet(
+        Topology(services=(Service(name="shop", calls=tuple(one.name for one in services)), *services), entry="shop"),
+        {},
+    )
+    for one in services:
+        call(guards, one.name)
+    set_test_clock(BEGAN + SECOND)
+    looks = [edges(guards.sample()) for _ in range(10)]
+    assert max(len(look) for look in looks) == 16
+    assert sorted(name for look in looks for name in look) == sorted(one.name for one in services)

@@ -241,8 +241,10 @@ async def test_a_shadow_command_touches_nothing(guards: GuardSet) -> None:
 
 
 def test_a_sample_counts_since_the_last_one(guards: GuardSet) -> None:
-    """Services with calls always, endpoints that failed; plainly healthy endpoints and idle services are left out."""
+    """Services about which something was found, and those endpoints of theirs that failed."""
+    settle(guards, "db", 40)
     settle(guards, "orders", 40, endpoint=0, kind=ERROR)
+    guards.drain()
     first = {str(sample.target): sample for sample in guards.sample() if isinstance(sample, Sampled)}
     assert set(first) == {"orders", "orders/o1"}
     assert first["orders"].calls == 40
@@ -309,3 +311,22 @@ def test_counts_are_kept_while_an_incident_is_on(guards: GuardSet) -> None:
     guards.drain()
     guards.services["orders"].learn(now_ns() + 5 * SECOND)
     assert next(sample.calls for sample in guards.sample() if isinstance(sample, Sampled)) == 40
+
+
+def test_only_guards_that_changed_are_read_and_all_of_them_from_time_to_time() -> None:
+    """Reading a thousand guards on every ring would cost more than the answer; a row nobody spoke of still comes."""
+    set_test_clock(1_000 * SECOND)
+    try:
+        guards = GuardSet(TOPOLOGY, POLICIES)
+        guards.drain()
+        settle(guards, "orders", 40, endpoint=0, kind=ERROR)
+        for _ in range(3):  # settled by hand, and nobody rings
+            permit = guards.guard("db").try_acquire()
+            assert isinstance(permit, Permit)
+            permit.failure(ERROR)
+        assert {one.target.service for one in guards.drain() if isinstance(one, Tripped)} == {"orders"}
+        assert guards.drain() == []
+        set_test_clock(1_001 * SECOND)
+        assert {one.target.service for one in guards.drain() if isinstance(one, Tripped)} == {"db"}
+    finally:
+        set_test_clock(-1)

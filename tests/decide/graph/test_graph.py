@@ -229,4 +229,16 @@ def test_a_window_of_some_services_has_their_edges_and_all_of_their_requests() -
     assert window.edges.tolist() == [[0, 1]]
     assert window.service["requests"].tolist() == [[120.0, 37.0]]
     assert graph.near("mail", services_max=9) == ["mail", "shop", "orders"]
-    assert graph.callees() == {"shop": ["orders", "mail"], "orders": ["mail"]}
+    assert {name: [*ends] for name, ends in graph.callees().items()} == {"shop": ["orders", "mail"], "orders": ["mail"]}
+
+
+def test_calm_below_is_calls_that_go_as_usual() -> None:
+    """A callee that fails, or is slower than before, or was never timed before, is no calm."""
+    for failures, ms, calm in ((0, 10, True), (1, 10, True), (6, 10, False), (0, 30, False)):
+        graph = a_graph(*SHOP)
+        for second in range(0, 100, 10):
+            told = edge("shop", "orders", 100, second, 0, window_ns=10**10, client_latency_ns=100 * 10**7)
+            graph.observe(told)
+        graph.observe(edge("shop", "orders", 100, 130, failures, client_latency_ns=100 * ms * 10**6))
+        assert graph.calm_below("shop") is calm, (failures, ms)
+    assert a_graph(*SHOP).calm_below("mail")
