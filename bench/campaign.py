@@ -18,7 +18,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bench.living import HEALTHY_SECONDS, Job, healthy, live
-
 from controlplane.bench import result
 from controlplane.bench.campaign import plot, table
 from controlplane.bench.campaign.run import CASCADING, HEALTHY, OURS, SIMPLE, Run

@@ -171,10 +171,10 @@ def _fault(draws: Random, name: str, mesh: Mesh) -> Fault:
         case "zone_out":
             zone, origin = draws.choice("abc"), f"zone {draws.random():.0e}"
             origin = f"zone {zone}"
-            how = draws.choice(("down", "hangs"))
+            unreachable: What = draws.choice(("down", "hangs"))
             for each in others:
                 at = [number for number, one in enumerate(each.replicas) if one.zone == zone]
-                changes += during(each.name, at, how, 1)
+                changes += during(each.name, at, unreachable, 1)
         case "third_party_down":
             origin = "party"
             changes = during(origin, range(2), *draws.choice((("errors", 1.0), ("hangs", 1.0), ("slow", 30.0))))

@@ -78,4 +78,5 @@ class Ours:
         self.rung = True
 
     def _now_s(self) -> float:
-        return self._world.now / SECOND
+        now: int = self._world.now
+        return now / SECOND

@@ -1,6 +1,6 @@
 """Policies by name, each in a world of its own: production's, and those of text books under the same clients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -17,12 +17,12 @@ OURS = "ours"
 NAMES = (OURS, *POLICIES)
 
 
-class Client(msgspec.Struct, frozen=True):
+class Client(msgspec.Struct):
     """What a textbook edge is told: the same attempts and time-outs as ours."""
 
     attempts: int
     attempt_timeout_ns: int
-    priorities: tuple[int, ...]
+    priorities: Sequence[int]
 
 
 def fleet_of(

@@ -18,11 +18,9 @@ def text(scenario: Scenario, replays: Sequence[Replay]) -> str:
     """Everything, as it is printed."""
     load, mesh = scenario.load, scenario.mesh
     replicas = sum(len(node.replicas) for node in mesh.nodes)
-    lines = [
-        f"seed {scenario.seed}  {scenario.fault_class}  {scenario.seconds} s  {load.rate_per_s:.0f} users/s  "
-        f"{len(mesh.nodes)} services, {replicas} replicas, {len(mesh.edges())} edges",
-        "",
-    ]
+    size = f"{len(mesh.nodes)} services, {replicas} replicas, {len(mesh.edges())} edges"
+    head = f"seed {scenario.seed}  {scenario.fault_class}  {scenario.seconds} s  {load.rate_per_s:.0f} users/s"
+    lines = [f"{head}  {size}", ""]
     for node in mesh.nodes:
         if node.calls:
             callees = (f"{call.callee} (soft)" if call.soft else call.callee for call in node.calls)
@@ -41,7 +39,7 @@ def _line(moment: Moment) -> str:
 def table(replays: Sequence[Replay]) -> list[str]:
     """What users saw and how far it went, a line for each policy."""
     heads = ("policy", "requests", "failed", "slow", "blast radius", "calls", "attempts", "acts")
-    rows = [heads]
+    rows: list[tuple[str, ...]] = [heads]
     for told in replays:
         result: RunResult = told.result
         radius = f"{told.blast_services} ({told.blast_seconds} s)"
