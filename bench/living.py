@@ -132,5 +132,3 @@ def healthy(job: Job) -> list[Run]:
     """A healthy world, ours alone: see `live`."""
     assert job.fault_class == HEALTHY
     return live(job)
-
-

@@ -169,7 +169,9 @@ class Mesh:
             calls = tuple(name for name in service.calls if service.needs(name, request))
             self.at(self.now + took, lambda: self._ask(service, replica, calls, request, answer))
 
-    def _ask(self, service: Service, replica: Replica, left: tuple[str, ...], request: int, answer: Callable[..., None]) -> None:
+    def _ask(
+        self, service: Service, replica: Replica, left: tuple[str, ...], request: int, answer: Callable[..., None]
+    ) -> None:
         def next_one(how: int, cause: str) -> None:
             if how:
                 self._end(replica, answer, RELAYED, cause)
