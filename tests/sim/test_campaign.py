@@ -1,4 +1,4 @@
-"""A small campaign inside the tests: fifty seeds with ours under watch, a few of them with the textbook policies beside.
+"""A small campaign inside the tests: fifty seeds with ours under watch, a few with the textbook policies beside.
 
 Short form: 45 simulated seconds, in which the fault begins at 40 and the guards' answer is seen, instead of 120; five
 seeds longer. `make campaign` has all of it.
