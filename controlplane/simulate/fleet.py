@@ -4,6 +4,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
+from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
 from controlplane.sim.run import BEGIN_NS, Simulation
 from controlplane.simulate.edge import GuardedEdge
@@ -14,7 +15,7 @@ RESPONSE = ResponsePolicy()
 
 
 class Ours:
-    """The fleet policy of production. `watch` gives each plane, by name, who watches it."""
+    """The fleet policy of production. `watch` makes who watches a plane."""
 
     name = "ours"
 
@@ -24,7 +25,7 @@ class Ours:
         *,
         guard: GuardPolicy = GUARD,
         policy: ResponsePolicy = RESPONSE,
-        watch: Callable[[Plane], Watch] | None = None,
+        watch: Callable[[Topology, ResponsePolicy], Watch] | None = None,
     ) -> None:
         self.rung = False
         self._world = simulation.world
@@ -32,13 +33,15 @@ class Ours:
         self._calls = {(caller, call.callee): call for caller, call in simulation.edges}
         self.planes: dict[str, Plane] = {}
         for caller in mesh.callers():
+            topology = mesh.topology(caller)
             self.planes[caller] = Plane(
-                mesh.topology(caller),
+                topology,
                 guard,
                 policy,
                 seed=simulation.scenario.seed ^ crc32(caller.encode()),
                 now=BEGIN_NS,
                 rang=self._rang,
+                watch=watch(topology, policy) if watch is not None else None,
             )
         self._entry = mesh.entry
 

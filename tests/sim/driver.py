@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Any
+from zlib import crc32
 
 WELL, ERROR, TIMEOUT, OVERLOAD, RELAYED = range(5)
 MILLISECOND, SECOND = 1_000_000, 1_000_000_000
@@ -37,14 +38,20 @@ class Service:
         self, name: str, *, replicas: int, workers: int, room: int, work_ns: int, calls: tuple[str, ...]
     ) -> None:
         self.name, self.work_ns, self.calls = name, work_ns, calls
+        self.odds: dict[str, float] = {}  # that a request needs that callee; not named: always
         self.replicas = [Replica(workers, room) for _ in range(replicas)]
+
+    def needs(self, callee: str, request: int) -> bool:
+        """Whether that request of a user needs `callee` here: tried again, it needs the same."""
+        return crc32(f"{request} {self.name} {callee}".encode()) < self.odds.get(callee, 1.0) * 2**32
 
 
 class Attempt:
     """One attempt under way. Its policy may `move` it: another token takes its place, the old one is given up."""
 
-    def __init__(self, mesh: "Mesh", edge: Any, token: Any, callee: str, done: Done) -> None:
+    def __init__(self, mesh: "Mesh", edge: Any, token: Any, callee: str, request: int, done: Done) -> None:
         self.mesh, self.edge, self.token, self.callee, self.done = mesh, edge, token, callee, done
+        self.request = request
         self.open = True
 
     def move(self, token: Any) -> None:
@@ -52,7 +59,7 @@ class Attempt:
         if self.open:
             self.open = False
             self.edge.cancel(self.token)
-            self.mesh.send(self.edge, token, self.callee, self.done)
+            self.mesh.send(self.edge, token, self.callee, self.request, self.done)
 
     def ended(self, how: int, cause: str) -> None:
         """The answer, or the time-out: whichever is first."""
@@ -70,7 +77,7 @@ class Attempt:
         if following is None:
             self.done(how, cause or self.callee)
         else:
-            self.mesh.send(edge, following, self.callee, self.done)
+            self.mesh.send(edge, following, self.callee, self.request, self.done)
 
 
 class Mesh:
@@ -99,7 +106,7 @@ class Mesh:
         """Users, evenly spread with a jitter."""
         for number in range(round(per_s * seconds)):
             when = round((number + self.random.random()) / per_s * SECOND)
-            self.at(when, lambda: self.call("users", callee, self._user))
+            self.at(when, lambda request=number: self.call("users", callee, request, self._user))
 
     def run(self) -> None:
         """Until nothing is left to happen."""
@@ -113,30 +120,30 @@ class Mesh:
             self.tick(self.now)
             what()
 
-    def call(self, caller: str, callee: str, done: Done) -> None:
+    def call(self, caller: str, callee: str, request: int, done: Done) -> None:
         """One logical call under its edge's policy."""
         edge = self.fleet.edge(caller, callee)
         token = edge.begin(1, None)
         if token is None:
             done(RELAYED, callee)
         else:
-            self.send(edge, token, callee, done)
+            self.send(edge, token, callee, request, done)
 
-    def send(self, edge: Any, token: Any, callee: str, done: Done) -> None:
+    def send(self, edge: Any, token: Any, callee: str, request: int, done: Done) -> None:
         """One attempt."""
         self.attempts += 1
-        attempt = Attempt(self, edge, token, callee, done)
+        attempt = Attempt(self, edge, token, callee, request, done)
         token.attempt = attempt
         self.at(self.now + edge.attempt_timeout_ns, lambda: attempt.ended(TIMEOUT, ""))
         service = self.services[callee]
-        self.at(self.now + NET, lambda: self._arrive(service, service.replicas[token.endpoint], attempt.ended))
+        self.at(self.now + NET, lambda: self._arrive(service, service.replicas[token.endpoint], request, attempt.ended))
 
     def _user(self, how: int, cause: str) -> None:
         self.served += not how
         self.failed += bool(how)
         self.told(not how)
 
-    def _arrive(self, service: Service, replica: Replica, ended: Done) -> None:
+    def _arrive(self, service: Service, replica: Replica, request: int, ended: Done) -> None:
         replica.arrived += 1
 
         def answer(how: int, cause: str = "") -> None:
@@ -145,13 +152,13 @@ class Mesh:
         if replica.down:
             answer(ERROR)
         elif replica.busy < replica.workers:
-            self._begin(service, replica, answer)
+            self._begin(service, replica, request, answer)
         elif len(replica.waiting) < replica.room:
-            replica.waiting.append(lambda: self._begin(service, replica, answer))
+            replica.waiting.append(lambda: self._begin(service, replica, request, answer))
         else:
             answer(OVERLOAD)
 
-    def _begin(self, service: Service, replica: Replica, answer: Callable[..., None]) -> None:
+    def _begin(self, service: Service, replica: Replica, request: int, answer: Callable[..., None]) -> None:
         replica.busy += 1
         if replica.hangs:
             return
@@ -159,17 +166,18 @@ class Mesh:
         if self.random.random() < replica.errors:
             self.at(self.now + took, lambda: self._end(replica, answer, ERROR, ""))
         else:
-            self.at(self.now + took, lambda: self._ask(service, replica, service.calls, answer))
+            calls = tuple(name for name in service.calls if service.needs(name, request))
+            self.at(self.now + took, lambda: self._ask(service, replica, calls, request, answer))
 
-    def _ask(self, service: Service, replica: Replica, left: tuple[str, ...], answer: Callable[..., None]) -> None:
+    def _ask(self, service: Service, replica: Replica, left: tuple[str, ...], request: int, answer: Callable[..., None]) -> None:
         def next_one(how: int, cause: str) -> None:
             if how:
                 self._end(replica, answer, RELAYED, cause)
             else:
-                self._ask(service, replica, left[1:], answer)
+                self._ask(service, replica, left[1:], request, answer)
 
         if left:
-            self.call(service.name, left[0], next_one)
+            self.call(service.name, left[0], request, next_one)
         else:
             self._end(replica, answer, WELL, "")
 
