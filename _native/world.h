@@ -96,7 +96,7 @@ struct replica {
 struct service {
     int32_t first, replicas, steps, turn;
     int32_t edges[STEPS_MAX];
-    double work_ns, sigma, errors;
+    double work_ns, sigma, errors, shard; /* shard: share of the users whose requests fail there, however often tried */
 };
 
 struct edge {
@@ -109,7 +109,7 @@ struct edge {
 struct request {
     int32_t service, replica, step, call, user, priority, hung, next;
     int64_t generation, began;
-    uint64_t key;
+    uint64_t key, root; /* root: the user's own, whatever calls and retries lie between */
 };
 
 /* One logical call, by `request`, and its attempt under way. */

@@ -43,7 +43,7 @@ cdef extern from "world.h":
     struct service:
         int32_t first, replicas, steps, turn
         int32_t edges[STEPS_MAX]
-        double work_ns, sigma, errors
+        double work_ns, sigma, errors, shard
     struct edge:
         int32_t caller, callee, soft, attempts
         int64_t timeout_ns
@@ -51,7 +51,7 @@ cdef extern from "world.h":
     struct request:
         int32_t service, replica, step, call, user, priority, hung, next
         int64_t generation, began
-        uint64_t key
+        uint64_t key, root
     struct call:
         int32_t edge, request, made, open, next
         int64_t generation
@@ -71,7 +71,7 @@ cdef double SECOND = 1e9
 cdef double TWO_PI = 6.283185307179586
 
 # what a fault changes, of a replica (or, for LOAD, of all users)
-SLOW, ERRORS, DOWN, HANGS, WORKERS, LOAD, PAUSE = range(7)
+SLOW, ERRORS, DOWN, HANGS, WORKERS, LOAD, PAUSE, SHARD = range(8)
 
 cdef int32_t PRIORITIES[3]
 PRIORITIES[0], PRIORITIES[1], PRIORITIES[2] = 0, 1, 2  # critical, default, sheddable, as the guard has them
@@ -262,6 +262,8 @@ cdef class World:
             r.slow = value
         elif what == ERRORS:
             r.errors = value
+        elif what == SHARD:
+            self._services[r.service].shard = value
         elif what == DOWN:
             r.down = value > 0
         elif what == WORKERS:
@@ -309,6 +311,7 @@ cdef class World:
                 break
         at = self._new_request()
         self._requests[at].user, self._requests[at].call, self._requests[at].key = number, NONE, key
+        self._requests[at].root = key
         self._requests[at].priority = PRIORITIES[0 if kind < 0.2 else 2 if kind > 0.8 else 1]
         self._admit(at, s.first + s.turn)
 
@@ -361,10 +364,11 @@ cdef class World:
         c = &self._calls[call_index]
         self._requests[at].call, self._requests[at].generation = call_index, generation
         self._requests[at].key = mix(mix(self._seed, <uint64_t>generation), <uint64_t>made + 3)
-        self._requests[at].priority = 1
+        self._requests[at].priority, self._requests[at].root = 1, self._requests[at].key
         if c.open and c.generation == generation:
             self._requests[at].key = mix(c.key, <uint64_t>made)
             self._requests[at].priority = self._requests[c.request].priority
+            self._requests[at].root = self._requests[c.request].root
         self._requests[at].service = callee
         self._admit(at, endpoint)
 
@@ -398,7 +402,8 @@ cdef class World:
     cdef _worked(self, int32_t at):
         cdef replica *r = &self._replicas[self._requests[at].replica]
         cdef double errors = 1 - (1 - r.errors) * (1 - self._services[r.service].errors)
-        if r.down or unit(mix(self._requests[at].key, 12)) < errors:
+        cdef bint lost = unit(mix(self._requests[at].root, 1000 + <uint64_t>r.service)) < self._services[r.service].shard
+        if r.down or lost or unit(mix(self._requests[at].key, 12)) < errors:
             self._finish(at, BY_ERROR, NONE)
         else:
             self._next_step(at)

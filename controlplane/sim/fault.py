@@ -6,7 +6,7 @@ import msgspec
 
 from controlplane._native import world
 
-What = Literal["slow", "errors", "down", "hangs", "workers", "load", "pause"]
+What = Literal["slow", "errors", "down", "hangs", "workers", "load", "pause", "shard"]
 NATIVE: Final[dict[What, int]] = {
     "slow": world.SLOW,
     "errors": world.ERRORS,
@@ -15,8 +15,9 @@ NATIVE: Final[dict[What, int]] = {
     "workers": world.WORKERS,
     "load": world.LOAD,
     "pause": world.PAUSE,
+    "shard": world.SHARD,
 }
-WELL: Final[dict[What, float]] = {"slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "load": 1.0, "pause": 0.0}
+WELL: Final[dict[What, float]] = {"slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "load": 1.0, "pause": 0.0, "shard": 0.0}
 """The values of a world in which nothing is wrong; workers come back to what the replica has."""
 
 
@@ -28,6 +29,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     down     refuses connections; hangs: takes requests and answers none
     workers  so many requests at a time
     load     factor on the rate of users
+    shard    share of the users whose requests fail at the service of that replica, however often they are tried again
     pause    does nothing for so many nanoseconds, as under a collector
     """
 

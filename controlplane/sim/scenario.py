@@ -17,8 +17,8 @@ CLASSES: Final = (*CASCADING, *SIMPLE, HEALTHY)
 
 BEGINS_S: Final = 40.0  # by then the guards have learned what is normal
 LASTS_S: Final = 30.0
-UTILISATION: Final = (0.45, 0.7)  # of the leaves' workers, at the mean load
-POOL_FACTOR: Final = (2.5, 5.0)  # callers' workers over what they need when all is well
+UTILISATION: Final = (0.5, 0.75)  # of the leaves' workers, at the mean load
+POOL_FACTOR: Final = (1.6, 3.0)  # callers' workers over what they need when all is well
 PAUSES_EVERY_S: Final = 20.0
 PAUSE_S: Final = (0.01, 0.06)
 SECONDS: Final = 120
@@ -124,7 +124,7 @@ def _node(draws: Random, name: str, work_s: float, workers: float, zones: tuple[
             Replica(
                 name=f"{name}-{number + 1}",
                 workers=each,
-                queue_max=4 * each,
+                queue_max=10 * each,
                 zone=zones[number % len(zones)],
                 version="v2" if number < newer else "v1",
             )
@@ -193,7 +193,8 @@ def _fault(draws: Random, name: str, mesh: Mesh) -> Fault:
             ]
         case "shared_dependency":
             origin = max(leaves, key=lambda one: sum(call.callee == one.name for _, call in mesh.edges())).name
-            changes = during(origin, range(len(mesh.node(origin).replicas)), "errors", draws.uniform(0.6, 1.0))
+            how: tuple[What, float] = draws.choice((("hangs", 1.0), ("shard", draws.uniform(0.5, 1.0)), ("slow", 100.0)))
+            changes = during(origin, range(len(mesh.node(origin).replicas)), *how)
         case "capacity_loss":
             origin = leaf.name
             lost = max(1, round(len(leaf.replicas) * draws.uniform(0.5, 0.7)))
