@@ -25,4 +25,11 @@ static int spared(const struct edge *g, const struct standing *st, int64_t now_n
     return 0;
 }
 
+/* Endpoint `i` was condemned a moment ago and had to stay, by a cap or a floor, while another one serves well. */
+static int spared_from(const struct edge *g, const struct standing *st, int64_t i, int64_t now_ns) {
+    const struct place *at = state_place(st, i);
+    if (at->state != HEALTHY || at->capped_ns <= 0 || now_ns - at->capped_ns >= RETRY_SUSPENDED_NS) return 0;
+    return spared(g, st, now_ns);
+}
+
 #endif

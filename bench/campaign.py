@@ -63,7 +63,7 @@ def rest(asked: argparse.Namespace, runs: Sequence[Run]) -> list[Run]:
         mean = max(1, sum(run.calls for run in quiet) // max(1, len(quiet))) if quiet else 0
         batch = max(asked.processes, min(200, round((asked.healthy_calls - seen) / mean))) if mean else asked.processes
         more = [Job(seed + at, HEALTHY, (OURS,), HEALTHY_SECONDS) for at in range(batch)]
-        quiet += spread(healthy, more, asked.processes, "healthy worlds")
+        quiet += [run for found in spread(healthy, more, asked.processes, "healthy worlds") for run in found]
         seed += batch
         seen += sum(run.calls for run in quiet[-batch:])
     if asked.healthy_calls:
@@ -73,7 +73,7 @@ def rest(asked: argparse.Namespace, runs: Sequence[Run]) -> list[Run]:
     return quiet
 
 
-def spread(work: Callable[[Job], object], jobs: Sequence[Job], processes: int, what: str) -> list:  # type: ignore[type-arg]
+def spread(work: Callable[[Job], list[Run]], jobs: Sequence[Job], processes: int, what: str) -> list[list[Run]]:
     """What `work` makes of each job, in the order in which they are done, with a line that tells how far it is."""
     if processes <= 1 or len(jobs) <= 1:
         return list(_told(map(work, jobs), len(jobs), what))
@@ -81,7 +81,7 @@ def spread(work: Callable[[Job], object], jobs: Sequence[Job], processes: int, w
         return list(_told(pool.imap_unordered(work, jobs), len(jobs), what))
 
 
-def _told(found: Iterable[object], total: int, what: str) -> Iterator[object]:
+def _told(found: Iterable[list[Run]], total: int, what: str) -> Iterator[list[Run]]:
     begun = shown = time.monotonic()
     terminal = sys.stderr.isatty()
     for done, one in enumerate(found, 1):

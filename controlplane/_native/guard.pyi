@@ -271,6 +271,9 @@ class Guard:
     def is_open(self) -> bool:
         """True when a call now would be refused by breaker or isolation."""
     def is_ejected(self, endpoint: int, /) -> bool: ...
+    def is_kept(self, endpoint: int, /) -> bool:
+        """True when it was condemned in the last second and stays, by a cap or a floor, while another one serves well:
+        a call that fails there deserves its second life, as if the endpoint were out."""
     def endpoint(self, endpoint: int, /) -> dict[str, int]:
         """state, weight (percent), ramp (percent, slow start), in_flight, calls, failures, slow (totals), consecutive,
         evidence_mnat, trickle_evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns."""

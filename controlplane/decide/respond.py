@@ -88,8 +88,8 @@ def contain(
     if held is not None and held.stage is Stage.HOLD:
         return
     whole = incident.containments.get(target.service) if target.endpoint else None
-    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE):
-        return  # the service is held as a whole: its parts need no order of their own
+    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE) and not whole.overload:
+        return  # the service is held as a whole: its parts need no order of their own; a limited one still gets calls
     step = recovery.contain(intent, draft.policy, held)
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")

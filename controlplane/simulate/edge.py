@@ -57,7 +57,7 @@ class GuardedEdge:
         if ticket.kind == RELAYED:
             return None
         guard = self._guard
-        if ticket.redrivable and (ticket.permit.probe or guard.is_ejected(avoid)):
+        if ticket.redrivable and (ticket.permit.probe or guard.is_ejected(avoid) or guard.is_kept(avoid)):
             relief = guard.try_redrive(avoid)
             if isinstance(relief, Permit):
                 return Ticket(self, relief, ticket.made, redrivable=False)
