@@ -113,14 +113,18 @@ class Simulation:
 
     def run(self, fleet: FleetPolicy) -> RunResult:
         """All of it, and as long afterwards as users wait."""
-        policies = [fleet.edge(caller, call.callee) for caller, call in self.edges]
-        ended = [getattr(fleet, "ended", lambda _: None)(name) for name in self.names]
-        self.world.set_fleet(fleet, policies, ended)
+        self.begin(fleet)
         try:
             self.world.run(BEGIN_NS + self.scenario.seconds * SECOND)
         finally:
             set_test_clock(-1)
         return self.result()
+
+    def begin(self, fleet: FleetPolicy) -> None:
+        """Have `fleet` protect the world, which then runs as far as it is told."""
+        policies = [fleet.edge(caller, call.callee) for caller, call in self.edges]
+        ended = [getattr(fleet, "ended", lambda _: None)(name) for name in self.names]
+        self.world.set_fleet(fleet, policies, ended)
 
     def result(self) -> RunResult:
         """What was counted so far."""
