@@ -70,19 +70,19 @@ class GuardedEdge:
 
     def succeed(self, ticket: Ticket) -> None:
         """Answered, and well."""
-        self._inflight.leave(ticket.flight)
+        self._leave(ticket)
         ticket.permit.answered()
         self._service.succeed(ticket.permit)
 
     def fail(self, ticket: Ticket, kind: int) -> None:
         """Failed, by the callee's own doing."""
-        self._inflight.leave(ticket.flight)
+        self._leave(ticket)
         ticket.kind = kind
         self._service.fail(ticket.permit, kind)
 
     def relay(self, ticket: Ticket, cause: str) -> None:
         """The answer names another service: no evidence against this one, and not worth a retry."""
-        self._inflight.leave(ticket.flight)
+        self._leave(ticket)
         ticket.kind = RELAYED
         self._service.relay(ticket.permit)
         self._guards.relayed(self._service.name, cause)
@@ -90,6 +90,10 @@ class GuardedEdge:
     def fell_back(self) -> None:
         """The caller went on without an answer."""
         self._guards.fell_back(self._service.name)
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._inflight.leave(ticket.flight)
+        del ticket.flight  # they know each other: else only the garbage collector would part them
 
     def enter(self, ticket: Ticket) -> Attempt:
         """Put a ticket in flight, where the stall watch sees it."""
@@ -100,6 +104,6 @@ class GuardedEdge:
         """Send the call of a redriven ticket again with the relief that it was given."""
         relief = ticket.flight.relief
         assert relief is not None
-        self._inflight.leave(ticket.flight)
+        self._leave(ticket)
         self._service.cancel(ticket.permit)
         self._move(ticket, Ticket(self, relief, ticket.made, redrivable=False))
