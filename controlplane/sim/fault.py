@@ -17,7 +17,15 @@ NATIVE: Final[dict[What, int]] = {
     "pause": world.PAUSE,
     "shard": world.SHARD,
 }
-WELL: Final[dict[What, float]] = {"slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "load": 1.0, "pause": 0.0, "shard": 0.0}
+WELL: Final[dict[What, float]] = {
+    "slow": 1.0,
+    "errors": 0.0,
+    "down": 0.0,
+    "hangs": 0.0,
+    "load": 1.0,
+    "pause": 0.0,
+    "shard": 0.0,
+}
 """The values of a world in which nothing is wrong; workers come back to what the replica has."""
 
 

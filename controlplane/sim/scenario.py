@@ -193,7 +193,9 @@ def _fault(draws: Random, name: str, mesh: Mesh) -> Fault:
             ]
         case "shared_dependency":
             origin = max(leaves, key=lambda one: sum(call.callee == one.name for _, call in mesh.edges())).name
-            how: tuple[What, float] = draws.choice((("hangs", 1.0), ("shard", draws.uniform(0.5, 1.0)), ("slow", 100.0)))
+            how: tuple[What, float] = draws.choice(
+                (("hangs", 1.0), ("shard", draws.uniform(0.5, 1.0)), ("slow", 100.0))
+            )
             changes = during(origin, range(len(mesh.node(origin).replicas)), *how)
         case "capacity_loss":
             origin = leaf.name
