@@ -11,6 +11,7 @@ from controlplane.model.signal import Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
+WELL_CALLS = 5  # in one sample, all of them well: a verdict about that endpoint is out of date
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
 
@@ -65,6 +66,9 @@ class Evidence:
 
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
+        if sample.calls >= WELL_CALLS and not sample.failures and not sample.slow:
+            # what answers well by now is not among those that fail together any more
+            self.tripped_at.get(sample.target.service, {}).pop(sample.target.endpoint, None)
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = Traffic(
             seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused
