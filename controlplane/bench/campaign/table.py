@@ -89,7 +89,7 @@ def missed(runs: Sequence[Run]) -> list[str]:
             continue  # promised of all of them together, in the median
         for measure in PROMISED:
             one = here[measure]
-            if one.ratio < least and one.ours - one.best_value > SLACK[measure] * (least <= 1):
+            if one.ratio < least and (least > 1 or one.ours - one.best_value > SLACK[measure]):
                 seeds = ", ".join(map(str, one.worst_seeds)) or "none by more than chance"
                 found.append(
                     f"{name}, {UNITS[measure]}: {one.ratio:.2f}x of {one.best}, at least {least:g}x; "
