@@ -11,6 +11,7 @@
 #define CONTROLPLANE_LIMIT_H
 
 #include "draft.h"
+#include "spared.h"
 
 #define LIMIT_ONE ((int64_t)1000)             /* limits are kept in thousandths of a call */
 #define LIMIT_GROWTH_MILLI ((int64_t)250)     /* a round */
@@ -87,6 +88,9 @@ static void limit_learn(
         if (word_load(&g->limit_bound_ns) >= start_ns) limit_set(g, st, limit_grown);
         return;
     }
+    /* where an endpoint serves well, those that do not are sick, and not the service overloaded: shrunk to one for their sake,
+     * the limit would starve the very evidence that takes them out */
+    if (spared(g, st, now_ns)) return;
     word_store(&g->limit_since_ns, now_ns);
     if (limit_milli(g, st) < 2 * LIMIT_ONE) {
         if (pause_ns < took_ns) pause_ns = took_ns;

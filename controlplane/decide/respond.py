@@ -99,7 +99,9 @@ def contain(
         return
     whole = incident.containments.get(target.service) if target.endpoint else None
     if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE) and not (whole.overload and reflex):
-        return  # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
+        # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
+        _earns_nothing(draft, evidence, incident, target)
+        return
     step = recovery.contain(intent, draft.policy, held)
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")

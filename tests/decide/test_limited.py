@@ -86,6 +86,23 @@ def test_who_is_well_again_is_not_among_those_that_fail_together() -> None:
         assert any("fail together" in text for text in refused) is together
 
 
+def test_bad_on_its_way_back_under_a_limit_earns_no_step() -> None:
+    """The service is limited as a whole meanwhile, so its part gets no order; it gets no step up either."""
+    plane = Plane()
+    plane.tripped(A0, Cause.ERRORS)
+    plane.later(5)
+    plane.tell(Probed(at=plane.now, target=A0, passed=True))
+    plane.now = Nanos(plane.now + 3 * SECOND)
+    plane.tripped(A, Cause.OVERLOAD)
+    assert isinstance(plane.commands[-1].intent, Limit)
+    plane.now = Nanos(plane.now + 1 * SECOND)
+    plane.tripped(A0, Cause.ERRORS)
+    plane.later(1.5)
+    held = plane.engine.state.containment(A0)
+    assert held is not None
+    assert (held[1].stage, held[1].percent, held[1].relapses) == (Stage.RAMP, 10, 1)
+
+
 def test_bad_on_its_way_back_together_with_all_others_earns_no_step() -> None:
     """A verdict that is vetoed, as all fail together, begins the stage of the one in the ramp again."""
     plane = Plane()

@@ -195,3 +195,20 @@ def test_what_was_never_learned_is_no_limit_when_its_tag_comes_round(clock) -> N
     assert len(full(guard)) == 6
     admitted(guard.try_acquire()).failure(TIMEOUT)
     assert limit(guard) == 3
+
+
+def test_sick_endpoints_do_not_shrink_it_while_others_serve_well(clock) -> None:
+    """Two of four hang: the limit goes on growing with what the others answer; when all hang, it shrinks to one."""
+    for hanging, shrinks in (({0, 1}, False), ({0, 1, 2, 3}, True)):
+        guard = Guard(endpoints=4, failure_percent=0, endpoint_consecutive=0, ejected_percent_max=0)
+        for _ in range(40):  # everybody has served
+            admitted(guard.try_acquire()).success()
+        guard.limit(8, LONG, 0)
+        for _ in range(60):
+            clock.advance(50 * MILLISECOND)
+            for permit in full(guard):
+                if permit.endpoint in hanging:
+                    permit.failure(TIMEOUT)
+                else:
+                    permit.success()
+        assert (limit(guard) == 1) is shrinks

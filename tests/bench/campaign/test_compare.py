@@ -87,7 +87,7 @@ def test_promises() -> None:
     ]
     blast = [run(1, name, 10, blast_seconds=value) for name, value in ((OURS, 2.0), ("other", 5.0))]
     assert any(text.startswith("cascading, service-seconds: 2.50x") for text in missed(blast))
-    simple = [run(1, name, failed, fault_class="bad_version") for name, failed in ((OURS, 31), ("other", 30))]
+    simple = [run(1, name, failed, fault_class="bad_version") for name, failed in ((OURS, 36), ("other", 30))]
     assert [text.split(":")[0] for text in missed(simple)] == [
         "bad_version, failed user requests",
         "simple, failed user requests",
