@@ -17,6 +17,7 @@
 #include "evidence.h"
 #include "penalty.h"
 #include "probes.h"
+#include "spared.h"
 #include "window.h"
 
 static void breaker_move(struct draft *d, int64_t state, int64_t now_ns) {
@@ -126,6 +127,7 @@ static void breaker_weigh(
 ) {
     struct tally window = window_sum(s->g, st, v, now_ns);
     int64_t cause = breaker_verdict(&st->policy, consecutive, &window), calls = window.calls, bad = window.failures;
+    if (cause && cause != BY_CONSECUTIVE && spared(s->g, st, now_ns)) return;
     if (!cause) {
         if (st->opens && !failed && now_ns - st->closed_since_ns >= st->policy.window_ns)
             breaker_decay(s, st->generation, now_ns);

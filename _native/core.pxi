@@ -101,6 +101,9 @@ cdef extern from "retry.h":
     int64_t retry_capacity(const policy *p)
     int RETRY_MILLI
 
+cdef extern from "spared.h":
+    int spared_from(const edge *g, const standing *st, int64_t i, int64_t now_ns)
+
 cdef extern from "events.h":
     int64_t event_drain(seat *s, int64_t now_ns, int64_t *out, int64_t rows)
     int64_t event_lost(seat *s)

@@ -162,13 +162,14 @@ static int endpoint_condemn(
 ) {
     struct edge *g = s->g;
     DRAFT(d);
-    int enforced, ejects;
+    int enforced, ejects, alone;
     do {
         struct place *at;
         draft_begin(&d, s);
         at = state_place(d.st, i);
         if (at->generation != generation) return at->state != HEALTHY; /* another process has acted upon it */
         if (at->clears != clears) return 0;
+        alone = cause != BY_OVERLOAD && spared(g, d.st, now_ns); /* others serve well: a retry there feeds no trouble */
         enforced = d.st->policy.enforced != 0;
         ejects = cause != BY_OVERLOAD && endpoint_may_eject(g, d.st, i, now_ns, cause);
         if (!ejects) {
@@ -177,12 +178,12 @@ static int endpoint_condemn(
             );
             at->capped_ns = cause == BY_SLOW ? -now_ns : now_ns;
             at->clears++; /* to be earned again: a capped endpoint speaks up at the pace of its failures */
-            if (enforced && word_load(&g->retry_suspended_until_ns) <= now_ns) d.edge_signal_ns = now_ns;
+            if (enforced && !alone && word_load(&g->retry_suspended_until_ns) <= now_ns) d.edge_signal_ns = now_ns;
             continue;
         }
         endpoint_trip(&d, i, now_ns, cause, calls, bad, endpoint_began_ns(g, i, clears));
     } while (!draft_commit(&d));
-    if (!ejects && enforced) word_store(&g->retry_suspended_until_ns, now_ns + RETRY_SUSPENDED_NS);
+    if (!ejects && enforced && !alone) word_store(&g->retry_suspended_until_ns, now_ns + RETRY_SUSPENDED_NS);
     return ejects;
 }
 

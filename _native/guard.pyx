@@ -373,6 +373,10 @@ cdef class Guard:
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
         return state_place(self.in_force(), i).state == _EJECTED
 
+    def is_kept(self, endpoint, /):
+        cdef int64_t i = self.index(endpoint, "endpoint", 0)
+        return spared_from(self.seat.g, self.in_force(), i, clock_now_ns()) != 0
+
     def endpoint(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
         return endpoint_dict(self.seat.g, i, state_place(self.in_force(), i))

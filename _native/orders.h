@@ -123,7 +123,7 @@ static void order_limit(struct seat *s, int64_t now_ns, int64_t concurrency, int
         d.st->limit_until_ns = now_ns + lease_ns;
         state_due(d.st, d.st->limit_until_ns);
     } while (!draft_commit(&d));
-    if (begins) limit_began(s->g, now_ns);
+    if (begins) limit_began(s->g, d.st, now_ns, state_flying(s->g, EDGE));
 }
 
 static void order_side(

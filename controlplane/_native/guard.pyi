@@ -297,6 +297,9 @@ class Guard:
     def may_retry(self) -> bool:
         """Whether a retry now would be within the retry budget and what orders allow. Takes nothing."""
     def is_ejected(self, endpoint: int, /) -> bool: ...
+    def is_kept(self, endpoint: int, /) -> bool:
+        """True when it was condemned in the last second and stays, by a cap or a floor, while another one serves well:
+        a call that fails there deserves its second life, as if the endpoint were out."""
     def endpoint(self, endpoint: int, /) -> dict[str, int]:
         """state, weight (percent), ramp (percent, slow start), in_flight, calls, failures, slow (totals), consecutive,
         evidence_mnat, trickle_evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns, began_ns (when the

@@ -106,7 +106,7 @@ class Engine:
     def step(self, signal: Signal, now: Nanos) -> Outcome:
         """The outcome of one fact."""
         draft = self._draft(now)
-        if wrong := safety.wrong_signal(signal, now):
+        if wrong := safety.wrong_signal(signal, now) or safety.unknown(signal, self.topology):
             watch.invalid(draft, self._evidence, signal, wrong)
             return self._outcome(draft)
         self._seen.note(signal, now)

@@ -20,6 +20,7 @@ LATELY_NS = 5 * SECOND  # of calls: longer ago is not now
 HEARD_MAX = 1000  # samples kept of one service: its callers tell once a second each
 ASKED_NS = 10 * SECOND  # an answer to a probe says nothing of what is later
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
+WELL_CALLS = 5  # in one sample, all of them well: a verdict about that endpoint is out of date
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
 
 
@@ -107,6 +108,9 @@ class Evidence:
 
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
+        if sample.calls >= WELL_CALLS and not sample.failures and not sample.slow:
+            # what answers well by now is not among those that fail together any more
+            self.tripped_at.get(sample.target.service, {}).pop(sample.target.endpoint, None)
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = _more(seen, sample)
         self._since_side[sample.target] = _more(self.since_side(sample.target), sample)

@@ -57,6 +57,16 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         if held is None or target == signal.target or not target.endpoint:
             reflex = signal.contained and target == signal.target
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
+    if all(target != signal.target for target, _ in decided.acts):
+        _earns_nothing(draft, evidence, incident, signal.target)
+
+
+def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:
+    """Bad again on its way back, and not to be held for it, as where all fail together: at least no step further."""
+    held = incident.containments.get(str(target))
+    if held is not None and held.stage in (Stage.RAMP, Stage.FULL):
+        draft.stage(incident, target, recovery.again(held, draft.policy), None)
+        evidence.stage_began(target)
 
 
 def about(draft: Draft, service: Service) -> Incident | None:
@@ -132,8 +142,10 @@ def contain(
     if held is not None and held.stage is Stage.HOLD:
         return
     whole = incident.containments.get(target.service) if target.endpoint else None
-    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE):
-        return  # the service is held as a whole: its parts need no order of their own
+    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE) and not (whole.overload and reflex):
+        # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
+        _earns_nothing(draft, evidence, incident, target)
+        return
     step = recovery.contain(intent, draft.policy, held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")

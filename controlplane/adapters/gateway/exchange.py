@@ -220,11 +220,12 @@ class Exchange:
         return ended.relief
 
     def _redrive(self, ended: _Ended) -> Permit | None:
-        """A second life for a call that failed on an endpoint which is out by now, perhaps by this very failure."""
+        """A second life for a call that failed on an endpoint which is out by now, perhaps by this very failure, or
+        would be if it were not kept by a cap."""
         guard = self._service.guard
         if not self._redrivable or not self._service.enforced or ended.endpoint < 0:
             return None
-        if not ended.probe and not guard.is_ejected(ended.endpoint):
+        if not ended.probe and not guard.is_ejected(ended.endpoint) and not guard.is_kept(ended.endpoint):
             return None
         self._redrivable = False
         answer = guard.try_redrive(ended.endpoint)

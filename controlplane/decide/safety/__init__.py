@@ -5,6 +5,7 @@ never at all endpoints: an order costs the same in a fleet of ten and of ten tho
 """
 
 from controlplane.decide.kind import act_of, kind_of
+from controlplane.decide.safety.known import unknown
 from controlplane.decide.safety.pace import charge
 from controlplane.decide.safety.people import HOLD_NS_MAX, OVERRIDE_NS_MAX, held_by, may_renew, wrong_order
 from controlplane.decide.safety.seen import Seen
@@ -47,5 +48,6 @@ __all__ = [
     "refuse_switched_off",
     "shadowed",
     "wrong_order",
+    "unknown",
     "wrong_signal",
 ]

@@ -89,8 +89,10 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
         case on.EdgeSampled():
             wrong = _edge(signal)
         case on.FellBack() | on.Relayed():
-            wrong = _whole(count=signal.count)
-        case on.Probed() | on.ProbeFinished() | on.Heartbeat() | on.Condition():
+            wrong = _whole(count=signal.count) or ("" if signal.count else "it happened 0 times")
+        case on.Heartbeat():
+            wrong = _whole(every_ns=signal.every_ns)
+        case on.Probed() | on.ProbeFinished() | on.Condition():
             wrong = ""
         case _:
             return ""
@@ -105,9 +107,13 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
 
 def _edge(signal: on.EdgeSampled) -> str:
     sends = signal.calls if signal.attempts is None else signal.attempts
+    optional = (signal.timed, signal.client_latency_ns, signal.server_latency_ns, signal.in_flight)
+    if any(count is not None and count < 0 for count in optional):
+        return f"a negative count among timed, latencies and in flight: {optional}"
     if 0 <= signal.failures <= sends and signal.calls >= 0 and signal.window_ns > 0:
         return ""  # as nearly always, and then at once
-    wrong = _counts(calls=sends, failures=signal.failures) or _whole(calls=signal.calls)
+    # more may fail in a window than begin in it
+    wrong = _whole(sends=sends, failures=signal.failures, calls=signal.calls)
     if not wrong and not signal.window_ns > 0:
         wrong = f"a window of {signal.window_ns} ns"
     return wrong
