@@ -10,7 +10,7 @@ from controlplane.model.command import Command
 from controlplane.model.errors import ActuationError
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
-from controlplane.model.signal import Acted, Signal
+from controlplane.model.signal import Acted, Signal, Told
 from controlplane.model.topology import Topology
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
 
@@ -91,7 +91,9 @@ class Plane:
         self._wake_at = outcome.wake_at
         if self._watch is not None:
             self._watch.decided(signal, outcome, now)
-        answers = [self._apply(command, now) for command in outcome.commands]
+        answers: list[Signal] = [self._apply(command, now) for command in outcome.commands]
+        # nobody is to be told in this world, and the engine hears that at once, as from a loop without notifiers
+        answers += [Told(at=now, key=notice.key, by="nobody") for notice in outcome.notices]
         self._waiting.extendleft(reversed(answers))
 
     def _apply(self, command: Command, now: Nanos) -> Acted:
