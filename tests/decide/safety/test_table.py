@@ -4,11 +4,11 @@ import inspect
 import re
 
 import pytest
-from controlplane.decide.explain import explain
 
 from controlplane.decide import watch
 from controlplane.decide.engine import Engine
 from controlplane.decide.plan import first_act
+from controlplane.decide.review.explain import explain
 from controlplane.decide.safety import BY_NAME, NEVER, RULES, explained
 from controlplane.decide.state import State, fold
 from controlplane.model.command import Eject
