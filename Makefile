@@ -1,7 +1,7 @@
 # Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench sanitize clean
+.PHONY: help build demo test bench campaign sanitize clean
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -9,6 +9,7 @@ BUILT_BENCH := .venv/.built-bench
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+CAMPAIGN_ARGS ?=
 STUBS := $(patsubst controlplane/_native/%.pyi,controlplane._native.%,$(wildcard controlplane/_native/*.pyi))
 
 help:  ## show this
@@ -55,6 +56,11 @@ bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick
 		--hgrm bench/results/response.hgrm --plot bench/results/response.svg $(filter --quick --check,$(BENCH_ARGS)))
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
 		--benchmark-json=bench/results/bench.json
+
+campaign: build  ## a thousand simulated failures, ours beside the textbook policies; CAMPAIGN_ARGS="--seeds 50 --classes leaf_slow"
+	@mkdir -p bench/results
+	$(BIN)/python -m bench.campaign --json bench/results/latest.json --plot bench/results/campaign.svg \
+		--table bench/results/campaign.md --healthy-calls 1e8 $(CAMPAIGN_ARGS)
 
 SANITIZED := build/sanitized
 sanitize: build  ## the native tests once more, under the address and undefined-behaviour sanitizers

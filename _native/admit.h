@@ -1,4 +1,4 @@
-/* Admission: breaker, retry budget, weight, deadline, rate, concurrency, endpoint, in this order. Everything is asked
+/* Admission: breaker, retry budget, weight, shedding by order, deadline, rate, concurrency, endpoint, in this order. Everything is asked
  * before anything is taken, so a refusal takes no token and no slot; where another process takes the last one in
  * between, what was taken so far is given back.
  *
@@ -16,9 +16,11 @@
 #include "lapse.h"
 #include "limit.h"
 #include "retry.h"
+#include "sides.h"
 
 struct refusal {
     int64_t reason, retry_after_ns;
+    int64_t part; /* the side order that refused, or 0 */
 };
 
 /* What a caller asks for; `avoid` -1: no endpoint, `deadline_ns` NEVER: none. */
@@ -44,6 +46,13 @@ ALWAYS_INLINE struct gcra admit_rate(const struct edge *g, const struct standing
 static inline int admit_say(struct refusal *why, int64_t reason, int64_t retry_after_ns) {
     why->reason = reason;
     why->retry_after_ns = retry_after_ns;
+    why->part = 0;
+    return 0;
+}
+
+static inline int admit_say_side(struct refusal *why, int64_t reason, int64_t part) {
+    admit_say(why, reason, 0);
+    why->part = part;
     return 0;
 }
 
@@ -53,6 +62,7 @@ static int admit_retry(
 ) {
     int64_t until_ns = word_load(&g->retry_suspended_until_ns);
     if (st->limit) return admit_say(why, RETRY_BUDGET, 0);
+    if (side_caps(g, st)) return admit_say_side(why, RETRY_BUDGET, PART_CAP_RETRIES);
     if (kind == REDRIVE) return 1;
     if (until_ns > now_ns) return admit_say(why, RETRY_BUDGET, until_ns - now_ns);
     if (retry_balance(word_load(&g->retry), &st->policy, now_ns) >= RETRY_MILLI) return 1;
@@ -74,6 +84,8 @@ ALWAYS_INLINE int admit_asked(
     if (ask->kind != FIRST && !admit_retry(g, st, now_ns, ask->kind, why)) return 0;
     if (__builtin_expect(st->weight < 100, 0) && ask->kind != REDRIVE && random_below(&s->random, 100) >= st->weight)
         return admit_say(why, WEIGHT, 0);
+    if (__builtin_expect(st->sides != 0, 0) && ask->kind == FIRST && side_sheds(s, st, ask->priority))
+        return admit_say_side(why, SHED, PART_SHED);
     if (ask->deadline_ns != NEVER && !deadline_allows(g, now_ns, ask->deadline_ns)) return admit_say(why, DEADLINE, 0);
     if (p->rate_interval_ns) {
         struct gcra rate = admit_rate(g, st, current);
@@ -109,7 +121,8 @@ static void admit_effective(struct edge *g, const struct standing *st, int64_t r
 
 static int admit_refuse(struct seat *s, const struct standing *st, const struct refusal *why) {
     word_add(s->g->workers > 1 || THREADS, &s->g->refused_by[why->reason], 1);
-    if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
+    if (__builtin_expect(why->part != 0, 0)) side_effective(s->g, why->part);
+    else if (__builtin_expect(word_load(&s->g->signal_ns) != 0, 0)) admit_effective(s->g, st, why->reason);
     return 0;
 }
 
@@ -152,9 +165,11 @@ ALWAYS_INLINE int admit_take(
     struct gcra rate = admit_rate(g, st, current);
     int64_t share = admit_share(p, p->rate_burst, ask->priority), wrote = 0;
     int rated = p->rate_interval_ns && !exempt, again = ask->kind == AGAIN && !exempt;
+    int capped = ask->kind != FIRST && !exempt && side_is(st, PART_CAP_RETRIES);
     if (!admit_fly(shared, s, exempt ? 0 : admit_share(p, concurrency_most(g, p), ask->priority))) return 0;
     if (rated && gcra_take(shared, &g->tat, now_ns, &rate, share, 1, &wrote)) goto land;
-    if (again && !retry_take(g, p, now_ns)) goto unrate;
+    if (capped && !side_cap_move(g, &st->side[PART_CAP_RETRIES], -RETRY_MILLI)) goto unrate;
+    if (again && !retry_take(g, p, now_ns)) goto uncap;
     if (__builtin_expect(st->state == EDGE_HALF_OPEN, 0) && !exempt) {
         if (!admit_probe(s, t, now_ns, EDGE)) goto unretry;
     } else if (t->endpoint >= 0 && __builtin_expect(state_place(st, t->endpoint)->state == PROBATION, 0)
@@ -164,9 +179,12 @@ ALWAYS_INLINE int admit_take(
     if (ask->kind == FIRST) retry_earn(shared, g, p, now_ns);
     if (ask->kind == AGAIN) word_add(THREADS, &s->counters->retries, 1);
     if (t->endpoint >= 0) word_add(THREADS, state_in_flight(g, t->endpoint) + s->worker, 1);
+    if (__builtin_expect(st->sides != 0, 0)) side_admitted(s, st, t->endpoint, ask->kind == FIRST);
     return 1;
 unretry:
     if (again) retry_return(g, p, now_ns);
+uncap:
+    if (capped) side_cap_move(g, &st->side[PART_CAP_RETRIES], RETRY_MILLI);
 unrate:
     if (rated) gcra_return(shared, &g->tat, &rate, 1, wrote);
 land:
@@ -227,6 +245,26 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
         }
         if (admit_take(shared, s, st, current, now_ns, ask, exempt, t)) return 1;
     } while (1);
+}
+
+/* 1 when a retry now would be within budget and cap. Takes nothing. */
+static int admit_would_retry(struct seat *s, const struct standing *st, int64_t now_ns) {
+    struct refusal why;
+    return !st->policy.enforced || admit_retry(s->g, st, now_ns, AGAIN, &why);
+}
+
+/* How long a call that is about to be made may take, by order; 0: no order bounds it. */
+static int64_t admit_deadline_ns(struct seat *s) {
+    int64_t current, value = 0;
+    const struct standing *st = state_standing(s->g, word_load(&s->g->current));
+    if (__builtin_expect(!side_is(st, PART_TIGHTEN), 1)) return 0;
+    do {
+        st = lapse(s, clock_now_ns(), &current);
+        value = side_is(st, PART_TIGHTEN) && side_turn(&s->counters->tighten_turn, st->side[PART_TIGHTEN].with)
+            ? st->side[PART_TIGHTEN].value : 0;
+    } while (!state_still(1, s->g, current));
+    if (value) side_effective(s->g, PART_TIGHTEN);
+    return value;
 }
 
 /* 1 when breaker or isolation would refuse a call now. */

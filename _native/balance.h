@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "endpoint.h"
+#include "sides.h"
 
 /* first calls, retries, second lives (see try_redrive) */
 enum { FIRST = 0, AGAIN, REDRIVE };
@@ -26,8 +27,18 @@ static __attribute__((noinline)) void balance_turn(struct seat *s, const struct 
     }
     p->policy.overprovision_percent = st->policy.overprovision_percent;
     p->policy.panic_percent = st->policy.panic_percent;
+    p->policy.fail_over_percent = side_is(st, PART_FAIL_OVER) ? st->side[PART_FAIL_OVER].value : 0;
+    if ((uint64_t)p->policy.fail_over_percent > 100) p->policy.fail_over_percent = 100;
     pick_turn(p);
     s->routed = st->routes;
+}
+
+/* Percent of the calls that an order has moved to endpoints that stand by, as far as they have room. */
+static int64_t balance_moved_percent(struct seat *s, const struct standing *st, int64_t current) {
+    if (!s->g->endpoints || !side_is(st, PART_FAIL_OVER)) return 0;
+    if (st->routes != s->routed) balance_turn(s, st);
+    if (!state_still(1, s->g, current)) s->routed = UNROUTED;
+    return (s->pick.route.moved + ROUTE_ONE / 200) / (ROUTE_ONE / 100);
 }
 
 /* An endpoint on probation that can take this call as its probe, or -1. Of several the one that has waited longest: where

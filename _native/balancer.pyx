@@ -51,7 +51,7 @@ cdef extern from "balancer.h":
     struct site:
         int64_t priority, locality, percent
     struct route_policy:
-        int64_t levels, localities, overprovision_percent, panic_percent, local, local_percent
+        int64_t levels, localities, overprovision_percent, panic_percent, local, local_percent, fail_over_percent
     struct route:
         int64_t drawable, panic
         int64_t *load
@@ -143,7 +143,7 @@ cdef class Balancer:
 
     def __cinit__(
         self, sites, *, seed=1, memory=None, worker=0, workers=1, overprovision_percent=140, panic_percent=50,
-        local=None, local_percent=0, ejected_percent_max=10, slow_start_ns=10_000_000_000,
+        local=None, local_percent=0, fail_over_percent=0, ejected_percent_max=10, slow_start_ns=10_000_000_000,
     ):
         cdef balancer *b = &self.b
         cdef int64_t n, i, scratch
@@ -157,6 +157,7 @@ cdef class Balancer:
         b.pick.policy.panic_percent = integer(panic_percent, "panic_percent", 0, 100)
         b.pick.policy.local = -1 if local is None else integer(local, "local", 0, ROUTE_LOCALITIES_MAX - 1)
         b.pick.policy.local_percent = integer(local_percent, "local_percent", 0, 100)
+        b.pick.policy.fail_over_percent = integer(fail_over_percent, "fail_over_percent", 0, 100)
         b.ejected_percent_max = integer(ejected_percent_max, "ejected_percent_max", 0, 100)
         b.slow_start_ns = integer(slow_start_ns, "slow_start_ns", 0, DURATION_MAX_NS)
         if isinstance(seed, bool) or not PyIndex_Check(seed):

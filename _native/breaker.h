@@ -4,12 +4,20 @@
  *                            ^------one failure or a lost probe------'
  *
  * Every move raises the generation: results of calls admitted before it are no evidence after it.
+ *
+ * A window says how much fails, and not since when. So a sum as in evidence.h runs beside it, for a quarter of the calls
+ * failing (and slow ones, where those can open the breaker). It decides nothing: where it last stood at zero, it began.
+ *
+ *     suspicion   tag:16 | sum:48                both tagged by `forgets`
+ *     began       tag:16 | microseconds:48
  */
 #ifndef CONTROLPLANE_BREAKER_H
 #define CONTROLPLANE_BREAKER_H
 
+#include "evidence.h"
 #include "penalty.h"
 #include "probes.h"
+#include "spared.h"
 #include "window.h"
 
 static void breaker_move(struct draft *d, int64_t state, int64_t now_ns) {
@@ -63,6 +71,26 @@ static inline int64_t breaker_verdict(const struct policy *p, int64_t consecutiv
     return 0;
 }
 
+static int64_t breaker_began_ns(const struct edge *g, int64_t forgets) {
+    int64_t tag = evidence_tag(forgets);
+    return evidence_of(word_load(&g->suspicion), tag) ? evidence_began_ns(word_load(&g->began), tag) : 0;
+}
+
+/* A bad result. `fresh`: there was none in the window before, so what the sum may still hold is out of date. */
+static void breaker_suspect(struct edge *g, const struct standing *st, int64_t now_ns, int fresh) {
+    int64_t tag = evidence_tag(st->forgets), is = word_load(&g->suspicion), of;
+    do of = fresh ? 0 : evidence_of(is, tag);
+    while (!word_swap(1, &g->suspicion, &is, tag | bank_clamped(of + bank_step(st->failed_step, FAILURE_SUM))));
+    if (!of) word_store(&g->began, evidence_began(tag, now_ns));
+}
+
+/* A good one, while something is suspected. */
+static inline void breaker_acquit(struct edge *g, const struct standing *st) {
+    int64_t tag = evidence_tag(st->forgets), is = word_load(&g->suspicion), of;
+    do if (!(of = evidence_of(is, tag))) return;
+    while (!word_swap(1, &g->suspicion, &is, tag | bank_clamped(of + bank_step(st->passed_step, FAILURE_SUM))));
+}
+
 /* The verdict fell while the breaker stood as in `generation` and `forgets`; whoever publishes first has told it. */
 static void breaker_trip(
     struct seat *s, int64_t generation, int64_t forgets, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad
@@ -71,7 +99,7 @@ static void breaker_trip(
     do {
         draft_begin(&d, s);
         if (d.st->generation != generation || d.st->forgets != forgets) return;
-        draft_row(&d, EDGE_OPENED, EDGE, now_ns, cause, calls, bad);
+        draft_row_since(&d, EDGE_OPENED, EDGE, now_ns, cause, calls, bad, breaker_began_ns(s->g, forgets));
         if (d.st->policy.enforced) {
             breaker_open(&d, now_ns);
             d.edge_signal_ns = now_ns;
@@ -99,6 +127,7 @@ static void breaker_weigh(
 ) {
     struct tally window = window_sum(s->g, st, v, now_ns);
     int64_t cause = breaker_verdict(&st->policy, consecutive, &window), calls = window.calls, bad = window.failures;
+    if (cause && cause != BY_CONSECUTIVE && spared(s->g, st, now_ns)) return;
     if (!cause) {
         if (st->opens && !failed && now_ns - st->closed_since_ns >= st->policy.window_ns)
             breaker_decay(s, st->generation, now_ns);
@@ -114,12 +143,15 @@ static void breaker_weigh(
 ALWAYS_INLINE void breaker_judge(
     int shared, struct seat *s, const struct standing *st, int64_t now_ns, int64_t outcome, int slow
 ) {
-    int failed = outcome != SUCCESS;
+    int failed = outcome != SUCCESS, bad = failed || (slow && st->policy.slow_percent);
     int64_t v = window_number(s, st->window_width_ns, st->window_shift, now_ns), consecutive;
+    if (__builtin_expect(bad, 0)) breaker_suspect(s->g, st, now_ns, !window_troubled(s->g, st, v, now_ns));
     window_add(shared, s->g, v, failed, slow, failed && outcome != ERROR);
     consecutive = consecutive_count(shared, s->g, st->forgets, failed);
-    if (__builtin_expect(st->opens || window_troubled(s->g, st, v, now_ns), 0))
+    if (__builtin_expect(st->opens || window_troubled(s->g, st, v, now_ns), 0)) {
+        if (!bad) breaker_acquit(s->g, st);
         breaker_weigh(s, st, v, now_ns, consecutive, failed);
+    }
 }
 
 #endif

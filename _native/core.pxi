@@ -26,6 +26,8 @@ cdef extern from "state.h":
         _BY_STALLED "BY_STALLED", _BY_OVERLOAD "BY_OVERLOAD"
         _HEALTHY "HEALTHY", _EJECTED "EJECTED", _PROBATION "PROBATION"
         _CRITICAL "CRITICAL", _DEFAULT "DEFAULT", _SHEDDABLE "SHEDDABLE"
+        _PART_FAIL_OVER "PART_FAIL_OVER", _PART_CAP_RETRIES "PART_CAP_RETRIES"
+        _PART_SHED "PART_SHED", _PART_TIGHTEN "PART_TIGHTEN", PARTS_END
         EDGE_CLOSED, EDGE_OPEN, EDGE_HALF_OPEN
         EDGE_PROBE, ENDPOINT_PROBE, SETTLED, OVERDUE, THREADS
         _EVENT_WORDS "EVENT_WORDS", _EVENTS_MAX "EVENTS_MAX", PROBE_SLOTS, WORKERS_MAX, LATENCY_LOWEST_NS, LATENCY_DIGITS
@@ -38,11 +40,15 @@ cdef extern from "state.h":
         int64_t calls, failures, slow
     struct place:
         int64_t state, until_ns, weight, weight_until_ns, ejections, healthy_since_ns, clears, probing, ramp
+    struct side:
+        int64_t value
+        int64_t part "with"
     struct standing:
         policy policy
+        side *side
         int64_t failure_rung, due_ns, rate_ns, state, closed_since_ns, window_width_ns, window_shift, weight, limit, probing, routes
     struct endpoint:
-        int64_t calls, failures, slow, latency
+        int64_t calls, failures, slow, latency, began
     struct counters:
         int64_t calls, failures, slow, cancelled, retries, shadowed
     struct edge:
@@ -91,7 +97,12 @@ cdef extern from "hdr.h":
 
 cdef extern from "retry.h":
     int64_t retry_word(int64_t balance, int64_t now_ns)
+    int64_t retry_balance(int64_t word, const policy *p, int64_t now_ns)
+    int64_t retry_capacity(const policy *p)
     int RETRY_MILLI
+
+cdef extern from "spared.h":
+    int spared_from(const edge *g, const standing *st, int64_t i, int64_t now_ns)
 
 cdef extern from "events.h":
     int64_t event_drain(seat *s, int64_t now_ns, int64_t *out, int64_t rows)
@@ -104,12 +115,14 @@ cdef extern from "window.h":
 
 cdef extern from "evidence.h":
     struct evidence:
-        int64_t consecutive, mnat, trickle_mnat, slow_mnat
+        int64_t consecutive, mnat, trickle_mnat, slow_mnat, calls
     double FAILURE_SHARE_LOWEST
     int64_t rung_of(double share)
     double rung_share(int64_t rung)
     evidence evidence_read(endpoint *e, int64_t clears)
     void evidence_believe(standing *st, int64_t rung)
+    int64_t evidence_tag(int64_t clears)
+    int64_t evidence_began_ns(int64_t word, int64_t tag)
 
 cdef extern from "concurrency.h":
     int64_t ADAPTIVE_WORDS
@@ -125,6 +138,12 @@ cdef extern from "concurrency.h":
 cdef extern from "limit.h":
     int64_t limit_milli(edge *g, const standing *st)
 
+cdef extern from "sides.h":
+    bint side_is(const standing *st, int64_t part)
+
+cdef extern from "balance.h":
+    int64_t balance_moved_percent(seat *s, const standing *st, int64_t current)
+
 cdef extern from "lapse.h":
     const standing *lapse(seat *s, int64_t now_ns, int64_t *current)
 
@@ -136,6 +155,8 @@ cdef extern from "admit.h":
         int64_t reason, retry_after_ns
     int admit(int shared, seat *s, const ask *ask, ticket *t, refusal *why)
     int admit_would_refuse(const standing *st)
+    int admit_would_retry(seat *s, const standing *st, int64_t now_ns)
+    int64_t admit_deadline_ns(seat *s)
 
 cdef extern from "settle.h":
     int settle(int shared, seat *s, ticket *t, int64_t outcome)
@@ -153,10 +174,15 @@ cdef extern from "orders.h":
     void order_weigh_edge(seat *s, int64_t now_ns, int64_t percent, int64_t lease_ns)
     void order_limit(seat *s, int64_t now_ns, int64_t concurrency, int64_t lease_ns, int64_t signal_ns)
     void order_restore_edge(seat *s, int64_t now_ns)
+    void order_side(
+        seat *s, int64_t part, int64_t value, int64_t with_, int64_t now_ns, int64_t lease_ns, int64_t signal_ns
+    )
+    void order_restore_side(seat *s, int64_t part)
     void order_enforce(seat *s, int64_t now_ns, int64_t on)
 
 cdef extern from "retune.h":
-    void retune(seat *s, int64_t now_ns, const policy *p)
+    int retune(seat *s, int64_t now_ns, policy *p, uint64_t fields)
+    int64_t retune_burst_max(const policy *p)
     void retune_slow_ns(seat *s, int64_t slow_ns)
     void retune_failure_share(seat *s, double share)
     void reclaim(seat *s, int64_t worker, int64_t now_ns)

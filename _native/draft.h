@@ -20,6 +20,7 @@ struct draft {
     struct standing *st;
     int64_t base, rows, locked;
     int64_t edge_signal_ns, signal_endpoint, signal_ns; /* UNTOUCHED: leave it */
+    int64_t side_signal_ns[PARTS_END];                  /* likewise */
     int64_t row[DRAFT_ROWS][EVENT_WORDS - 1];
 };
 
@@ -47,6 +48,7 @@ static void draft_begin(struct draft *d, struct seat *s) {
     d->g = g;
     d->rows = 0;
     d->edge_signal_ns = d->signal_endpoint = UNTOUCHED;
+    for (int part = 0; part < PARTS_END; part++) d->side_signal_ns[part] = UNTOUCHED;
     do {
         const int64_t *from;
         int64_t *to, spare;
@@ -62,7 +64,10 @@ static void draft_begin(struct draft *d, struct seat *s) {
     } while (!state_still(1, g, d->base));
 }
 
-static void draft_row(struct draft *d, int64_t kind, int64_t endpoint, int64_t t_ns, int64_t a, int64_t b, int64_t c) {
+/* A row about evidence that last stood at zero at `began_ns`; 0: not known, or it is about no evidence. */
+static void draft_row_since(
+    struct draft *d, int64_t kind, int64_t endpoint, int64_t t_ns, int64_t a, int64_t b, int64_t c, int64_t began_ns
+) {
     int64_t *row;
     if (d->rows == DRAFT_ROWS) return; /* out of reach for all but lapse_all, which asks for room first */
     row = d->row[d->rows++];
@@ -72,6 +77,13 @@ static void draft_row(struct draft *d, int64_t kind, int64_t endpoint, int64_t t
     row[3] = a;
     row[4] = b;
     row[5] = c;
+    row[6] = began_ns;
+}
+
+static inline void draft_row(
+    struct draft *d, int64_t kind, int64_t endpoint, int64_t t_ns, int64_t a, int64_t b, int64_t c
+) {
+    draft_row_since(d, kind, endpoint, t_ns, a, b, c, 0);
 }
 
 /* The signal that a refusal by the edge, or the next pick without endpoint `i`, will make effective. */
@@ -98,6 +110,8 @@ static int draft_commit(struct draft *d) {
     if (d->edge_signal_ns != UNTOUCHED) signal_set(g, &g->signal_ns, d->edge_signal_ns, 0);
     if (d->signal_endpoint != UNTOUCHED)
         signal_set(g, &state_endpoint(g, d->signal_endpoint)->signal_ns, d->signal_ns, 1);
+    for (int part = 1; part < PARTS_END; part++)
+        if (d->side_signal_ns[part] != UNTOUCHED) signal_set(g, &g->side_signal_ns[part], d->side_signal_ns[part], 0);
     for (int64_t k = 0; k < d->rows; k++) event_write_row(g, d->row[k]);
     return 1;
 }

@@ -136,8 +136,14 @@ static int64_t endpoint_shared_cause(const struct edge *g, const struct standing
     return overload * 2 > bad ? BY_OVERLOAD : cause;
 }
 
-static void endpoint_trip(struct draft *d, int64_t i, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad) {
-    draft_row(d, ENDPOINT_TRIPPED, i, now_ns, cause, calls, bad);
+static int64_t endpoint_began_ns(const struct edge *g, int64_t i, int64_t clears) {
+    return evidence_began_ns(word_load(&state_endpoint(g, i)->began), evidence_tag(clears));
+}
+
+static void endpoint_trip(
+    struct draft *d, int64_t i, int64_t now_ns, int64_t cause, int64_t calls, int64_t bad, int64_t began_ns
+) {
+    draft_row_since(d, ENDPOINT_TRIPPED, i, now_ns, cause, calls, bad, began_ns);
     window_forget(d);
     if (d->st->policy.enforced) {
         endpoint_eject(d, i, now_ns);
@@ -156,25 +162,28 @@ static int endpoint_condemn(
 ) {
     struct edge *g = s->g;
     DRAFT(d);
-    int enforced, ejects;
+    int enforced, ejects, alone;
     do {
         struct place *at;
         draft_begin(&d, s);
         at = state_place(d.st, i);
         if (at->generation != generation) return at->state != HEALTHY; /* another process has acted upon it */
         if (at->clears != clears) return 0;
+        alone = cause != BY_OVERLOAD && spared(g, d.st, now_ns); /* others serve well: a retry there feeds no trouble */
         enforced = d.st->policy.enforced != 0;
         ejects = cause != BY_OVERLOAD && endpoint_may_eject(g, d.st, i, now_ns, cause);
         if (!ejects) {
-            draft_row(&d, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, d.st, cause), calls, bad);
+            draft_row_since(
+                &d, ENDPOINT_CAPPED, i, now_ns, endpoint_shared_cause(g, d.st, cause), calls, bad, endpoint_began_ns(g, i, clears)
+            );
             at->capped_ns = cause == BY_SLOW ? -now_ns : now_ns;
             at->clears++; /* to be earned again: a capped endpoint speaks up at the pace of its failures */
-            if (enforced && word_load(&g->retry_suspended_until_ns) <= now_ns) d.edge_signal_ns = now_ns;
+            if (enforced && !alone && word_load(&g->retry_suspended_until_ns) <= now_ns) d.edge_signal_ns = now_ns;
             continue;
         }
-        endpoint_trip(&d, i, now_ns, cause, calls, bad);
+        endpoint_trip(&d, i, now_ns, cause, calls, bad, endpoint_began_ns(g, i, clears));
     } while (!draft_commit(&d));
-    if (!ejects && enforced) word_store(&g->retry_suspended_until_ns, now_ns + RETRY_SUSPENDED_NS);
+    if (!ejects && enforced && !alone) word_store(&g->retry_suspended_until_ns, now_ns + RETRY_SUSPENDED_NS);
     return ejects;
 }
 
@@ -199,8 +208,8 @@ static int endpoint_weigh_up(
     int64_t generation = at->generation, clears = at->clears, cause, calls, bad;
     struct evidence seen;
     if (outcome == STALLED && !evidence_apart(e, now_ns)) return 0;
-    if (outcome != SUCCESS) evidence_failed(e, st, clears, outcome);
-    else evidence_weigh(e, st, clears, slow);
+    if (outcome != SUCCESS) evidence_failed(e, st, clears, now_ns, outcome);
+    else evidence_weigh(e, st, clears, now_ns, slow);
     cause = evidence_verdict(e, st, clears);
     if (!cause) {
         if (outcome != SUCCESS && endpoint_all_overloaded(s->g, st, &calls, &bad))

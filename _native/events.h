@@ -15,7 +15,7 @@ static inline int64_t *event_row(const struct edge *g, int64_t number) {
     return state_words(g) + g->events_at + number % EVENTS_MAX * EVENT_WORDS;
 }
 
-/* `row`: kind, endpoint, t_ns, a, b, c. */
+/* `row`: kind, endpoint, t_ns, a, b, c, d. */
 static void event_write_row(struct edge *g, const int64_t *row) {
     int64_t number = word_add(1, &g->events_written, 1), *at = event_row(g, number);
     word_store(at, 0);
@@ -25,7 +25,7 @@ static void event_write_row(struct edge *g, const int64_t *row) {
 }
 
 static void event_write(struct edge *g, int64_t kind, int64_t endpoint, int64_t t_ns, int64_t a, int64_t b, int64_t c) {
-    int64_t row[EVENT_WORDS - 1] = {kind, endpoint, t_ns, a, b, c};
+    int64_t row[EVENT_WORDS - 1] = {kind, endpoint, t_ns, a, b, c, 0};
     event_write_row(g, row);
 }
 

@@ -11,11 +11,12 @@
  *
  * Stalls that come due within the same STALL_INSTANT_NS are one observation: what made one of them late made all of them late.
  *
- * Four words an endpoint, each with the tag of the standing it is about, so that what was cleared stays so:
+ * Five words an endpoint, each with the tag of the standing it is about, so that what was cleared stays so:
  *     evidence       tag:16 | failures in a row:16 | trickle:16 | evidence:16
  *     slow_evidence  tag:16 | evidence:48
  *     since          tag:16 | calls:24 | failures:24       both: since the tests last stood at zero; they say how
  *     since_kinds    tag:16 | slow:16 | overload:16 | stalled:16     much and of what kind, and decide nothing alone
+ *     began          tag:16 | microseconds:48                        when that was: where the change began, by the sums
  */
 #ifndef CONTROLPLANE_EVIDENCE_H
 #define CONTROLPLANE_EVIDENCE_H
@@ -31,6 +32,7 @@
 #define SLOW_MNAT 3219
 #define IN_TIME_MNAT 673
 #define BITS(n) (((int64_t)1 << (n)) - 1)
+#define BEGAN_UNIT_NS 1000 /* in 48 bits they reach nine years after boot */
 
 struct evidence { /* the words, read */
     int64_t consecutive, mnat, trickle_mnat, slow_mnat;
@@ -54,12 +56,19 @@ static struct evidence evidence_read(const struct endpoint *e, int64_t clears) {
     };
 }
 
-static void evidence_since(struct endpoint *e, int64_t tag, int failed, int slow, int overload, int stalled) {
+ALWAYS_INLINE int64_t evidence_began(int64_t tag, int64_t now_ns) { return tag | (now_ns / BEGAN_UNIT_NS & BITS(48)); }
+/* 0: not known. */
+ALWAYS_INLINE int64_t evidence_began_ns(int64_t word, int64_t tag) { return evidence_of(word, tag) * BEGAN_UNIT_NS; }
+
+static void evidence_since(
+    struct endpoint *e, int64_t tag, int64_t now_ns, int failed, int slow, int overload, int stalled
+) {
     int64_t is = word_load(&e->since), wanted, of;
     do {
         of = evidence_of(is, tag);
         wanted = tag | evidence_more(of >> 24, 1, BITS(24)) << 24 | evidence_more(of & BITS(24), failed, BITS(24));
     } while (!word_swap(1, &e->since, &is, wanted));
+    if (!of) word_store(&e->began, evidence_began(tag, now_ns));
     if (!(slow | overload | stalled)) return;
     is = word_load(&e->since_kinds);
     do {
@@ -81,12 +90,14 @@ ALWAYS_INLINE int64_t evidence_sums(int64_t of, int64_t step) {
         | bank_clamped((of & BITS(16)) + bank_step(step, FAILURE_SUM));
 }
 
-static void evidence_failed(struct endpoint *e, const struct standing *st, int64_t clears, int64_t outcome) {
+static void evidence_failed(
+    struct endpoint *e, const struct standing *st, int64_t clears, int64_t now_ns, int64_t outcome
+) {
     int64_t tag = evidence_tag(clears), is = word_load(&e->evidence), of;
     do of = evidence_of(is, tag);
     while (!word_swap(1, &e->evidence, &is,
                       tag | evidence_more(of >> 32, 1, BITS(16)) << 32 | evidence_sums(of, st->failed_step)));
-    evidence_since(e, tag, 1, 0, outcome != ERROR, outcome == STALLED);
+    evidence_since(e, tag, now_ns, 1, 0, outcome != ERROR, outcome == STALLED);
 }
 
 /* Whether a stall that is found now is an observation of its own. */
@@ -98,7 +109,7 @@ static int evidence_apart(struct endpoint *e, int64_t now_ns) {
 }
 
 /* A success where something is held against the endpoint, or that is slow. `slow_ns` 0: slowness is not judged, its evidence stays. */
-static void evidence_weigh(struct endpoint *e, const struct standing *st, int64_t clears, int slow) {
+static void evidence_weigh(struct endpoint *e, const struct standing *st, int64_t clears, int64_t now_ns, int slow) {
     int64_t tag = evidence_tag(clears), is = word_load(&e->evidence), slow_ns = st->policy.slow_ns, mnat, slow_mnat;
     do mnat = evidence_sums(evidence_of(is, tag), st->passed_step);
     while (!word_swap(1, &e->evidence, &is, tag | mnat));
@@ -109,7 +120,7 @@ static void evidence_weigh(struct endpoint *e, const struct standing *st, int64_
         else if (slow_ns) slow_mnat = evidence_less(slow_mnat, IN_TIME_MNAT);
     } while (!word_swap(1, &e->slow_evidence, &is, tag | slow_mnat));
     if (mnat | slow_mnat) { /* `mnat` is both sums */
-        evidence_since(e, tag, 0, slow, 0, 0);
+        evidence_since(e, tag, now_ns, 0, slow, 0, 0);
     } else {
         word_store(&e->since, tag);
         word_store(&e->since_kinds, tag);

@@ -13,7 +13,7 @@ All state of a guard is one flat buffer of int64 words (structs in state.h), in 
 Offsets only, no pointers and no Python objects: the same words may be private, or mapped by many processes (`memory`).
 state.h says how they stay right without a lock, whoever is killed when.
 
-The parts are one header each, in the order of their use: admit.h (gcra.h, retry.h, deadline.h, limit.h, balance.h),
+The parts are one header each, in the order of their use: admit.h (gcra.h, retry.h, deadline.h, limit.h, sides.h, balance.h),
 settle.h (evidence.h, endpoint.h, breaker.h with window.h, probes.h, penalty.h), draft.h, orders.h, retune.h, lapse.h,
 events.h. This file is their Python face and checks what comes from outside. A call costs two clock reads, admission and
 settlement; `answered()` is a third, and only the admission that makes a signal effective reads once more.
@@ -95,6 +95,8 @@ cdef class Guard:
         for k, field in enumerate(POLICY):
             fields[k] = field[1]
         policy_take(fields, policy_fields)
+        if (<policy *>fields).rate_burst > retune_burst_max(<policy *>fields):
+            policy_refuse(<policy *>fields)
         self.name = name
         self.given = Given.__new__(Given)
         self.length = wanted.words
@@ -240,13 +242,11 @@ cdef class Guard:
 
     def eject(self, endpoint, lease_ns, signal_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_eject(&self.seat, i, self.up_to_date(), lease, signal)
+        order_eject(&self.seat, i, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
 
     def probe(self, endpoint, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
+        cdef int64_t lease = a_lease(lease_ns)
         if i < 0:
             order_probe_edge(&self.seat, self.up_to_date(), lease)
         else:
@@ -255,22 +255,47 @@ cdef class Guard:
     def weigh(self, endpoint, percent, lease_ns, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
         cdef int64_t share = integer(percent, "percent", 0, 100)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
+        cdef int64_t lease = a_lease(lease_ns)
         if i < 0:
             order_weigh_edge(&self.seat, self.up_to_date(), share, lease)
         else:
             order_weigh(&self.seat, i, self.up_to_date(), share, lease)
 
     def isolate(self, lease_ns, signal_ns, /):
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_isolate(&self.seat, self.up_to_date(), lease, signal)
+        order_isolate(&self.seat, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
 
     def limit(self, concurrency, lease_ns, signal_ns, /):
         cdef int64_t calls = integer(concurrency, "concurrency", 1, COUNT_MAX)
-        cdef int64_t lease = integer(lease_ns, "lease_ns", 0, DURATION_MAX_NS)
-        cdef int64_t signal = integer(signal_ns, "signal_ns", 0, CLOCK_MAX_NS)
-        order_limit(&self.seat, self.up_to_date(), calls, lease, signal)
+        order_limit(&self.seat, self.up_to_date(), calls, a_lease(lease_ns), a_signal(signal_ns))
+
+    cdef int side(self, int64_t part, int64_t value, int64_t with_, object lease_ns, object signal_ns) except -1:
+        order_side(&self.seat, part, value, with_, self.up_to_date(), a_lease(lease_ns), a_signal(signal_ns))
+        return 0
+
+    def fail_over(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_FAIL_OVER, integer(percent, "percent", 1, 100), 0, lease_ns, signal_ns)
+
+    def cap_retries(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_CAP_RETRIES, integer(percent, "percent", 0, 100), 0, lease_ns, signal_ns)
+
+    def shed(self, keep_priority, percent, lease_ns, signal_ns, /):
+        cdef int64_t keep = integer(keep_priority, "keep_priority", _CRITICAL, _DEFAULT)
+        self.side(_PART_SHED, integer(percent, "percent", 1, 100), keep, lease_ns, signal_ns)
+
+    def tighten(self, deadline_ns, lease_ns, signal_ns, percent=100, /):
+        cdef int64_t share = integer(percent, "percent", 1, 100)
+        self.side(_PART_TIGHTEN, integer(deadline_ns, "deadline_ns", 1, DURATION_MAX_NS), share, lease_ns, signal_ns)
+
+    def deadline_ns(self):
+        return admit_deadline_ns(&self.seat)
+
+    def restore_part(self, endpoint, part, /):
+        cdef int64_t i = self.index(endpoint, "endpoint", -1)
+        cdef int64_t which = integer(part, "part", 1, PARTS_END - 1)
+        if i >= 0:
+            raise ValueError(f"side orders are about the edge (-1), not about endpoint {i}")
+        self.up_to_date()
+        order_restore_side(&self.seat, which)
 
     def restore(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", -1)
@@ -285,15 +310,18 @@ cdef class Guard:
 
     def retune(self, **changes):
         cdef int64_t[64] fields
-        cdef Py_ssize_t k
-        cdef int64_t now = self.up_to_date()
-        for k in range(len(POLICY)):
-            fields[k] = (<int64_t *>self.in_force())[k]
-        policy_take(fields, changes)
-        retune(&self.seat, now, <policy *>fields)
+        cdef uint64_t taken = policy_take(fields, changes)
+        if not retune(&self.seat, self.up_to_date(), <policy *>fields, taken):
+            policy_refuse(<policy *>fields)
 
     def policy(self):
-        cdef int64_t *fields = <int64_t *>self.in_force()
+        cdef int64_t current
+        cdef policy whole
+        cdef int64_t *fields = <int64_t *>&whole
+        while True:
+            whole = lapse(&self.seat, clock_now_ns(), &current).policy
+            if state_still(1, self.seat.g, current):
+                break
         return {field[0]: fields[k] for k, field in enumerate(POLICY)}
 
     def set_slow_ns(self, slow_ns, /):
@@ -310,16 +338,13 @@ cdef class Guard:
 
     def drain(self, out, /):
         cdef Py_buffer view
-        cdef int64_t rows
         PyObject_GetBuffer(out, &view, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         try:
             if view.itemsize != sizeof(int64_t) or view.format == NULL or view.format[0] not in b"ql":
                 raise TypeError("out must hold int64")
-            rows = view.len // (_EVENT_WORDS * sizeof(int64_t))
-            rows = event_drain(&self.seat, self.up_to_date(), <int64_t *>view.buf, rows)
+            return event_drain(&self.seat, self.up_to_date(), <int64_t *>view.buf, view.len // 8 // _EVENT_WORDS)
         finally:
             PyBuffer_Release(&view)
-        return rows
 
     @property
     def events_lost(self):
@@ -337,9 +362,17 @@ cdef class Guard:
     def is_open(self):
         return admit_would_refuse(self.in_force()) != 0
 
+    def may_retry(self):
+        cdef int64_t now = self.up_to_date()
+        return admit_would_retry(&self.seat, self.in_force(), now) != 0
+
     def is_ejected(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)
         return state_place(self.in_force(), i).state == _EJECTED
+
+    def is_kept(self, endpoint, /):
+        cdef int64_t i = self.index(endpoint, "endpoint", 0)
+        return spared_from(self.seat.g, self.in_force(), i, clock_now_ns()) != 0
 
     def endpoint(self, endpoint, /):
         cdef int64_t i = self.index(endpoint, "endpoint", 0)

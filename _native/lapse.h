@@ -6,6 +6,7 @@
 
 #include "endpoint.h"
 #include "limit.h"
+#include "sides.h"
 
 static void lapse_edge(struct draft *d, int64_t now_ns) {
     struct standing *st = d->st;
@@ -28,6 +29,7 @@ static void lapse_edge(struct draft *d, int64_t now_ns) {
     if (st->state == EDGE_HALF_OPEN) state_due(st, probes_due(st, EDGE));
     if (st->weight < 100) state_due(st, st->weight_until_ns);
     if (st->limit) state_due(st, st->limit_until_ns);
+    if (st->sides) side_lapse(d, now_ns);
 }
 
 /* One more step of slow start, when it is time. */

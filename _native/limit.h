@@ -11,6 +11,7 @@
 #define CONTROLPLANE_LIMIT_H
 
 #include "draft.h"
+#include "spared.h"
 
 #define LIMIT_ONE ((int64_t)1000)             /* limits are kept in thousandths of a call */
 #define LIMIT_GROWTH_MILLI ((int64_t)250)     /* a round */
@@ -49,7 +50,12 @@ static inline void limit_begin(struct standing *st, int64_t concurrency) {
     st->limit_tag++;
 }
 
-static inline void limit_began(struct edge *g, int64_t now_ns) {
+/* `flying`: calls under way when the order came. Half of them is where the adaptation starts, as TCP's window does after a loss:
+ * from one, a service that bears nearly all of its load, and an order that was a mistake, would cost its callers seconds. */
+static inline void limit_began(struct edge *g, const struct standing *st, int64_t now_ns, int64_t flying) {
+    int64_t first = flying / 2 > st->limit ? flying / 2 : st->limit;
+    if (first > LIMIT_MAX_MILLI / LIMIT_ONE) first = LIMIT_MAX_MILLI / LIMIT_ONE;
+    word_store(&g->limit_milli, limit_tag(st) | first * LIMIT_ONE);
     word_store(&g->limit_bound_ns, 0);
     word_store(&g->limit_pause_ns, 0);
     word_store(&g->limit_ready_ns, 0);
@@ -61,6 +67,7 @@ static void limit_set(struct edge *g, const struct standing *st, int64_t (*chang
     while (!word_swap(1, &g->limit_milli, &word, limit_tag(st) | change(limit_of(st, word)))) {}
 }
 
+/* Overdue is not in vain: an answer that comes late, and in time for who waits for it, says that the service bears this much. */
 static int64_t limit_grown(int64_t milli) {
     milli += LIMIT_GROWTH_MILLI * LIMIT_ONE / milli;
     return milli < LIMIT_MAX_MILLI ? milli : LIMIT_MAX_MILLI;
@@ -73,7 +80,7 @@ static void limit_learn(
     struct edge *g, const struct standing *st, int64_t start_ns, int64_t now_ns, int64_t outcome
 ) {
     int64_t pause_ns = 2 * word_load(&g->limit_pause_ns), took_ns = now_ns - start_ns;
-    if (start_ns < word_load(&g->limit_since_ns) || outcome == ERROR) return; /* an error is an answer, not about load */
+    if (start_ns < word_load(&g->limit_since_ns) || outcome == ERROR || outcome == STALLED) return; /* an error is an answer, not about load */
     if (outcome == SUCCESS) {
         word_store(&g->limit_pause_ns, 0);
         word_store(&g->limit_ready_ns, 0);
@@ -81,6 +88,9 @@ static void limit_learn(
         if (word_load(&g->limit_bound_ns) >= start_ns) limit_set(g, st, limit_grown);
         return;
     }
+    /* where an endpoint serves well, those that do not are sick, and not the service overloaded: shrunk to one for their sake,
+     * the limit would starve the very evidence that takes them out */
+    if (spared(g, st, now_ns)) return;
     word_store(&g->limit_since_ns, now_ns);
     if (limit_milli(g, st) < 2 * LIMIT_ONE) {
         if (pause_ns < took_ns) pause_ns = took_ns;

@@ -123,7 +123,27 @@ static void order_limit(struct seat *s, int64_t now_ns, int64_t concurrency, int
         d.st->limit_until_ns = now_ns + lease_ns;
         state_due(d.st, d.st->limit_until_ns);
     } while (!draft_commit(&d));
-    if (begins) limit_began(s->g, now_ns);
+    if (begins) limit_began(s->g, d.st, now_ns, state_flying(s->g, EDGE));
+}
+
+static void order_side(
+    struct seat *s, int64_t part, int64_t value, int64_t with, int64_t now_ns, int64_t lease_ns, int64_t signal_ns
+) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (!d.st->policy.enforced) return;
+        side_set(&d, part, value, with, now_ns + lease_ns, signal_ns);
+    } while (!draft_commit(&d));
+}
+
+static void order_restore_side(struct seat *s, int64_t part) {
+    DRAFT(d);
+    do {
+        draft_begin(&d, s);
+        if (!side_is(d.st, part)) return;
+        side_clear(&d, part);
+    } while (!draft_commit(&d));
 }
 
 static void order_restore_edge_draft(struct draft *d, int64_t now_ns) {
@@ -131,6 +151,7 @@ static void order_restore_edge_draft(struct draft *d, int64_t now_ns) {
     window_forget(d);
     d->st->weight = 100;
     limit_clear(d->st);
+    for (int64_t part = 1; part < PARTS_END; part++) side_clear(d, part);
     d->edge_signal_ns = 0;
 }
 

@@ -3,7 +3,6 @@
 
 cdef int64_t DURATION_MAX_NS = 1_000_000_000_000_000  # 11.5 days
 cdef int64_t COUNT_MAX = 1_000_000_000
-cdef int64_t BURST_SPAN_MAX_NS = <int64_t>1 << 61  # rate_burst * rate_interval_ns
 
 POLICY = (
     ("rate_interval_ns", 0, 0, DURATION_MAX_NS),
@@ -38,25 +37,34 @@ POLICY = (
 )
 
 
-cdef int policy_take(int64_t *fields, dict given) except -1:
-    """Put what is given into `fields`, which hold a whole policy; all of it or, where something is wrong, nothing."""
-    cdef int64_t[64] wanted
-    cdef policy *p = <policy *>wanted
+cdef uint64_t policy_take(int64_t *fields, dict given) except? 0:
+    """Put what is given into `fields`, each in its bounds; the answer has a bit for each field that was given."""
     cdef Py_ssize_t k
+    cdef uint64_t taken = 0
     assert sizeof(policy) == len(POLICY) * sizeof(int64_t) and len(POLICY) <= 64
     for k, (name, _, low, high) in enumerate(POLICY):
-        wanted[k] = fields[k]
         if name in given:
             value = given[name]
-            wanted[k] = switch(value, name) if name in ("enforced", "concurrency_adapts") else integer(value, name, low, high)
-    if p.rate_interval_ns and p.rate_burst > BURST_SPAN_MAX_NS // p.rate_interval_ns:
-        raise ValueError(
-            f"rate_burst must be between 1 and {BURST_SPAN_MAX_NS // p.rate_interval_ns} "
-            f"for this rate_interval_ns, not {p.rate_burst}"
-        )
+            fields[k] = switch(value, name) if name in ("enforced", "concurrency_adapts") else integer(value, name, low, high)
+            taken |= <uint64_t>1 << k
     unknown = given.keys() - {field[0] for field in POLICY}
     if unknown:
         raise TypeError(f"no such part of a policy: {', '.join(sorted(unknown))}")
-    for k in range(len(POLICY)):
-        fields[k] = wanted[k]
-    return 0
+    return taken
+
+
+cdef int policy_refuse(const policy *p) except -1:
+    """Say which bounds the fields of a policy set one another."""
+    raise ValueError(
+        f"rate_burst must be between 1 and {retune_burst_max(p)} for this rate_interval_ns, not {p.rate_burst}"
+    )
+
+
+cdef int64_t a_lease(object value) except? -1:
+    """How long an order lasts."""
+    return integer(value, "lease_ns", 0, DURATION_MAX_NS)
+
+
+cdef int64_t a_signal(object value) except? -1:
+    """The time of the result that decided on an order; 0: not known."""
+    return integer(value, "signal_ns", 0, CLOCK_MAX_NS)

@@ -65,14 +65,14 @@ static int relay_sibling(const struct edge *g, const struct standing *st, int64_
 static void relay_judge(struct seat *s, const struct standing *st, int64_t i, int64_t now_ns) {
     struct edge *g = s->g;
     int64_t generation = state_place(st, i)->generation, clears = state_place(st, i)->clears;
-    int64_t failures = relay_failed(g, st, i, clears, now_ns);
+    int64_t failures = relay_failed(g, st, i, clears, now_ns), began_ns = word_load(&g->relay_since_ns);
     DRAFT(d);
-    if (!failures || now_ns - word_load(&g->relay_since_ns) < RELAY_NS_MIN) return;
+    if (!failures || now_ns - began_ns < RELAY_NS_MIN) return;
     do {
         draft_begin(&d, s);
         if (state_place(d.st, i)->generation != generation || state_place(d.st, i)->clears != clears) return;
-        if (!endpoint_under_cap(g, d.st) || !relay_sibling(g, d.st, i, word_load(&g->relay_since_ns))) return;
-        endpoint_trip(&d, i, now_ns, BY_ERRORS, failures, failures);
+        if (!endpoint_under_cap(g, d.st) || !relay_sibling(g, d.st, i, began_ns)) return;
+        endpoint_trip(&d, i, now_ns, BY_ERRORS, failures, failures, began_ns);
     } while (!draft_commit(&d));
 }
 

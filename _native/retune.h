@@ -10,7 +10,7 @@
 #include "lapse.h"
 #include "orders.h"
 
-#define RATE_SPAN_MAX_NS ((int64_t)1 << 61) /* rate_burst * rate_interval_ns, as policy.pxi has it */
+#define RATE_SPAN_MAX_NS ((int64_t)1 << 61) /* rate_burst * rate_interval_ns */
 
 /* Another interval: what was taken is carried over by whoever meets it. Before that it is brought into the present terms. */
 static void retune_rate(struct draft *d, int64_t interval_ns) {
@@ -27,19 +27,32 @@ static void retune_rate(struct draft *d, int64_t interval_ns) {
     st->rate_ns = interval_ns;
 }
 
-static void retune(struct seat *s, int64_t now_ns, const struct policy *policy) {
+/* The highest burst that keeps rate_burst * rate_interval_ns in 61 bits; NEVER: any does. */
+static inline int64_t retune_burst_max(const struct policy *p) {
+    return p->rate_interval_ns ? RATE_SPAN_MAX_NS / p->rate_interval_ns : NEVER;
+}
+
+/* Puts the `fields` (bits, in the order of struct policy) of `policy` in force, and leaves the others as they are when it is
+ * published: of two that change different fields at once none undoes the other. 0: with what the others hold by now it would be
+ * no policy (rate_burst), and `policy` holds what was refused. */
+static int retune(struct seat *s, int64_t now_ns, struct policy *policy, uint64_t fields) {
     DRAFT(d);
+    int64_t *given = (int64_t *)policy;
     do {
-        int64_t enforced;
+        const int64_t *is;
         draft_begin(&d, s);
-        enforced = d.st->policy.enforced; /* a matter of orders: orders.h */
+        is = (const int64_t *)&d.st->policy;
+        for (size_t k = 0; k < sizeof *policy / sizeof(int64_t); k++)
+            if (!(fields >> k & 1)) given[k] = is[k];
+        policy->enforced = d.st->policy.enforced; /* a matter of orders: orders.h */
+        if (policy->rate_burst > retune_burst_max(policy)) return 0;
         if (policy->window_ns != d.st->policy.window_ns) window_resize(&d, now_ns, policy->window_ns);
         retune_rate(&d, policy->rate_interval_ns);
         d.st->policy = *policy;
-        d.st->policy.enforced = enforced;
         d.st->routes++;
     } while (!draft_commit(&d));
     concurrency_retune(s->g, policy);
+    return 1;
 }
 
 static void retune_slow_ns(struct seat *s, int64_t slow_ns) {

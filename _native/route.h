@@ -29,12 +29,14 @@ struct route_policy {
     int64_t levels, localities; /* priorities are 0 .. levels - 1, localities 0 .. localities - 1 */
     int64_t overprovision_percent, panic_percent;
     int64_t local, local_percent; /* the caller's own locality or -1; the share of all callers there, 0: as elsewhere */
+    int64_t fail_over_percent;    /* by order: of what the first level takes, to those that stand by */
 };
 
 struct route {
     int64_t drawable; /* sites that have a share; 0: the table must not be drawn from */
     int64_t panic;    /* bit k: level k uses all its sites, whatever their health */
     int64_t load[ROUTE_LEVELS_MAX]; /* in 1 / ROUTE_ONE */
+    int64_t first, moved;           /* the first level that takes any; what an order has moved away from it */
 };
 
 struct route_group { /* the sites of a level in one locality, or of a whole level; weights in hundredths */
@@ -81,6 +83,35 @@ static void route_sum(
     }
 }
 
+/* What so much available capacity can bear of the traffic for `capacity`, at most all. */
+static inline int64_t route_reach(const struct route_policy *p, int64_t available, int64_t capacity) {
+    int64_t reach = p->overprovision_percent * available;
+    return !reach ? 0 : reach >= 100 * capacity ? ROUTE_ONE : route_part(ROUTE_ONE, reach, 100 * capacity);
+}
+
+/* By order a part of what the first level takes goes to those that stand by, the next one first. None of them takes more
+ * than its health allows, nor more than its capacity can bear of what the first level is made for: who stands by with less
+ * is not drowned. What finds no room stays. */
+static void route_fail_over(
+    const struct route_policy *p, const struct route_group *groups, const int64_t *health, struct route *r
+) {
+    int64_t width = p->localities + 1, left, capacity;
+    while (r->first < p->levels - 1 && !r->load[r->first]) r->first++;
+    left = route_part(r->load[r->first], p->fail_over_percent, 100);
+    capacity = groups[r->first * width + p->localities].capacity;
+    for (int64_t k = r->first + 1; k < p->levels && left; k++) {
+        int64_t room = route_reach(p, groups[k * width + p->localities].available, capacity);
+        if (room > health[k]) room = health[k];
+        room -= r->load[k];
+        if (room <= 0) continue;
+        if (room > left) room = left;
+        r->load[k] += room;
+        r->load[r->first] -= room;
+        r->moved += room;
+        left -= room;
+    }
+}
+
 /* How much of the traffic each level takes: its health times the overprovisioning factor, the rest flows to the next.
  * Returns 0 where no site is available (and nobody may panic). */
 static int route_levels(const struct route_policy *p, const struct route_group *groups, struct route *r) {
@@ -90,10 +121,8 @@ static int route_levels(const struct route_policy *p, const struct route_group *
     r->panic = 0;
     for (int64_t k = 0; k < p->levels; k++) {
         const struct route_group *level = groups + k * width + p->localities;
-        int64_t reach = p->overprovision_percent * level->available;
         capacity[k] = level->capacity;
-        health[k] = !reach ? 0
-            : reach >= 100 * level->capacity ? ROUTE_ONE : route_part(ROUTE_ONE, reach, 100 * level->capacity);
+        health[k] = route_reach(p, level->available, level->capacity);
         sum += health[k];
     }
     if (sum + p->levels >= ROUTE_ONE) { /* each level's health is rounded down by less than one */
@@ -101,6 +130,7 @@ static int route_levels(const struct route_policy *p, const struct route_group *
             r->load[k] = health[k] < left ? health[k] : left;
             left -= r->load[k];
         }
+        if (p->fail_over_percent) route_fail_over(p, groups, health, r);
         return 1;
     }
     for (int64_t k = 0; k < p->levels; k++) {

@@ -108,6 +108,8 @@ static void settle_late(struct seat *s, const struct ticket *t, int64_t now_ns, 
     const struct standing *st = lapse(s, now_ns, &current);
     int failed = outcome != SUCCESS;
     if (latency_ns < 0) latency_ns = 0;
+    /* given up while overdue is in vain, as a time-out is */
+    if (st->limit) limit_learn(g, st, t->start_ns, now_ns, outcome == STALLED ? TIMEOUT : outcome);
     if (!failed) {
         word_add(1, &state_counts(g)[hdr_index(&g->hdr, latency_ns < LATENCY_HIGHEST_NS ? latency_ns : LATENCY_HIGHEST_NS)], 1);
         deadline_learn(g, latency_ns);

@@ -23,7 +23,7 @@
 #define PROBES_OUT_MAX 64 /* of an edge and all its endpoints together: the bits of one word */
 #define WORKERS_MAX 64
 #define EVENTS_MAX 256
-#define EVENT_WORDS 7
+#define EVENT_WORDS 8 /* a cache line */
 #define LATENCY_LOWEST_NS 1000 /* the guard's own histogram: a microsecond to a minute, two digits; 21 KiB */
 #define LATENCY_HIGHEST_NS (60 * SECOND_NS)
 #define LATENCY_DIGITS 2
@@ -44,6 +44,8 @@ enum { HEALTHY = 0, EJECTED, PROBATION };          /* states of an endpoint */
 enum { EDGE_CLOSED = 0, EDGE_OPEN, EDGE_HALF_OPEN }; /* states of the breaker */
 /* what a call is for: the less important are refused sooner (admit.h) */
 enum { CRITICAL = 0, DEFAULT, SHEDDABLE };
+/* side orders (sides.h): they coexist with one another and with every other order; bit 1 << part of `sides` */
+enum { PART_FAIL_OVER = 1, PART_CAP_RETRIES, PART_SHED, PART_TIGHTEN, PARTS_END };
 
 struct tally {
     int64_t calls, failures, slow, overload;
@@ -72,6 +74,13 @@ struct place { /* the standing of an endpoint */
     int64_t capped_ns;                   /* when it was last condemned and had to stay, negative: for slowness; 0: never */
 };
 
+struct side { /* a side order */
+    int64_t value;    /* percent; PART_TIGHTEN: nanoseconds */
+    int64_t with;     /* PART_SHED: the priority that is kept; PART_TIGHTEN: percent of the calls */
+    int64_t number;   /* rises with every order that changes something */
+    int64_t until_ns; /* end of the lease */
+};
+
 struct probe { /* one that is out */
     int64_t endpoint, start_ns, worker;
 };
@@ -87,6 +96,8 @@ struct standing {
     struct tally carried[WINDOW_BUCKETS];           /* by age at that time, in new widths */
     int64_t rate_ns, rate_from_ns, rate_side; /* the interval that the TAT counts in (also while there is no rate): gcra.h */
     int64_t weight, weight_until_ns, limit, limit_until_ns, limit_tag; /* orders; limit 0: none */
+    int64_t sides;                                                     /* bits: the side orders in force */
+    struct side side[PARTS_END];
     int64_t failure_rung, failed_step, passed_step; /* the share of failures that is normal, and what follows: evidence.h */
     int64_t ejected, probation; /* numbers of endpoints */
     int64_t routes;             /* rises with every change of who may be drawn, and how often */
@@ -101,10 +112,11 @@ struct endpoint { /* what its calls change */
     int64_t latency;   /* cost.h */
     int64_t stalled_ns; /* of the last stall that was evidence */
     int64_t signal_ns; /* what decided an exclusion that no admission has met yet; 0: none */
+    int64_t began;     /* tagged: evidence.h */
 };
 
 struct counters { /* of one worker, in a cache line of its own */
-    int64_t calls, failures, slow, cancelled, retries, shadowed, spare[2];
+    int64_t calls, failures, slow, cancelled, retries, shadowed, shed_turn, tighten_turn;
 };
 
 struct edge {
@@ -116,13 +128,16 @@ struct edge {
 
     int64_t tat; /* rate: theoretical arrival time, and in whose terms: gcra.h */
     int64_t retry, retry_suspended_until_ns;
+    int64_t capped_retry;                /* tagged: sides.h */
     int64_t consecutive, trouble;        /* tagged: window.h */
+    int64_t suspicion, began;            /* tagged: breaker.h */
     int64_t window[WINDOW_BUCKETS][2];   /* tagged: window.h */
     int64_t limit_milli;                 /* tagged: limit.h */
     int64_t limit_since_ns, limit_bound_ns, limit_pause_ns, limit_ready_ns;
     int64_t typical_ns, deadline_trial_ns; /* deadline.h */
     int64_t relay, relay_since_ns;         /* relay.h */
     int64_t signal_ns, signals; /* as for endpoints; and the number of endpoints that have one */
+    int64_t side_signal_ns[PARTS_END]; /* as `signal_ns`, for each side order */
     int64_t refused_by[REASONS_END], shadowed_by[REASONS_END];
     int64_t events_written;
 };

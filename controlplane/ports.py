@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from controlplane.model.command import Command
+from controlplane.model.input import InputBatch
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.record import Record
@@ -52,9 +53,10 @@ class Journal(Protocol):
     async def read_after(self, number: int, *, limit: int) -> list[tuple[int, Record]]:
         """At most `limit` numbered records after the one numbered `number`, oldest first; empty: there is none yet."""
 
-    async def append(self, records: Sequence[Record]) -> int:
-        """Put all of `records` on record, or none; the answer is the last one's number. On return they survive a crash
-        of the process. Raises JournalError, after which the journal is still usable. Cancelled, it is all or none, too.
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
+        """Put all of `records` and `inputs` on record, or none; the answer is the last record's number. On return they
+        survive a crash of the process. A batch of inputs whose epoch and first number are on record already is not
+        written again. Raises JournalError, after which the journal is still usable. Cancelled, it is all or none, too.
         """
 
     async def aclose(self) -> None:
@@ -62,10 +64,19 @@ class Journal(Protocol):
 
 
 class DataPlane(Protocol):
-    """Something that steers traffic."""
+    """Something that steers traffic. It keeps order itself (`adapters.fence`): what was sent first may come last."""
 
     async def apply(self, command: Command) -> None:
-        """Put `command` in force; twice is once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
+        """Put `command` in force; twice is once. Raises ActuationError: `StaleEpoch` for one of an older epoch,
+        `StaleCommand` for one that a later one about the same has overtaken."""
+
+
+class Deployer(Protocol):
+    """Somebody who can bring the version before back."""
+
+    async def roll_back(self, command: Command) -> tuple[bool, str]:
+        """Carry out the `RollBack` that `command` orders: whether it is done, and why not. Called once for a command;
+        bounded in time; never raises but for cancellation."""
 
 
 class SignalSource(Protocol):
@@ -82,4 +93,4 @@ class Notifier(Protocol):
     """Somebody who is told."""
 
     async def notify(self, notice: Notice) -> None:
-        """Deliver, or raise: the loop logs, and containment never waits for it."""
+        """Deliver, or raise: it is tried again, later each time. Containment never waits for it."""

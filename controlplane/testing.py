@@ -3,6 +3,7 @@
 clock = VirtualClock()
 journal = MemoryJournal()
 data_plane = RecordingDataPlane()
+notifier = RecordingNotifier()
 source = ScriptedSource()
 """
 
@@ -10,13 +11,14 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from controlplane.adapters.fence import Fence
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.model.command import Command
-from controlplane.model.errors import StaleEpoch
+from controlplane.model.notice import Notice
 from controlplane.model.signal import Signal, Target
-from controlplane.model.unit import SECOND, Epoch, Nanos, to_nanos
+from controlplane.model.unit import SECOND, Nanos, to_nanos
 
-__all__ = ["MemoryJournal", "RecordingDataPlane", "ScriptedSource", "VirtualClock"]
+__all__ = ["Fence", "MemoryJournal", "RecordingDataPlane", "RecordingNotifier", "ScriptedSource", "VirtualClock"]
 
 
 class VirtualClock:
@@ -38,7 +40,7 @@ class VirtualClock:
         return Nanos(self._base + self._loop_ns)
 
     def wall_ns(self) -> int:
-        """Virtual Unix time, which never steps."""
+        """Virtual Unix time, which steps only in `step_wall`."""
         return self._wall_base + self.now()
 
     def boot(self) -> str:
@@ -48,6 +50,10 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Jump ahead. Whoever sleeps on the event loop is not woken by this."""
         self._base += to_nanos(seconds)
+
+    def step_wall(self, seconds: float) -> None:
+        """Set the wall clock, ahead or back; the monotonic clock knows nothing of it."""
+        self._wall_base += to_nanos(seconds)
 
     def reboot(self, boot: str, *, now: int = SECOND) -> None:
         """Start the monotonic clock again as after a boot; the wall clock goes on."""
@@ -71,26 +77,46 @@ class VirtualClock:
 
 
 class RecordingDataPlane:
-    """A data plane that remembers every command, obeys epochs, and fails when told to.
+    """A data plane that remembers every command, keeps their order, and fails when told to.
 
-    `meet` sees each command before it is taken: let it raise what the data plane should raise, or sleep for ever.
+    `meet` sees each command before it is taken: let it raise what the data plane should raise, or wait, as a slow
+    proxy does. What was overtaken while it waited is refused, as every data plane must.
     """
 
     def __init__(self, meet: Callable[[Command], Awaitable[None]] | None = None) -> None:
         self.applied: list[Command] = []
         self.in_force: dict[Target, Command] = {}
         self._meet = meet
-        self._epoch = Epoch(0)
+        self._fence = Fence()
 
     async def apply(self, command: Command) -> None:
-        """Take `command`. Raises StaleEpoch, or whatever `meet` raises."""
-        if command.epoch < self._epoch:
-            raise StaleEpoch(self._epoch, command.epoch)
+        """Take `command`. Raises StaleEpoch, StaleCommand, or whatever `meet` raises."""
+        self._fence.check(command)
         if self._meet is not None:
             await self._meet(command)
-        self._epoch = command.epoch
+            self._fence.check(command)  # again: somebody else may have been faster
+        self._fence.note(command)
         self.applied.append(command)
         self.in_force[command.target] = command
+
+
+class RecordingNotifier:
+    """A notifier that remembers what it delivered, and fails or hangs when told to.
+
+    `meet` sees each notice before it is delivered: let it raise, or sleep for ever.
+    """
+
+    def __init__(self, meet: Callable[[Notice], Awaitable[None]] | None = None) -> None:
+        self.delivered: list[Notice] = []
+        self.asked = 0
+        self._meet = meet
+
+    async def notify(self, notice: Notice) -> None:
+        """Deliver `notice`. Raises whatever `meet` raises."""
+        self.asked += 1
+        if self._meet is not None:
+            await self._meet(notice)
+        self.delivered.append(notice)
 
 
 class ScriptedSource:

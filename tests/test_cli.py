@@ -1,5 +1,6 @@
 """The command line: quick to answer, exact about what is wrong, harmless to the terminal it writes on."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from controlplane import __version__
 from controlplane.cli import main
 from controlplane.cli.client import printable
 from controlplane.cli.listen import bind, url
+from controlplane.cli.parser import seconds
 from controlplane.model.errors import ConfigError
 
 GOOD = (
@@ -83,7 +85,22 @@ def test_an_address_that_is_none_is_refused_by_name(address: str, capsys: pytest
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["sreve"], ["check"], ["serve"], ["explain"], ["check", "x", "-o", "xml"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sreve"],
+        ["check"],
+        ["serve"],
+        ["explain"],
+        ["report"],
+        ["check", "x", "-o", "xml"],
+        ["hold"],
+        ["hold", "orders", "--for", "soon"],
+        ["override", "freeze", "--target", "orders", "--reason", "no time"],
+        ["override", "freeze", "--target", "orders", "--for", "10m"],
+    ],
+)
 def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """argparse's own status and message."""
     with pytest.raises(SystemExit) as ended:
@@ -92,9 +109,12 @@ def test_wrong_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFix
     assert "usage: controlplane" in capsys.readouterr().err
 
 
+ORDERS = ("freeze", "resume", "observe", "enforce", "hold", "release", "override", "revoke")
+
+
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "check", "demo", "bench", "status", "incidents", "explain", "freeze", "resume", "observe", "enforce"],
+    ["", "serve", "check", "demo", "bench", "status", "incidents", "explain", "report", "rules", "shadow", *ORDERS],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every help page ends in commands that can be typed as they are."""
@@ -104,6 +124,40 @@ def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert "examples:\n" in said
     assert f"controlplane {command}".strip() in said.partition("examples:")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400), ("1d", 86_400)]
+)
+def test_times_are_written_as_people_write_them(text: str, value: float) -> None:
+    """A number with its unit, seconds without one."""
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "1e9s", "nan", "inf", "30 m", "30min", "1.2.3"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """With what would be right."""
+    with pytest.raises(argparse.ArgumentTypeError, match="90s, 30m, 2h or 1d"):
+        seconds(text)
+
+
+def test_check_lists_what_is_in_shadow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """New kinds of acts until a person lets them work, kinds and guards that act in part, and all in observe mode."""
+    path = tmp_path / "shadow.toml"
+    path.write_text(
+        "[response]\nenforcement = { shed = 100, eject = 50, fail_over = 100, tighten = 100, roll_back = 100 }\n"
+        "[policies.new]\nenforced_percent = 20\n"
+    )
+    assert main(["check", str(path), "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["shadow"]
+    assert told == "reroute; eject but for 50 % of calls; policy new but for 20 % of calls"
+    path.write_text("[plane]\nmode = 'observe'\n")
+    assert main(["check", str(path), "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["shadow"]
+    assert told == "eject, isolate, limit, reroute, fail_over, cap_retries, shed, tighten, roll_back"
+    path.write_text("[response]\nenforcement = { limit = 30 }\n")
+    assert main(["check", str(path)]) == 1
+    assert "response.enforcement.limit: 30: such an act applies to all calls or to none" in capsys.readouterr().err
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

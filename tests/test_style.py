@@ -25,7 +25,9 @@ OURS = [
 
 LINES_MAX = 400
 LINES_MEDIAN_MAX = 170
-LONG_FOR_A_REASON: dict[str, str] = {}  # path: reason
+LONG_FOR_A_REASON: dict[str, str] = {  # path: reason
+    "_native/world.pyx": "one class whose methods are the events of one heap; a cdef class cannot be split over files",
+}
 
 TOP = {
     "pyproject.toml", "setup.py", "README.md", "controlplane", "_native", "bench", "tests", "docs",

@@ -26,7 +26,8 @@ class Balancer:
     Shapes  sites: one (weight, priority, locality) for each endpoint; weight is capacity in any unit, 1 .. WEIGHT_MAX,
             priority 0 is used first, localities are numbered.
     Units   times in nanoseconds of CLOCK_MONOTONIC; `local_percent` is the share of all callers that is in the locality
-            `local`, 0: as many as in each of the others.
+            `local`, 0: as many as in each of the others. `fail_over_percent` of what the first level would get goes to
+            the next ones, as far as they have room.
     Raises  TypeError and ValueError that name the argument; ValueError where `memory` holds something else.
     Source  docs/concepts/endpoint-choice.md.
 
@@ -46,6 +47,7 @@ class Balancer:
         panic_percent: int = 50,
         local: int | None = None,
         local_percent: int = 0,
+        fail_over_percent: int = 0,
         ejected_percent_max: int = 10,
         slow_start_ns: int = 10_000_000_000,
     ) -> Self: ...

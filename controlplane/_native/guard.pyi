@@ -28,18 +28,23 @@ ERROR: Final = 1  # an answer that says failure, or no connection
 TIMEOUT: Final = 2
 OVERLOAD: Final = 3  # 429 or 503 by the callee's own choice
 
-# kinds of rows in the event ring
-ENDPOINT_TRIPPED: Final = 1  # a: cause, b: calls, c: failures; the endpoint is ejected by reflex when enforced
-ENDPOINT_CAPPED: Final = (
-    2  # a: cause, b: calls, c: failures; evidence was there, a cap or its siblings' state forbade it
-)
+# kinds of rows in the event ring; of trips, a: cause, b: calls, c: failures, d: since when (0: not known)
+ENDPOINT_TRIPPED: Final = 1  # the endpoint is ejected by reflex when enforced
+ENDPOINT_CAPPED: Final = 2  # evidence was there, a cap or its siblings' state forbade it
 ENDPOINT_PROBE_PASSED: Final = 3
 ENDPOINT_PROBE_FAILED: Final = 4
-EDGE_OPENED: Final = 5  # a: cause, b: calls, c: failures; the breaker opened (or would have, in observe mode)
+EDGE_OPENED: Final = 5  # the breaker opened (or would have, in observe mode)
 EDGE_PROBE_PASSED: Final = 6
 EDGE_PROBE_FAILED: Final = 7
-EFFECTIVE: Final = 8  # a: time of the deciding signal; t: first admission that was treated differently
-LEASE_LAPSED: Final = 9  # an order expired by itself
+EFFECTIVE: Final = 8  # a: time of the deciding signal, b: part; t: first call that was treated differently
+LEASE_LAPSED: Final = 9  # an order expired by itself; a: part
+
+# side orders: which part of what is ordered about an edge; 0 in rows: none of them, but the order about its traffic
+PART_FAIL_OVER: Final = 1
+PART_CAP_RETRIES: Final = 2
+PART_SHED: Final = 3
+PART_TIGHTEN: Final = 4
+PARTS: Final[tuple[str, ...]]  # index: part; "", "fail_over", "cap_retries", ...
 
 # causes, in ENDPOINT_* and EDGE_OPENED rows
 BY_CONSECUTIVE: Final = 1
@@ -48,7 +53,7 @@ BY_SLOW: Final = 3
 BY_STALLED: Final = 4
 BY_OVERLOAD: Final = 5  # time-outs, stalls and 429/503 make up most of the evidence
 
-EVENT_WORDS: Final = 7  # words of a row: seq, kind, endpoint (-1: the edge), t_ns, a, b, c
+EVENT_WORDS: Final = 8  # words of a row: seq, kind, endpoint (-1: the edge), t_ns, a, b, c, d
 EVENTS_MAX: Final = 256  # rows in the ring; the oldest are overwritten, and `drain` tells how many were lost
 
 # endpoint states, in Guard.endpoint()["state"]
@@ -233,8 +238,26 @@ class Guard:
         """No retries, and at most so many calls at a time to begin with: the limit grows by one for each full round of
         answers while it binds, and is halved by a time-out, a stall or a 429/503; at one, a pause follows each of
         those. The same number again only renews the lease. No retry and no second life is admitted."""
+    # Side orders: about the edge, each beside whatever else is in force. The same one again only renews its lease.
+    def fail_over(self, percent: int, lease_ns: int, signal_ns: int, /) -> None:
+        """`percent` (1 to 100) of what the first priority gets goes to the next ones, as far as these have room
+        (docs/concepts/endpoint-choice.md). What finds no room stays; `describe()["failed_over"]` is what moves."""
+    def cap_retries(self, percent: int, lease_ns: int, signal_ns: int, /) -> None:
+        """Retries and second lives together are at most `percent` of the calls made from now on, and within the retry
+        budget besides; 0: none (RETRY_BUDGET)."""
+    def shed(self, keep_priority: int, percent: int, lease_ns: int, signal_ns: int, /) -> None:
+        """Of the calls less important than `keep_priority` (CRITICAL or DEFAULT), exactly `percent` (1 to 100) of any
+        hundred in a row of one worker are refused (SHED). Their retries are not, once they were admitted."""
+    def tighten(self, deadline_ns: int, lease_ns: int, signal_ns: int, percent: int = 100, /) -> None:
+        """`percent` of the calls may take `deadline_ns` at most; whoever makes a call asks `deadline_ns()` and keeps to
+        it. Nothing is refused for it."""
+    def deadline_ns(self) -> int:
+        """How long the call that is about to be made may take, by order; 0: as long as its own deadline says."""
+    def restore_part(self, endpoint: int, part: int, /) -> None:
+        """Take back one side order (PART_...) and nothing else. Endpoint: -1, the edge; others have none."""
     def restore(self, endpoint: int, /) -> None:
-        """Take back every order and reflex about `endpoint` (-1: the edge) and clear its evidence."""
+        """Take back every order and reflex about `endpoint` (-1: the edge, with its side orders) and clear its
+        evidence."""
     def enforce(self, on: int, /) -> None:
         """0: observe only; what is in force is taken back. Evidence is collected and events are written, but nothing is
         refused, ejected or limited, and endpoints are chosen uniformly at random. From 0 to 1, evidence
@@ -242,7 +265,8 @@ class Guard:
     def retune(self, **changes: int) -> None:
         """Put other values of policy fields in force: at once, for all processes, with calls in flight. What was
         counted stays counted: the window is carried over to a new width, the rate keeps what was taken. `enforced` is
-        a matter of `enforce`. Raises as the constructor does, and then changes nothing."""
+        a matter of `enforce`. Fields that are not given stay as they are: of two processes that change different ones
+        at once, both get theirs. Raises as the constructor does, and then changes nothing."""
     def policy(self) -> dict[str, int]:
         """The policy in force, by field."""
     def reclaim(self, worker: int, /) -> None:
@@ -270,15 +294,23 @@ class Guard:
     def in_flight(self) -> int: ...
     def is_open(self) -> bool:
         """True when a call now would be refused by breaker or isolation."""
+    def may_retry(self) -> bool:
+        """Whether a retry now would be within the retry budget and what orders allow. Takes nothing."""
     def is_ejected(self, endpoint: int, /) -> bool: ...
+    def is_kept(self, endpoint: int, /) -> bool:
+        """True when it was condemned in the last second and stays, by a cap or a floor, while another one serves well:
+        a call that fails there deserves its second life, as if the endpoint were out."""
     def endpoint(self, endpoint: int, /) -> dict[str, int]:
         """state, weight (percent), ramp (percent, slow start), in_flight, calls, failures, slow (totals), consecutive,
-        evidence_mnat, trickle_evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns."""
+        evidence_mnat, trickle_evidence_mnat, slow_evidence_mnat, ejections, until_ns, ewma_ns, began_ns (when the
+        evidence against it last stood at zero; 0: it does)."""
     def describe(self) -> dict[str, int]:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
         window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although
         a part would have refused them), typical_ns (median latency, about), concurrency (calls that may be in flight by
-        policy, or as far as the service bears; 0: any number)."""
+        policy, or as far as the service bears; 0: any number), retries_left and retries_max (of the retry budget), and
+        the side orders: fail_over (percent; 0: none), failed_over (percent of the calls that have moved), retry_cap
+        (percent; -1: none), shed (percent; 0: none), shed_keep (priority; -1: none), deadline_ns (0: none)."""
     def refusals(self) -> dict[str, int]:
         """How many calls each part has refused."""
     def shadow_refusals(self) -> dict[str, int]:

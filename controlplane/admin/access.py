@@ -1,7 +1,9 @@
 """Who may talk to the admin API: the bearer token, the Host header, and what every answer carries."""
 
+import base64
+import binascii
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,11 +18,22 @@ class AccessGate:
     """Lets a request through when its Host is one of ours and its token is right.
 
     A page that a browser was tricked into loading from this listener (DNS rebinding) carries the attacker's name in
-    Host; so on a loopback listener only loopback names and `hosts` are answered. `open_paths` need no token.
+    Host; so on a loopback listener only loopback names and `hosts` are answered. `open_paths` need no token; each of
+    `gates` has one of its own beside ours, also as the password of Basic authentication, which stands in a URL: who
+    asks there may not be able to send a header.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, hosts: Collection[str], open_paths: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        hosts: Collection[str],
+        open_paths: Collection[str],
+        gates: Mapping[str, str] | None = None,
+    ) -> None:
         self._app = app
+        self._gates = {path: own.encode() for path, own in (gates or {}).items()}
         self._token = token.encode() if token is not None else None
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._open_paths = frozenset(open_paths)
@@ -56,12 +69,25 @@ class AccessGate:
         if self._token is None or _path_here(request.scope) in self._open_paths:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        own = self._gates.get(_path_here(request.scope))
+        if own is not None:
+            basic = scheme.lower() == "basic"
+            offered = _password(given) if basic else given.strip().encode("utf-8", "surrogateescape")
+            if hmac.compare_digest(offered, own):
+                return
         challenge = {"www-authenticate": 'Bearer realm="controlplane"'}
         if scheme.lower() != "bearer" or not given:
             raise Problem(401, "send the token as: Authorization: Bearer TOKEN", headers=challenge)
         if not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._token):
             challenge["www-authenticate"] += ', error="invalid_token"'
             raise Problem(401, "the bearer token is not the one of this process", headers=challenge)
+
+
+def _password(given: str) -> bytes:
+    try:
+        return base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 def _path_here(scope: Scope) -> str:

@@ -15,15 +15,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from controlplane.admin import graph, intake, shape, view
+from controlplane.admin import gate as gates
+from controlplane.admin import graph, intake, review, rule, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
 from controlplane.admin.openapi import openapi
 from controlplane.admin.problem import Problem, problem_response, read_json
-from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, ModeChange, Resume
+from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, Hold, ModeChange, Override, Release, Resume, Revoke
 from controlplane.assembly import Plane
+from controlplane.config.token import token_of
+from controlplane.decide.review.case import Case
 from controlplane.model.errors import ControlPlaneError
+from controlplane.model.signal import PersonOrder, Target
+from controlplane.model.unit import IncidentId
 
 Endpoint = Callable[[Request], Awaitable[Any]]
 
@@ -46,7 +51,9 @@ class AdminApp:
         )
         # a redirect to the path without the slash would send the token along once more; 404 says the same, plainly
         inner.router.redirect_slashes = False
-        self._app: ASGIApp = AccessGate(inner, token=token, hosts=hosts, open_paths=OPEN_PATHS)
+        self._app: ASGIApp = AccessGate(
+            inner, token=token, hosts=hosts, open_paths=OPEN_PATHS, gates=_gate_tokens(plane)
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
@@ -76,6 +83,16 @@ def create_app(plane: Plane, *, token: str | None, hosts: Collection[str] = ()) 
     return AdminApp(plane, token=token, hosts=hosts)
 
 
+def _gate_tokens(plane: Plane) -> dict[str, str]:
+    """The token that opens one service's gate and nothing else, by path: a deployer need not know ours."""
+    found = {}
+    for service in plane.config.services:
+        section = plane.config.deployers.get(service.deployer)
+        if section is not None and section.kind == "gate" and section.token_file:
+            found[f"/v1/gates/{service.name}"] = token_of(service.deployer, section)
+    return found
+
+
 class _Endpoints:
     """One method per row of the table, under the row's name."""
 
@@ -93,7 +110,8 @@ class _Endpoints:
     async def readyz(self, _: Request) -> Response:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
-        return Response("ok\n", media_type="text/plain")
+        degraded = self._plane.statistics().degraded  # in words under /v1/status, which asks for a token
+        return Response("ok, degraded\n" if degraded else "ok\n", media_type="text/plain")
 
     healthz = readyz
 
@@ -116,6 +134,31 @@ class _Endpoints:
                 return view.incident_view(self._plane, one)
         raise Problem(404, f"no incident {wanted[:80]!r} is known")
 
+    async def explain(self, request: Request) -> shape.Explanation:
+        try:
+            return review.explanation(await self._case(request))
+        except Problem:
+            known = self._plane.state.incidents.get(IncidentId(request.path_params["id"]))
+            if known is None:
+                raise
+            return review.remembered(self._plane, known)  # the journal has not taken it, or does not answer
+
+    async def report(self, request: Request) -> shape.Report:
+        picture = request.query_params.get("picture", "")
+        if len(picture) > 200 or not re.fullmatch(r"[\w.%~-]*", picture, re.ASCII):
+            raise Problem(400, f"picture: {picture[:40]!r} is not a relative address")
+        return review.report(await self._case(request), picture)
+
+    async def _case(self, request: Request) -> Case:
+        wanted = request.path_params["id"]
+        try:
+            case = await self._plane.recall(IncidentId(wanted))
+        except ControlPlaneError as error:
+            raise Problem(503, str(error), headers={"retry-after": "1"}) from error
+        if case is None:
+            raise Problem(404, f"no incident {wanted[:80]!r} is on record")
+        return case
+
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)
 
@@ -124,6 +167,11 @@ class _Endpoints:
 
     async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)
+
+    async def gate(self, request: Request) -> Response:
+        return await gates.answer(self._plane, request)
+
+    gate_posted = gate
 
     async def freeze(self, request: Request) -> shape.Status:
         body = await read_json(request, Freeze)
@@ -137,11 +185,40 @@ class _Endpoints:
         body = await read_json(request, ModeChange)
         return await self._ordered(body.mode, by=body.by, reason=body.reason)
 
-    async def _ordered(self, order: Any, *, by: str, reason: str) -> shape.Status:
+    async def rules(self, _: Request) -> rule.RulesView:
+        return rule.rules(self._plane)
+
+    async def shadow(self, _: Request) -> rule.ShadowReport:
+        return rule.shadow(self._plane)
+
+    async def hold(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Hold)
+        await self._ordered("hold", by=body.by, reason=body.reason, target=_about(body.target), for_s=body.for_s)
+        return rule.rules(self._plane)
+
+    async def release(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Release)
+        await self._ordered("release", by=body.by, reason=body.reason, target=_about(body.target))
+        return rule.rules(self._plane)
+
+    async def override(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Override)
+        about = _about(body.target)
+        await self._ordered("override", by=body.by, reason=body.reason, target=about, rule=body.rule, for_s=body.for_s)
+        return rule.rules(self._plane)
+
+    async def revoke(self, request: Request) -> rule.RulesView:
+        body = await read_json(request, Revoke)
+        await self._ordered("revoke", by=body.by, reason=body.reason, target=_about(body.target), rule=body.rule)
+        return rule.rules(self._plane)
+
+    async def _ordered(self, order: PersonOrder, *, by: str, reason: str, **what: Any) -> shape.Status:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
         try:
-            await self._plane.order(order, by=by, reason=reason)
+            await self._plane.order(order, by=by, reason=reason, **what)
+        except ValueError as error:
+            raise Problem(400, f"body was understood but is not right: $.{error}") from error
         except ControlPlaneError as error:
             raise Problem(503, str(error), headers={"retry-after": "1"}) from error
         return view.status(self._plane)
@@ -161,6 +238,14 @@ class _Endpoints:
         from controlplane import __version__
 
         return openapi(TABLE, version=__version__, prefix=request.scope.get("root_path", ""))
+
+
+def _about(text: str) -> Target | None:
+    """What an order is about; None: everything."""
+    if text == "*":
+        return None
+    service, _, endpoint = text.partition("/")
+    return Target(service, endpoint)
 
 
 def _content_policy(page: str) -> str:

@@ -3,12 +3,17 @@
 Counters end in _total, times are in seconds, and quantiles are summaries, because promtool refuses them as gauges.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import anyio.lowlevel
 
 from controlplane.admin import view
 from controlplane.assembly import Plane
+from controlplane.decide.safety import RULES
+from controlplane.decide.state import State
+from controlplane.model.incident import Phase
+from controlplane.model.tally import BOUNDS_S, Tally
 from controlplane.model.unit import to_seconds
 from controlplane.runtime.statistics import Latency
 
@@ -28,9 +33,9 @@ _LOOP_COUNTERS = (
     ("inbox_refused", "Signals refused because the inbox was full."),
     ("engine_errors", "Signals on which the engine broke."),
     ("source_errors", "Reads of a signal source that broke."),
-    ("notices", "Notices delivered."),
-    ("notices_failed", "Notices nobody took."),
-    ("notices_dropped", "Notices dropped because too many waited."),
+    ("notices", "Notices handed to the notifiers."),
+    ("notices_failed", "Attempts at telling that failed; they are repeated."),
+    ("notices_dropped", "Notices that a notifier has given up."),
 )
 
 _EDGE_COUNTERS = (
@@ -46,7 +51,14 @@ _EDGE_COUNTERS = (
 async def render(plane: Plane, *, followers: int = 0) -> bytes:
     """The exposition of `plane`. Between families the loop runs on: a large topology must not delay a reflex."""
     parts = []
-    for part in (_plane(plane, followers), _loop(plane), _edges(plane), _endpoints(plane), _graph(plane)):
+    for part in (
+        _plane(plane, followers),
+        _incidents(plane),
+        _loop(plane),
+        _edges(plane),
+        _endpoints(plane),
+        _graph(plane),
+    ):
         for family in part:
             parts.append(family)
             await anyio.lowlevel.checkpoint()
@@ -73,6 +85,52 @@ def _plane(plane: Plane, followers: int) -> Iterator[str]:
     )
     for name, kind, text, value in numbers:
         yield _family(name, kind, text, [("", "", value)])
+    yield from _rules(state)
+
+
+def _rules(state: State) -> Iterator[str]:
+    standing = state.standing
+    yield _family("holds", "gauge", "Targets that people hold.", [("", "", len(standing.holds))])
+    yield _family("overrides", "gauge", "Rules that people have set aside.", [("", "", len(standing.overrides))])
+    refused = [("", _labels(rule=rule.name), standing.refused.get(rule.name, 0)) for rule in RULES]
+    yield _family("refusals_total", "counter", "Acts that a safety rule forbade, on this journal.", refused)
+
+
+_TOOK = (
+    ("detect", "From the earliest evidence to the signal that decided."),
+    ("contain", "From the signal that decided until all that was ordered was in force."),
+    ("stabilize", "From the signal that decided until harm had stopped spreading."),
+    ("recover", "From the signal that decided until all was verified."),
+)
+
+
+def _incidents(plane: Plane) -> Iterator[str]:
+    """Times are of enforced incidents, on this journal; what never came about is not counted."""
+    state = plane.state
+    phases = Counter(incident.phase for incident in state.open_incidents())
+    opened = [("", _labels(phase=phase), phases[phase]) for phase in Phase if phase is not Phase.CLOSED]
+    yield _family("incidents_in_phase", "gauge", "Open incidents by what they wait for.", opened)
+    for name, text in _TOOK:
+        samples = _histogram(state.taken_ns.get(name, Tally()))
+        yield _family(f"incident_time_to_{name}_seconds", "histogram", text, samples)
+    open_ = state.open_incidents()
+    for name, text, value in (
+        ("user_requests_failed", "User requests that failed in open incidents.", sum(one.user_failed for one in open_)),
+        ("user_requests_slow", "User requests that were slow in open incidents.", sum(one.user_slow for one in open_)),
+    ):
+        yield _family(f"incidents_open_{name}", "gauge", text, [("", "", value)])
+    reached = len({service for one in open_ for service in one.reached})
+    yield _family("incidents_open_services_reached", "gauge", "Services in which one shows.", [("", "", reached)])
+
+
+def _histogram(tally: Tally) -> Iterator[Sample]:
+    below = 0
+    for bound, count in zip(BOUNDS_S, tally.counts, strict=False):
+        below += count
+        yield "_bucket", _labels(le=format(bound, "g")), below
+    yield "_bucket", _labels(le="+Inf"), sum(tally.counts)
+    yield "_sum", "", to_seconds(tally.total_ns)
+    yield "_count", "", sum(tally.counts)
 
 
 def _loop(plane: Plane) -> Iterator[str]:
@@ -81,6 +139,8 @@ def _loop(plane: Plane) -> Iterator[str]:
         yield _family(f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
     yield _family("loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
     yield _family("journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
+    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox."
+    yield _family("degraded", "gauge", text, [("", "", len(seen.degraded))])
     lag_s = to_seconds(seen.journal_lag_ns)
     yield _family("journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
     samples = [

@@ -18,6 +18,8 @@ class Status(_View, frozen=True):
     mode: str
     frozen: bool
     frozen_reason: str
+    holds: int
+    overrides: int
     epoch: int
     incidents_open: int
     incidents_total: int
@@ -26,6 +28,7 @@ class Status(_View, frozen=True):
     journal: str
     journal_up: bool
     journal_gap_records: int
+    degraded: list[str]
     services: int
     endpoints: int
 
@@ -47,6 +50,8 @@ class CommandView(_View, frozen=True):
     detail: dict[str, int]
     undo: str
     enforcement: str
+    percent: int
+    overrides: str
     charge: float
     evidence: str
     in_force: bool
@@ -68,8 +73,51 @@ class ClockPoints(_View, frozen=True):
     opened_s: float
     effective_s: float | None
     contained_s: float | None
-    verified_s: float | None
+    stabilized_s: float | None
+    recovered_s: float | None
     closed_s: float | None
+
+
+class Times(_View, frozen=True):
+    """How long it took; null: not known, or not reached. To detect: from the earliest evidence to the signal that
+    decided; the others count from that signal."""
+
+    to_detect_s: float | None
+    to_contain_s: float | None
+    to_stabilize_s: float | None
+    to_recover_s: float | None
+
+
+class PhaseView(_View, frozen=True):
+    """When a phase was entered first, and how long after the signal that decided."""
+
+    phase: str
+    at: str
+    after_s: float
+
+
+class ChildView(_View, frozen=True):
+    """One further alert of the same cause; `incident`: it had been an incident of its own."""
+
+    target: str
+    cause: str
+    at: str
+    evidence: str
+    by: str
+    incident: str | None
+
+
+class EdgeName(_View, frozen=True):
+    caller: str
+    callee: str
+
+
+class BlastRadius(_View, frozen=True):
+    """Services it was expected to reach (null: nothing foretold it), and those that showed it while it was open."""
+
+    predicted: list[str] | None
+    actual: list[str]
+    actual_edges: list[EdgeName]
 
 
 class UserVisible(_View, frozen=True):
@@ -99,6 +147,10 @@ class IncidentSummary(_View, frozen=True):
     shadow: bool
     masked: bool
     escalated: bool
+    children: int
+    merged_into: str | None
+    times: Times
+    blast_radius: int
     user_visible: UserVisible
 
 
@@ -117,7 +169,13 @@ class IncidentView(_View, frozen=True):
     masked_reason: str
     escalated: bool
     bad_version: str
+    merged_into: str | None
     clock: ClockPoints
+    unfinished: dict[str, str]
+    times: Times
+    phases: list[PhaseView]
+    children: list[ChildView]
+    blast_radius: BlastRadius
     user_visible: UserVisible
     internal: Internal
     evidence: list[str]
@@ -126,6 +184,22 @@ class IncidentView(_View, frozen=True):
     timeline: list[TimelineLine]
     explanation: list[str]
     analysis: Analysis | None
+
+
+class Explanation(_View, frozen=True):
+    """An incident in sentences and lines, from what is on record: also one that is no longer in memory."""
+
+    id: str
+    explanation: list[str]
+    timeline: list[TimelineLine]
+
+
+class Report(_View, frozen=True):
+    """A post-incident report as Markdown, and its timeline as SVG."""
+
+    id: str
+    report: str
+    picture: str
 
 
 class IncidentList(_View, frozen=True):
@@ -149,7 +223,8 @@ class EndpointView(_View, frozen=True):
 
 
 class ServiceView(_View, frozen=True):
-    """`open` and the endpoints' counts are null for a service that this process does not call."""
+    """`open` and the endpoints' counts are null for a service that this process does not call. `withdrawn` is the
+    version that was ordered to be rolled back and is not released yet."""
 
     name: str
     calls: list[str]
@@ -157,6 +232,7 @@ class ServiceView(_View, frozen=True):
     fallback: bool
     policy: str
     open: bool | None
+    withdrawn: str | None
     endpoints: list[EndpointView]
 
 

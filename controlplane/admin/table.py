@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from controlplane.admin import shape
+from controlplane.admin import rule, shape
+from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
 
@@ -34,12 +35,59 @@ class ModeChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     by: Who = "api"
 
 
+About = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+"""A service, `service/endpoint`, or `*` for everything."""
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Automation leaves `target` as it is: nothing new is ordered, nothing is given back. 0 s: until it is released."""
+
+    target: About
+    for_s: Annotated[float, msgspec.Meta(ge=0, le=2_592_000)] = 0.0
+    reason: Why = ""
+    by: Who = "api"
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End a hold."""
+
+    target: About
+    reason: Why = ""
+    by: Who = "api"
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Break-glass: set one safety rule aside for acts about `target`. It ends by itself; who and why must be said."""
+
+    rule: Name
+    target: About
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=3600)]
+    reason: Reason
+    by: Who
+
+
+class Revoke(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End an override before its time."""
+
+    rule: Name
+    target: About
+    reason: Why = ""
+    by: Who = "api"
+
+
 _SINCE = Parameter("Last-Event-ID", "header", "Go on after this sequence number.", {"type": "integer"})
 _WHICH = Parameter("state", "query", "Which incidents.", {"enum": ["open", "closed", "all"], "default": "all"})
 _LIMIT = Parameter(
     "limit", "query", "At most so many.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
 )
 _ID = Parameter("id", "path", "The incident's id.", {"type": "string"})
+
+_PICTURE = Parameter("picture", "query", "Where the report finds its picture; empty: none.", {"type": "string"})
+_SERVICE = Parameter("service", "path", "The service that is rolled out.", {"type": "string"})
+_ASK = Parameter("ask", "query", "What success means.", {"enum": ["go", "rollback", "verdict"], "default": "go"})
+_VERSION = Parameter("version", "query", "The version that the rollout brings.", {"type": "string"})
 
 _TEXT = "text/plain"
 
@@ -49,9 +97,8 @@ def _get(path: str, name: str, summary: str, answer: Any = None, **rest: Any) ->
 
 
 def _post(path: str, name: str, summary: str, body: Any, answer: Any, **rest: Any) -> Operation:
-    return Operation(
-        method="POST", path=path, name=name, summary=summary, body=body, answer=answer, refusals=(503,), **rest
-    )
+    more = {"refusals": (503,), **rest}
+    return Operation(method="POST", path=path, name=name, summary=summary, body=body, answer=answer, **more)
 
 
 TABLE: tuple[Operation, ...] = (
@@ -68,12 +115,34 @@ TABLE: tuple[Operation, ...] = (
         "/v1/incidents/{id}", "incident", "One incident: evidence, commands, refusals, timeline, explanation.",
         shape.IncidentView, parameters=(_ID,), refusals=(404,),
     ),
+    _get(
+        "/v1/incidents/{id}/explain", "explain", "What was seen, done, refused and saved, from what is on record.",
+        shape.Explanation, parameters=(_ID,), refusals=(404, 503),
+    ),
+    _get(
+        "/v1/incidents/{id}/report", "report", "The post-incident report, in Markdown, and its timeline as SVG.",
+        shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
+    ),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
+    _get(
+        "/v1/gates/{service}", "gate", "Whether a rollout of the service may go on: 200, or 403 where not.", Gate,
+        parameters=(_SERVICE, _ASK, _VERSION), refusals=(400, 403, 404),
+    ),
+    Operation(
+        method="POST", path="/v1/gates/{service}", name="gate_posted", summary="The same, as Flagger's webhooks ask.",
+        body=Question, answer=Gate, parameters=(_SERVICE, _ASK, _VERSION), refusals=(400, 403, 404),
+    ),
     _post("/v1/freeze", "freeze", "Stop automation. Answers once it is on record.", Freeze, shape.Status),
     _post("/v1/resume", "resume", "Let automation act again.", Resume, shape.Status),
     _post("/v1/mode", "mode", "Observe only, or enforce.", ModeChange, shape.Status),
+    _get("/v1/rules", "rules", "Safety rules: limits, refusals, holds, overrides.", rule.RulesView),
+    _get("/v1/shadow", "shadow", "What acts in shadow would have done.", rule.ShadowReport),
+    _post("/v1/hold", "hold", "Leave a target as it is.", Hold, rule.RulesView, refusals=(400, 503)),
+    _post("/v1/release", "release", "End a hold.", Release, rule.RulesView, refusals=(400, 503)),
+    _post("/v1/override", "override", "Break-glass: set a rule aside.", Override, rule.RulesView, refusals=(400, 503)),
+    _post("/v1/revoke", "revoke", "End an override.", Revoke, rule.RulesView, refusals=(400, 503)),
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _get(
         "/v1/events", "events", "Records as they are made, as server-sent events.",

@@ -3,23 +3,29 @@
 from datetime import UTC, datetime
 
 from controlplane.admin.shape import (
+    BlastRadius,
+    ChildView,
     ClockPoints,
     CommandList,
     CommandView,
     ContainmentView,
+    EdgeName,
     EndpointView,
     IncidentList,
     IncidentSummary,
     IncidentView,
     Internal,
+    PhaseView,
     ServiceView,
     Status,
     TimelineLine,
+    Times,
     TopologyView,
     UserVisible,
 )
 from controlplane.assembly import Plane
-from controlplane.decide.explain import explain
+from controlplane.decide.ledger import side_key, side_kind
+from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
 from controlplane.model.incident import Incident, Phase
 from controlplane.model.unit import Nanos, to_seconds
@@ -53,6 +59,8 @@ def status(plane: Plane) -> Status:
         mode=state.mode,
         frozen=state.frozen,
         frozen_reason=state.frozen_reason,
+        holds=len(state.standing.holds),
+        overrides=len(state.standing.overrides),
         epoch=state.epoch,
         incidents_open=len(state.open_incidents()),
         incidents_total=state.incidents_total,
@@ -61,6 +69,7 @@ def status(plane: Plane) -> Status:
         journal=plane.config.journal.path or "memory",
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
+        degraded=list(plane.statistics().degraded),
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )
@@ -69,7 +78,8 @@ def status(plane: Plane) -> Status:
 def in_force(plane: Plane) -> list[Command]:
     """Orders whose lease has not run out, oldest target first."""
     now = plane.clock.now()
-    return [command for command in plane.state.in_force.values() if command.lease_until > now]
+    orders = (*plane.state.in_force.values(), *plane.state.sides.values())
+    return [command for command in orders if command.lease_until > now]
 
 
 def commands(plane: Plane) -> CommandList:
@@ -114,9 +124,33 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
         clock=ClockPoints(
             opened_s=to_seconds(one.opened_at - one.signal_at),
             effective_s=after_signal(one.effective_at),
-            contained_s=after_signal(one.phases.get(Phase.CONTAINED)),
-            verified_s=after_signal(one.phases.get(Phase.VERIFIED)),
+            contained_s=after_signal(one.contained_at),
+            stabilized_s=after_signal(one.stabilized_at),
+            recovered_s=after_signal(one.recovered_at),
             closed_s=after_signal(one.closed_at),
+        ),
+        unfinished={str(what): reason for what, reason in one.unfinished.items()},
+        merged_into=summary.merged_into,
+        times=summary.times,
+        phases=[
+            PhaseView(phase=phase, at=wall.iso(at), after_s=to_seconds(at - one.signal_at))
+            for phase, at in one.phases.items()
+        ],
+        children=[
+            ChildView(
+                target=str(child.target),
+                cause=child.cause,
+                at=wall.iso(child.at),
+                evidence=child.evidence,
+                by=child.by,
+                incident=child.incident or None,
+            )
+            for child in one.children
+        ],
+        blast_radius=BlastRadius(
+            predicted=None if one.analysis is None else one.predicted,
+            actual=sorted(one.reached),
+            actual_edges=[EdgeName(caller=caller, callee=callee) for caller, callee in one.reached_edges],
         ),
         user_visible=summary.user_visible,
         internal=Internal(
@@ -176,6 +210,7 @@ def topology(plane: Plane) -> TopologyView:
                 fallback=service.fallback,
                 policy=service.policy,
                 open=None if guard is None else guard.is_open(),
+                withdrawn=held.version if (held := plane.state.withdrawn.get(service.name)) is not None else None,
                 endpoints=endpoints,
             )
         )
@@ -194,13 +229,34 @@ def _summary(one: Incident, wall: Wall) -> IncidentSummary:
         shadow=one.shadow,
         masked=one.masked,
         escalated=one.escalated,
+        children=len(one.children),
+        merged_into=one.merged_into or None,
+        times=_times(one),
+        blast_radius=len(one.reached),
         user_visible=UserVisible(requests=one.user_requests, failed=one.user_failed, slow=one.user_slow),
+    )
+
+
+def _times(one: Incident) -> Times:
+    def seconds(taken_ns: int | None) -> float | None:
+        return None if taken_ns is None else to_seconds(taken_ns)
+
+    return Times(
+        to_detect_s=seconds(one.to_detect_ns),
+        to_contain_s=seconds(one.to_contain_ns),
+        to_stabilize_s=seconds(one.to_stabilize_ns),
+        to_recover_s=seconds(one.to_recover_ns),
     )
 
 
 def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
     intent = command.intent
-    holder = plane.state.in_force.get(str(command.target))
+    side = side_kind(intent)
+    holder = (
+        plane.state.in_force.get(str(command.target))
+        if side is None
+        else plane.state.sides.get(side_key(command.target, side))
+    )
     lasts = holder is not None and holder.id == command.id and command.lease_until > now
     return CommandView(
         id=command.id,
@@ -211,6 +267,8 @@ def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
         detail={name: getattr(intent, name) for name in intent.__struct_fields__},
         undo=type(command.undo).__name__.lower(),
         enforcement=command.enforcement,
+        percent=command.percent,
+        overrides=command.overrides,
         charge=command.charge,
         evidence=command.evidence,
         in_force=lasts,

@@ -4,7 +4,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from controlplane.cli.client import AdminClient, printable
 
@@ -12,7 +11,7 @@ from controlplane.cli.client import AdminClient, printable
 def status(args: argparse.Namespace) -> int:
     """State of the whole; 1 while it is not ready or an incident is open."""
     answer = AdminClient.of(args).get("/v1/status")
-    _show(args, answer, lambda: _pairs(answer))
+    show(args, answer, lambda: _pairs(answer))
     return 0 if answer["ready"] and not answer["incidents_open"] else 1
 
 
@@ -29,29 +28,17 @@ def incidents(args: argparse.Namespace) -> int:
                 one["phase"] + (" (masked)" if one["masked"] else "") + (" (observe)" if one["shadow"] else ""),
                 one["opened"],
                 f"{one['duration_s']:.1f} s",
+                _known(one["times"]["to_contain_s"], "{:.3f} s"),
+                one["children"],
                 one["user_visible"]["failed"],
                 one["user_visible"]["slow"],
             )
             for one in answer["incidents"]
         ]
-        _table(("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "FAILED", "SLOW"), rows, empty="no incidents")
+        head = ("ID", "ORIGIN", "CAUSE", "PHASE", "OPENED", "FOR", "CONTAINED", "ALERTS", "FAILED", "SLOW")
+        table_of(head, rows, empty="no incidents")
 
-    _show(args, answer, table)
-    return 0
-
-
-def explain(args: argparse.Namespace) -> int:
-    """One incident in sentences, and its timeline."""
-    answer = AdminClient.of(args).get(f"/v1/incidents/{quote(args.id, safe='')}")
-
-    def text() -> None:
-        for line in answer["explanation"]:
-            print(printable(line))
-        print("\ntimeline (seconds after the deciding signal)")
-        for line in answer["timeline"]:
-            print(f"  {line['after_s']:>10.3f}  {printable(line['what'])}")
-
-    _show(args, answer, text)
+    show(args, answer, table)
     return 0
 
 
@@ -75,14 +62,14 @@ def graph(args: argparse.Namespace) -> int:
             for one in answer["edges"]
         ]
         head = ("CALLER", "CALLEE", "KNOWN", "CALLS", "ERRORS", "SENDS", "LATENCY", "AT CALLEE", "HEARD")
-        _table(head, rows, empty="no edges")
+        table_of(head, rows, empty="no edges")
         print(f"coverage {_known(answer['coverage'], '{:.1%}')} of calls")
         for one in answer["aliases"]:
             print(printable(f"{one['name']} means {one['service']} ({one['by']})"))
         if unknown := [one["name"] for one in answer["services"] if one["virtual"]]:
             print(printable(f"only ever called, and by themselves silent: {', '.join(unknown)}"))
 
-    _show(args, answer, table)
+    show(args, answer, table)
     return 0
 
 
@@ -113,11 +100,12 @@ def enforce(args: argparse.Namespace) -> int:
 def _order(args: argparse.Namespace, path: str, **more: str) -> int:
     answer = AdminClient.of(args).post(path, {"by": args.by, "reason": args.reason, **more})
     state = f"frozen: {answer['frozen_reason']}" if answer["frozen"] else f"acting, mode {answer['mode']}"
-    _show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
+    show(args, answer, lambda: print(printable(f"{answer['name']} is {state}")))
     return 0
 
 
-def _show(args: argparse.Namespace, answer: Any, table: Any) -> None:
+def show(args: argparse.Namespace, answer: Any, table: Any) -> None:
+    """Print `answer` as `args` want it: JSON for programs, or what `table` prints for people."""
     if args.output == "json":
         print(json.dumps(answer, indent=2))
     else:
@@ -130,7 +118,8 @@ def _pairs(answer: dict[str, Any]) -> None:
         print(f"{key.replace('_', ' '):<{width}}  {printable(value)}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+def table_of(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print a table, or `empty` where it has no rows."""
     if not rows:
         print(empty)
         return

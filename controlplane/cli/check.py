@@ -50,7 +50,25 @@ def _summary(config: Config) -> dict[str, object]:
         "graph": f"{config.graph.services_max} services and {config.graph.edges_max} edges at most, "
         f"{config.graph.buckets} buckets of {config.graph.bucket_s:g} s, forgotten after {config.graph.fade_s:g} s",
         "policies": len({"default", *config.policies}),
+        "shadow": _shadow(config),
+        "deployers": ", ".join(f"{name} ({one.kind})" for name, one in config.deployers.items()) or "none",
         "journal": config.journal.path or "in memory: a restart forgets",
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",
     }
+
+
+def _shadow(config: Config) -> str:
+    """What only reports: new kinds of acts until a person lets them work, and guards that refuse a part."""
+    from controlplane.model.policy import KINDS
+
+    policy = config.response_policy()
+    shares = {kind: 0 if policy.mode == "observe" else policy.share(kind) for kind in KINDS}
+    parts = [", ".join(kind for kind, share in shares.items() if share == 0)]
+    parts += [f"{kind} but for {share} % of calls" for kind, share in shares.items() if 0 < share < 100]
+    parts += [
+        f"policy {name} but for {guard.enforced_percent} % of calls"
+        for name, guard in config.policies.items()
+        if guard.enforced_percent < 100
+    ]
+    return "; ".join(part for part in parts if part) or "nothing"

@@ -14,7 +14,10 @@ examples:
   controlplane serve --config controlplane.toml  run the gateway and its admin API
   controlplane incidents                         what is going on, asked of a running process
   controlplane explain i1                        why it acted, or did not
+  controlplane report i1 -o i1.md --plot         what happened, for the review afterwards
   controlplane analyze incident.json             where a recorded incident began, and what would contain it
+  controlplane replay controlplane.db            every decision of a journal once more, compared byte for byte
+  controlplane simulate --seed 7                 one failure in a simulated mesh, with its timeline
   controlplane freeze --reason "deploying"       stop automation; what is in force runs out
   controlplane resume
 
@@ -41,7 +44,9 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_analyze(commands)
+    _add_replay(commands)
     _add_demo(commands, wanted)
+    _add_simulate(commands, wanted)
     _add_bench(commands, wanted)
     _add_asking(commands)
     return parser
@@ -142,6 +147,27 @@ exit status: 0 it was analyzed (with --exit-code: 1 if an origin was found), 2 t
     _add_output(parser)
 
 
+def _add_replay(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.replay import run_replay
+
+        return run_replay(args.journal, epoch=args.epoch, output="json" if args.json else args.output)
+
+    epilog = """\
+examples:
+  controlplane replay controlplane.db
+  controlplane replay copy-of-controlplane.db --epoch 3 --json | jq '.epochs[0].difference'
+
+JOURNAL is the file of [journal] path, also of a process that runs: it is read and never written.
+exit status: 0 all that was replayed came out as recorded, 1 something did not, 2 nothing could be replayed
+"""
+    parser = _add(commands, "replay", run, "Make every decision of a journal once more, and compare", epilog)
+    parser.add_argument("journal", metavar="JOURNAL")
+    parser.add_argument("--epoch", type=int, metavar="N", help="only this one: an epoch is a life of the process")
+    parser.add_argument("--json", action="store_true", help="the same as -o json")
+    _add_output(parser)
+
+
 def _add_demo(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> None:
     def run(args: argparse.Namespace) -> int:
         from controlplane.demo.command import run as run_demo
@@ -154,6 +180,34 @@ def _add_demo(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> No
     )
     if wanted == "demo":
         from controlplane.demo.command import add_arguments
+
+        add_arguments(parser)
+
+
+def _add_simulate(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.simulate.command import run as run_simulate
+
+        return run_simulate(args)
+
+    epilog = """\
+examples:
+  controlplane simulate --seed 7
+  controlplane simulate --seed 7 --fault leaf_slow --policy ours
+  controlplane simulate --seed 7 --policy ours --policy envoy_outlier --policy plain --plot seed7.svg
+  controlplane simulate --seed 7 --json seed7.json && jq '.runs[].result.failed' seed7.json
+
+The seed draws a mesh, its users and one failure; all policies live in the same world, the production code as it is
+among them ("ours"). The same seed gives the same output, byte for byte, as long as the code is the same.
+The timeline has, for each policy: when the fault begins and ends, when users begin to fail and are served again, what
+each service's plane detected, ordered and was refused, and how it let traffic back.
+Blast radius: services beside the fault's origin of whose calls less than 95 % went well for a second or more, and the
+seconds of it, summed.
+exit status: 0 it ran, 1 an invariant of safe automation broke, 2 wrong usage
+"""
+    parser = _add(commands, "simulate", run, "Replay one failure in a simulated mesh, from its seed", epilog)
+    if wanted == "simulate":
+        from controlplane.simulate.command import add_arguments
 
         add_arguments(parser)
 
@@ -186,20 +240,22 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask
+            from controlplane.cli import ask, review, rule
 
-            answer: int = getattr(ask, name)(args)
+            room = next((one for one in (rule, review) if hasattr(one, name)), ask)
+            answer: int = getattr(room, name)(args)
             return answer
 
         return run
 
-    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    def add(name: str, summary: str, example: str, *, output: bool = True) -> argparse.ArgumentParser:
         epilog = f"examples:\n{example}\n{ASKING}"
         parser = _add(commands, name, asking(name), summary, epilog)
         parser.add_argument("--admin", metavar="URL", help="where its admin API listens, as in http://127.0.0.1:9911")
         parser.add_argument("--token-file", metavar="FILE", help="file that holds the bearer token")
         parser.add_argument("--config", metavar="FILE", help="configuration of the process: gives both of the above")
-        _add_output(parser)
+        if output:
+            _add_output(parser)
         return parser
 
     add(
@@ -211,9 +267,20 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--state", choices=("open", "closed", "all"), default="all")
     parser.add_argument("--limit", type=int, default=100)
     parser = add(
-        "explain", "Explain one incident: what was seen, done, refused, and why", "  controlplane explain i1\n"
+        "explain",
+        "Explain one incident: what was seen, done, refused, and why",
+        "  controlplane explain i1\n  controlplane explain i1 --journal controlplane.journal    (no process needed)\n",
     )
-    parser.add_argument("id", metavar="ID", help="as listed by: controlplane incidents")
+    _add_reviewed(parser)
+    parser = add(
+        "report",
+        "Write the post-incident report of one incident, in Markdown",
+        "  controlplane report i1 -o i1.md --plot\n  controlplane report i1 --journal controlplane.journal\n",
+        output=False,
+    )
+    _add_reviewed(parser)
+    parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
+    parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
@@ -226,6 +293,52 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
         parser.add_argument(
             "--by", default=os.environ.get("USER", "") or "operator", help="who orders it (default: you)"
         )
+
+    add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
+    add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
+    _add_standing(add)
+
+
+def _add_standing(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Standing orders of people: hold and release, override and revoke."""
+    about = "a service, SERVICE/ENDPOINT, or '*' for everything"
+    you = os.environ.get("USER", "") or "operator"
+    hold = add(
+        "hold",
+        "Keep automation's hands off a target: nothing new, nothing given back",
+        '  controlplane hold orders/orders-1 --for 30m --reason "debugging it"\n  controlplane hold orders\n',
+    )
+    hold.add_argument("--for", dest="for_s", type=seconds, default=0.0, metavar="TIME", help="as 90s, 30m, 2h, 1d")
+    release = add("release", "End a hold", "  controlplane release orders/orders-1\n")
+    for parser in (hold, release):
+        parser.add_argument("target", metavar="TARGET", help=about)
+    override = add(
+        "override",
+        "Break glass: set one safety rule aside for a while, on record and told to everybody",
+        '  controlplane override healthy_floor --target orders --for 10m --reason "a and b are gone for good"\n',
+    )
+    override.add_argument("--for", dest="for_s", type=seconds, required=True, metavar="TIME", help="at most 1h")
+    revoke = add("revoke", "End an override before its time", "  controlplane revoke healthy_floor --target orders\n")
+    for parser in (override, revoke):
+        parser.add_argument("rule", metavar="RULE", help="as listed by: controlplane rules")
+        parser.add_argument("--target", required=True, metavar="TARGET", help=about)
+    for parser in (hold, release, override, revoke):
+        parser.add_argument("--reason", default="", required=parser is override, help="goes on record")
+        parser.add_argument("--by", default=you, help="who orders it (default: you)")
+
+
+def seconds(text: str) -> float:
+    """A time as people write it, in seconds: 90s, 30m, 2h, 1d, or a bare number of seconds."""
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86_400}.get(text[-1:], 0)
+    number = text[:-1] if unit else text
+    if not number.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it as 90s, 30m, 2h or 1d")
+    return float(number) * (unit or 1)
+
+
+def _add_reviewed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="INCIDENT", help="as listed by: controlplane incidents")
+    parser.add_argument("--journal", metavar="FILE", help="read it from the journal of a process, which need not run")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

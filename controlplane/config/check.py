@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 from controlplane._native.guard import Guard
+from controlplane.config.check_deployers import check_deployers
 from controlplane.config.convert import Problems, did_you_mean, shown
 from controlplane.model.config import Config, OtlpSection, is_loopback, split_listen
+from controlplane.model.policy import WHOLE_KINDS
 from controlplane.model.topology import Service
 
 NAMES_SHOWN_MAX = 20  # in a message; a thousand would bury it
@@ -21,11 +23,16 @@ def cross_check(config: Config, problems: Problems) -> None:
         problems.add(f"services.{name}.name", f"{name!r} is declared twice; a service is declared once")
     policies = sorted({"default", *config.policies})
     _check_policies(config, problems)
+    _check_response(config, problems)
     for index, service in enumerate(config.services):
         if not service.name:
             problems.add_first(f"services[{index}].name", "is empty; a service is called by its name")
         _check_service(service, names, policies, problems)
+        if service.consistency_path and service.name == config.plane.name:
+            text = "this process makes no calls to itself; use Plane.consistency_probe"
+            problems.add(f"services.{service.name}.consistency_path", text)
     _check_aliases(config, problems)
+    check_deployers(config, problems)
     _check_graph(config, problems)
     _check_admin(config, problems)
     if config.gateway is not None and config.gateway.listen == config.admin.listen != "127.0.0.1:0":
@@ -46,6 +53,15 @@ def _check_policies(config: Config, problems: Problems) -> None:
             field = "rate_per_s" if argument == "rate_interval_ns" else argument.removesuffix("_ns") + "_s"
             key = field if field in policy.__struct_fields__ else argument
             problems.add(f"policies.{name}.{key}", f"the guard cannot work with it: {error}")
+
+
+def _check_response(config: Config, problems: Problems) -> None:
+    if not config.response.ramp_percent:
+        problems.add("response.ramp_percent", "is empty; write [100] where traffic is to be given back all at once")
+    for kind, share in config.response.enforcement.items():
+        if kind in WHOLE_KINDS and share not in (0, 100):
+            reason = f"{share}: such an act applies to all calls or to none; write 0 (shadow) or 100"
+            problems.add(f"response.enforcement.{kind}", reason)
 
 
 def _check_service(service: Service, names: Collection[str], policies: list[str], problems: Problems) -> None:
@@ -76,8 +92,9 @@ def _check_service(service: Service, names: Collection[str], policies: list[str]
         problems.add(
             f"{key}.policy", f"{service.policy!r} is not a declared policy{hint}; declared: {', '.join(policies)}"
         )
-    if service.probe_path and not service.probe_path.startswith("/"):
-        problems.add(f"{key}.probe_path", f"{service.probe_path!r} must begin with a slash")
+    for field, path in (("probe_path", service.probe_path), ("consistency_path", service.consistency_path)):
+        if path and not path.startswith("/"):
+            problems.add(f"{key}.{field}", f"{path!r} must begin with a slash")
     for name in _repeated(endpoint.name for endpoint in service.endpoints):
         problems.add(f"{key}.endpoints.{name}.name", f"{name!r} is declared twice in service {service.name!r}")
     for endpoint in service.endpoints:

@@ -147,6 +147,8 @@ def _describe(info: Any) -> str:
             return "true or false"
         case inspect.VarTupleType(item_type=item):
             return f"a list, each {_describe(item)}"
+        case inspect.UnionType(types=types):
+            return " or ".join(_describe(one) for one in types if not isinstance(one, inspect.NoneType))
         case inspect.DictType():
             return "a table of texts"
         case inspect.StructType():

@@ -5,11 +5,22 @@ import secrets
 import stat
 from pathlib import Path
 
+from controlplane.model.config import DeployerSection
 from controlplane.model.errors import ConfigError
 
 TOKEN_BYTES = 32  # 256 bits: not guessable, and longer than any dictionary
 TOKEN_LENGTH_MIN = 16  # a token somebody chose by hand; shorter ones are guessable at network speed
 TOKEN_FILE_BYTES_MAX = 4096
+
+
+def token_of(name: str, section: DeployerSection) -> str:
+    """The token of the deployer `name`; empty where it has none. Raises ConfigError."""
+    if not section.token_file:
+        return ""
+    try:
+        return read_token(section.token_file)
+    except ConfigError as error:
+        raise ConfigError(error.reason, key=f"deployers.{name}.token_file") from error
 
 
 def ensure_token(path: str) -> str:

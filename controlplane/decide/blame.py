@@ -55,7 +55,7 @@ def origin_below(
     service: str, state: State, graph: DependencyGraph, explains: Callable[[Incident], bool]
 ) -> Incident | None:
     """The open incident that `explains`, of the nearest known callee of `service`, breadth first; None without."""
-    if not state.open_incidents():
+    if not state.open:
         return None
     for name in below(graph.callees(), service, services_max=SERVICES_MAX)[1:]:
         if (incident := state.open_at(name)) is not None and explains(incident):
@@ -79,6 +79,11 @@ class RelayedCounts:
     def callers(self, callee: str) -> list[str]:
         """Who named it, sorted."""
         return sorted({caller for _, _, caller in self._seen.get(callee, [])})
+
+    def since(self, callee: str) -> Nanos | None:
+        """When it was first named within the last RELAYED_NS; None: it was not."""
+        seen = self._seen.get(callee)
+        return seen[0][0] if seen else None
 
     def quiet(self, callee: str, now: Nanos, for_ns: Nanos) -> bool:
         """Whether nobody has named it for `for_ns`."""

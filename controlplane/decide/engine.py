@@ -4,12 +4,29 @@ from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.decide import reconcile, respond, tend, watch
+from controlplane.decide import (
+    clock,
+    lifecycle,
+    outbox,
+    partial,
+    penalty,
+    people,
+    reconcile,
+    respond,
+    rollback,
+    safety,
+    side,
+    spread,
+    tend,
+    unfinished,
+    watch,
+)
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
+from controlplane.model.incident import Phase
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import (
@@ -18,7 +35,6 @@ from controlplane.model.record import (
     ImpactCounted,
     JournalGap,
     LeaseExpired,
-    OrderTaken,
     Record,
 )
 from controlplane.model.signal import Cause, Signal, Target, Tripped
@@ -35,7 +51,9 @@ class Engine:
         self.topology, self.policy = topology, policy
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
+        safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
+        self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -47,12 +65,22 @@ class Engine:
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         """Begin a new epoch: what is still in force is ordered again under it, what lapsed meanwhile is probed."""
+        self._seen.prepare()
         draft = self._draft(now)
-        shift_ns = _shift_ns(self.state, now, boot, wall_ns)
+        shift_ns = clock.shift_ns(self.state, now, boot, wall_ns)
+        stepped = clock.stepped(self.state, now, boot, wall_ns)
         epoch = Epoch(self.state.epoch + 1)
         draft.record(EpochStarted(at=now, epoch=epoch, boot=boot, wall_ns=wall_ns, shift_ns=shift_ns))
+        outbox.tell_again(draft)
+        if stepped:
+            draft.notice(None, "warning", stepped, "clock")
+        people.lapse(draft)
         reconcile.follow_topology(draft)
+        penalty.follow_topology(draft)
         reconcile.follow_mode(draft, self._evidence)
+        for incident in self.state.open_incidents():
+            if incident.phase is not Phase.RECOVERY:  # what harm it did while nobody watched is not known
+                self._evidence.felt(incident, now)
         for command in list(self.state.in_force.values()):
             if command.lease_until > now:
                 draft.issue(msgspec.structs.replace(command, epoch=epoch))
@@ -60,19 +88,28 @@ class Engine:
             draft.record(LeaseExpired(at=now, incident=command.incident, command=command.id, target=command.target))
             if (found := self.state.containment(command.target)) is not None:
                 respond.reopen(draft, self._evidence, *found)
-        return self._outcome(draft)
+        reconcile.restore_again(draft, epoch)
+        side.start(draft)
+        rollback.start(draft)
+        return self._outcome(draft, everything=True)
 
     def tick(self, now: Nanos) -> Outcome:
         """What time alone brings. Call at the last outcome's `wake_at`, after sampling the sources."""
         draft = self._draft(now)
+        people.lapse(draft)
         watch.silent(draft, self._evidence)
         tend.tend(draft, self._evidence)
+        spread.measure(draft, self._evidence)
         self._wake_at = None
-        return self._outcome(draft)
+        return self._outcome(draft, everything=True)
 
     def step(self, signal: Signal, now: Nanos) -> Outcome:
         """The outcome of one fact."""
         draft = self._draft(now)
+        if wrong := safety.wrong_signal(signal, now) or safety.unknown(signal, self.topology):
+            watch.invalid(draft, self._evidence, signal, wrong)
+            return self._outcome(draft)
+        self._seen.note(signal, now)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -84,6 +121,8 @@ class Engine:
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
                 self._evidence.sampled(signal)
+                self._evidence.credits.sampled(draft, signal)
+                partial.served(draft, self._evidence, signal.target)
             case on.Relayed():
                 self.graph.hear(signal.caller, signal.callee, signal.at)
                 respond.relayed(draft, self._evidence, signal)
@@ -96,6 +135,12 @@ class Engine:
             case on.EdgeSampled():
                 self.graph.observe(signal)
                 self._evidence.expected.heard(signal)
+                self._evidence.heard(signal)
+                self._evidence.credits.edge_sampled(draft, signal)
+                if self.state.open and not signal.caller and signal.callee == self.topology.entry:
+                    self._users_told(signal)
+            case on.Condition():
+                unfinished.hear(draft, self._evidence, signal)
             case on.ProbeFinished():
                 self._probe_finished(draft, signal)
             case on.Effective():
@@ -103,32 +148,38 @@ class Engine:
             case on.Acted():
                 self._acted(draft, signal)
             case on.Ordered():
-                draft.record(OrderTaken(at=now, order=signal.order, by=signal.by, reason=signal.reason))
-                text = f"{signal.by} ordered {signal.order}: {signal.reason or 'no reason given'}"
-                draft.notice(None, "info", text, f"order:{now}")  # the same order again is news
-                reconcile.follow_mode(draft, self._evidence)
+                people.ordered(draft, self._evidence, signal)
+            case on.Told():
+                outbox.told(draft, signal)
+            case on.RolledBack():
+                rollback.ended(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
 
     def _draft(self, now: Nanos) -> Draft:
-        return Draft(self.state, self.topology, self.policy, now)
+        return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
 
-    def _outcome(self, draft: Draft) -> Outcome:
+    def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
+        lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
-        times += [self._evidence.expected.due_at, self._wake_at]
+        times += [self._evidence.expected.due_at, self.state.standing.due(), self._wake_at]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
         if outcome.records:  # what is seen while an incident runs must not become normal
             running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
             self.graph.follow(running, draft.now)
+            self._evidence.follow(running)
         return outcome
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
+        visible = signal.failed > 0 and self._evidence.entry.visible(draft.now)
         for incident in self._evidence.active(self.state.open_incidents(), draft.now):
+            if visible:
+                self._evidence.felt(incident, signal.at)
             requests = self._evidence.unaccounted.get(incident.id, 0) + signal.requests
             harmed = signal.failed or signal.slow
             self._evidence.unaccounted[incident.id] = 0 if harmed else requests
@@ -143,20 +194,32 @@ class Engine:
                     )
                 )
 
+    def _users_told(self, sample: on.EdgeSampled) -> None:
+        """What somebody else counted of users' requests: no impact of this process, but harm that is there to see."""
+        users = self._evidence.users_elsewhere
+        users.observe(on.EntrySampled(at=sample.at, requests=sample.calls, failed=sample.failures, slow=0))
+        if sample.failures and users.visible(sample.at):
+            for incident in self._evidence.active(self.state.open_incidents(), sample.at):
+                self._evidence.felt(incident, sample.at)
+
     def _fell_back(self, draft: Draft, signal: on.FellBack) -> None:
         self._evidence.fell_back_at[signal.service] = signal.at
         incident = self.state.open_at(signal.service)
         if incident is not None:
             draft.record(ImpactCounted(at=draft.now, incident=incident.id, fallbacks=signal.count))
 
-    def _reported(self, draft: Draft, report: on.CallsFinished, cause: Cause | None = None) -> None:
+    def _reported(
+        self, draft: Draft, report: on.CallsFinished, cause: Cause | None = None, by: str = "reports"
+    ) -> None:
         """Evidence of others, put through the engine's own sequential test."""
         target, calls, failures, slow = report.target, report.calls, report.failures, report.slow
         sound = calls >= 1 and 0 <= failures <= calls and 0 <= slow <= calls
         if draft.topology.service(target.service) is None or not sound:
             return
-        verdict = self._evidence.detector.observe(target, calls, failures, slow)
-        self._evidence.sampled(on.Sampled(at=report.at, target=target, calls=calls, failures=failures, slow=slow))
+        verdict, began_at = self._evidence.judge(report)
+        sample = on.Sampled(at=report.at, target=target, calls=calls, failures=failures, slow=slow)
+        self._evidence.sampled(sample)
+        self._evidence.credits.sampled(draft, sample)
         if verdict is None:
             return
         found, test = verdict
@@ -164,7 +227,14 @@ class Engine:
         siblings = self._siblings(target)
         capped = bool(siblings) and not any(self._evidence.detector.clean(sibling) for sibling in siblings)
         trip = Tripped(
-            at=report.at, target=target, cause=cause, calls=test.calls, failures=test.failures, capped=capped
+            at=report.at,
+            target=target,
+            cause=cause,
+            calls=test.calls,
+            failures=test.failures,
+            capped=capped,
+            began_at=began_at,
+            by=report.caller or by,
         )
         respond.trip(draft, self._evidence, trip)
 
@@ -176,8 +246,9 @@ class Engine:
 
     def _probe_finished(self, draft: Draft, signal: on.ProbeFinished) -> None:
         """Active probes accuse like calls, and acquit an ejected endpoint that no real request can reach."""
+        self._evidence.asked(signal)
         report = on.CallsFinished(at=signal.at, target=signal.target, calls=1, failures=0 if signal.ok else 1)
-        self._reported(draft, report, Cause.UNREACHABLE)
+        self._reported(draft, report, Cause.UNREACHABLE, "probes")
         passed = self._probes.get(signal.target, 0) + 1 if signal.ok else 0
         self._probes[signal.target] = passed
         found = self.state.containment(signal.target)
@@ -185,18 +256,20 @@ class Engine:
             respond.probed(draft, self._evidence, on.Probed(at=signal.at, target=signal.target, passed=True))
 
     def _effective(self, draft: Draft, signal: on.Effective) -> None:
-        incident = self.state.open_at(signal.target.service)
+        found = self.state.containment(signal.target)
+        incident = self.state.open_at(signal.target.service) if found is None else found[0]
         if incident is not None:
             draft.record(
                 BecameEffective(at=signal.at, incident=incident.id, target=signal.target, signal_at=signal.signal_at)
             )
 
     def _acted(self, draft: Draft, signal: on.Acted) -> None:
-        for incident in self.state.open_incidents():
-            for command in incident.commands:
-                if command.id == signal.command:
-                    respond.acted(draft, self._evidence, incident, command, signal)
-                    return
+        if (found := self.state.ordered(signal.command)) is not None:
+            if signal.rule:  # a rule that data planes keep
+                draft.refuse(found[0], found[1].target, found[1].intent, signal.rule, signal.reason)
+            respond.acted(draft, self._evidence, *found, signal)
+        else:
+            reconcile.restored(draft, signal)
 
     def _journal(self, draft: Draft, signal: on.Unwritten) -> None:
         if signal.records:
@@ -208,11 +281,3 @@ class Engine:
                 None, "warning", f"the journal works again; {self._unwritten} records are lost", "journal back"
             )
             self._unwritten = 0
-
-
-def _shift_ns(state: State, now: Nanos, boot: str, wall_ns: int) -> int:
-    """What to add to times on record so that they compare with `now`. A clock stepped back never lengthens a lease."""
-    if state.epoch == 0 or state.boot == boot:
-        return 0
-    elapsed = max(0, wall_ns - (state.last_at + state.wall_offset_ns))
-    return now - (state.last_at + elapsed)

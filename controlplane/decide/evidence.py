@@ -1,17 +1,36 @@
 """What has been seen but not yet decided on. Not on record: a restart begins to collect it anew."""
 
+from collections.abc import Collection
+
+import msgspec
+
 from controlplane.decide.blame import RelayedCounts
-from controlplane.decide.detection.detect import Detector
+from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
+from controlplane.decide.penalty import Credits
 from controlplane.decide.recovery import Traffic
+from controlplane.decide.waiting import Waiting
 from controlplane.model.incident import Incident
-from controlplane.model.signal import Sampled, Target
+from controlplane.model.signal import CallsFinished, Cause, EdgeSampled, ProbeFinished, Sampled, Target
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
+LATELY_NS = 5 * SECOND  # of calls: longer ago is not now
+HEARD_MAX = 1000  # samples kept of one service: its callers tell once a second each
+ASKED_NS = 10 * SECOND  # an answer to a probe says nothing of what is later
 ACTIVE_NS = Nanos(3 * SECOND)  # a failure that goes on is seen again within this time, or hurts nobody
+WELL_CALLS = 5  # in one sample, all of them well: a verdict about that endpoint is out of date
 RETRY_NS_MAX = 30 * SECOND  # between attempts at an order that a data plane does not take
+
+
+class Lately(msgspec.Struct):
+    """Calls to one service over some seconds; `latency_ns` is the sum over `timed` of them."""
+
+    calls: int = 0
+    failures: int = 0
+    timed: int = 0
+    latency_ns: int = 0
 
 
 class Evidence:
@@ -23,18 +42,31 @@ class Evidence:
         self.expected = Expected()
         self.relayed = RelayedCounts()
         self.entry = Entry()
+        self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
+        self.credits = Credits()  # clean calls of targets with a penalty on record
+        self.waiting = Waiting()  # conditions told of; what people were told once
+        self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
+        self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
+        self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
+        self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
+        self.followed: frozenset[str] = frozenset()
+        self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
+        self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
+        self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
+        self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
         self.signal_at[target] = at
+        self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts
@@ -44,11 +76,22 @@ class Evidence:
         self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
         self.signal_at.pop(target, None)
         self.detector.forget(target)
+        self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
+
+    def felt(self, incident: Incident, at: Nanos) -> None:
+        """Harm that `incident` does was seen `at` that time."""
+        self.felt_at[incident.id] = max(at, self.felt_at.get(incident.id, at))
+
+    def ended(self, incident: IncidentId) -> None:
+        """Forget what was counted for an incident that runs no more."""
+        for counted in (self.unaccounted, self.assessed, self.felt_at, self.measured_at):
+            counted.pop(incident, None)
 
     def forget_verdicts(self) -> None:
         """Begin again: what was found while nothing was to be done is no ground to act, nor the other way round."""
         self.detector = Detector()
+        self._suspect_since.clear()
         self.tripped_at.clear()
         self.signal_at.clear()
         self._since_stage.clear()
@@ -65,10 +108,24 @@ class Evidence:
 
     def sampled(self, sample: Sampled) -> None:
         """Add traffic to what the target has seen in its present stage."""
+        if sample.calls >= WELL_CALLS and not sample.failures and not sample.slow:
+            # what answers well by now is not among those that fail together any more
+            self.tripped_at.get(sample.target.service, {}).pop(sample.target.endpoint, None)
         seen = self.since_stage(sample.target)
-        self._since_stage[sample.target] = Traffic(
-            seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused
-        )
+        self._since_stage[sample.target] = _more(seen, sample)
+        self._since_side[sample.target] = _more(self.since_side(sample.target), sample)
+
+    def judge(self, report: CallsFinished) -> tuple[tuple[Cause, Cusum] | None, Nanos | None]:
+        """(the verdict after `report` with what it rests on, None: go on; when what is held against it began)."""
+        target = report.target
+        verdict = self.detector.observe(target, report.calls, report.failures, report.slow)
+        if verdict is None and not self.detector.suspects(target):
+            self._suspect_since.pop(target, None)
+            return None, None
+        began_at = self._suspect_since.setdefault(target, report.at)
+        if verdict is not None:
+            del self._suspect_since[target]
+        return verdict, began_at
 
     def taken(self, target: Target) -> None:
         """A data plane obeyed an order about `target`."""
@@ -88,6 +145,58 @@ class Evidence:
         """What `target` has seen since it entered its present stage."""
         return self._since_stage.get(target, Traffic())
 
+    def heard(self, signal: EdgeSampled) -> None:
+        """Keep what was lately seen of services that have an incident: by that a plan is judged."""
+        if signal.callee not in self.followed:
+            return
+        attempts = signal.calls if signal.attempts is None else signal.attempts
+        latency = signal.client_latency_ns
+        timed = 0 if latency is None else attempts if signal.timed is None else signal.timed
+        row = (signal.at, signal.calls, min(signal.failures, signal.calls), timed, latency or 0)
+        kept = self._heard.setdefault(signal.callee, [])
+        kept.append(row)
+        if len(kept) > HEARD_MAX or kept[0][0] <= signal.at - 2 * LATELY_NS:
+            self._heard[signal.callee] = [one for one in kept if one[0] > signal.at - LATELY_NS][-HEARD_MAX:]
+
+    def lately(self, service: str, now: Nanos, since: Nanos) -> Lately:
+        """What was heard of `service` in the last LATELY_NS, from `since` on."""
+        begin, seen = max(now - LATELY_NS, since), Lately()
+        for at, calls, failures, timed, latency_ns in self._heard.get(service, ()):
+            if at > begin:
+                seen.calls += calls
+                seen.failures += failures
+                seen.timed += timed
+                seen.latency_ns += latency_ns
+        return seen
+
+    def follow(self, services: Collection[str]) -> None:
+        """Of which services to keep what is heard: those that have an incident."""
+        self.followed = frozenset(services)
+        for gone in [name for name in self._heard if name not in self.followed]:
+            del self._heard[gone]
+
+    def asked(self, probe: ProbeFinished) -> None:
+        """Note what an active probe found."""
+        self._asked[probe.target] = (probe.at, probe.ok)
+
+    def is_well(self, target: Target, now: Nanos) -> bool:
+        """Whether an active probe has lately found `target` well: of what gets no traffic nothing else tells."""
+        at, ok = self._asked.get(target, (Nanos(0), False))
+        return ok and now - at <= ASKED_NS
+
+    def since_side(self, target: Target) -> Traffic:
+        """What `target` has seen since the side orders about its service last changed."""
+        return self._since_side.get(target, Traffic())
+
+    def side_began(self, target: Target) -> None:
+        """Count from zero for the service of `target`: one of its side orders changes."""
+        for each in [each for each in self._since_side if each.service == target.service]:
+            del self._since_side[each]
+
     def stage_began(self, target: Target) -> None:
         """Count from zero: the target has entered a new stage."""
         self._since_stage[target] = Traffic()
+
+
+def _more(seen: Traffic, sample: Sampled) -> Traffic:
+    return Traffic(seen.calls + sample.calls, seen.failures + sample.failures, seen.refused + sample.refused)

@@ -24,10 +24,11 @@ class Entry(msgspec.Struct):
         self.samples = [old for old in self.samples if old.at > sample.at - RECENT_NS][-1000:]
         self.samples.append(sample)
 
-    def visible(self) -> bool:
+    def visible(self, now: Nanos) -> bool:
         """Whether users see failures now; without enough requests, unknown counts as not visible."""
-        requests = sum(sample.requests for sample in self.samples)
-        failed = sum(sample.failed for sample in self.samples)
+        recent = [sample for sample in self.samples if sample.at > now - RECENT_NS]
+        requests = sum(sample.requests for sample in recent)
+        failed = sum(sample.failed for sample in recent)
         return requests >= VISIBLE_REQUESTS and failed * 100 >= VISIBLE_PERCENT * requests
 
 
@@ -36,7 +37,7 @@ def masked(service: Service, fell_back_at: Nanos | None, entry: Entry, now: Nano
     answering = fell_back_at is not None and now - fell_back_at <= RECENT_NS
     if not (service.fallback or answering):
         return False, "no fallback answers for it"
-    if entry.visible():
+    if entry.visible(now):
         return False, "users see failures"
     return (
         True,

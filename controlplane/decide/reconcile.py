@@ -4,15 +4,17 @@ Both would stay open for ever otherwise: nothing is done in observe mode that co
 contains, and an order about a target that nobody knows is never taken.
 """
 
-from controlplane.decide import recovery
+import msgspec
+
+from controlplane.decide import recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.model.command import Restore
 from controlplane.model.incident import Stage
-from controlplane.model.record import LeaseExpired
-from controlplane.model.signal import Target
+from controlplane.model.record import CommandAcknowledged, LeaseExpired
+from controlplane.model.signal import Acted, Target
 from controlplane.model.topology import Topology
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import Epoch, Nanos
 
 
 def follow_mode(draft: Draft, evidence: Evidence) -> None:
@@ -24,6 +26,7 @@ def follow_mode(draft: Draft, evidence: Evidence) -> None:
     for incident in outdated:
         for held in [each for each in draft.state.in_force.values() if each.incident == incident.id]:
             draft.overrule(incident, held.target, Restore(), reason, signal_at=Nanos(0))  # no signal decided
+        side.drop(draft, incident, reason)
         draft.close(incident, reason)
     if outdated:
         evidence.forget_verdicts()
@@ -42,6 +45,25 @@ def follow_topology(draft: Draft) -> None:
                 reason = "it is no longer in the topology"
                 step = recovery.Step(Stage.VERIFIED, 100, None, reason, held.penalty_ns, held.relapses)
                 draft.stage(incident, held.target, step, None)
+
+
+def restore_again(draft: Draft, epoch: Epoch) -> None:
+    """After a restart: take back what was to be taken back, and nobody has said that it was."""
+    for command in list(draft.state.unrestored.values()):
+        if command.epoch < epoch and _known(command.target, draft.topology):
+            draft.issue(msgspec.structs.replace(command, epoch=epoch))
+
+
+def restored(draft: Draft, signal: Acted) -> None:
+    """A data plane has answered a `Restore` whose incident is closed by now."""
+    for command in draft.state.unrestored.values():
+        if command.id == signal.command:
+            draft.record(
+                CommandAcknowledged(
+                    at=draft.now, incident=command.incident, command=command.id, ok=signal.ok, reason=signal.reason
+                )
+            )
+            return
 
 
 def _known(target: Target, topology: Topology) -> bool:

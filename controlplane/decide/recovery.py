@@ -1,10 +1,18 @@
-"""Recovery is earned: hold, probe, ramp, full, verified. A relapse starts over and holds for longer.
+"""Recovery is earned: hold, probe, ramp, full, verified. A relapse goes back and holds for longer.
 
 Pure rules about one containment; the engine turns what they return into records and commands.
 
-    HOLD  --penalty over-->  PROBE  --real requests pass-->  RAMP 10 25 50  --clean time and calls-->  FULL  --clean time-->  VERIFIED
-      ^                        |                                |                                       |
-      +------------------------+--------- a new verdict --------+---------------------------------------+
+    HOLD  --hold over-->  PROBE  --real requests pass-->  RAMP 10 25 50  --clean time and calls-->  FULL  --the same-->  VERIFIED
+      ^                     |  ^                            |  ^                                    |
+      |                     |  +-- dirty traffic at 10 % ---+  +------- dirty traffic --------------+
+      +---------------------+------------------- a verdict, or a failed probe ----------------------+
+
+How far a relapse goes back is decided by how sure it is. A verdict has rejected the target's health at the rate of false
+alarms that containing it took: everything earned is lost. Traffic that is dirty below that costs one stage: what
+was earned at a lower share is not refuted. Either lengthens the penalty (decide/penalty.py).
+
+No share rises on time alone. Where a share is too small to bring a call, a few real requests are sent as probes again,
+and what they show earns the next share. Without any traffic a stage waits, however long, and people are told once.
 
 An overloaded service is not probed: it answers all the time, as far as its limit lets it. It ramps once the answers are
 clean, and is at full traffic when the limit, which adapts in the data plane, refuses nobody any more.
@@ -12,13 +20,16 @@ clean, and is at full traffic when the limit, which adapts in the data plane, re
 
 import msgspec
 
+from controlplane.decide.penalty import Sentence, first, lengthened
 from controlplane.model.command import Intent, Isolate, Limit, Probe, Restore, Weigh
 from controlplane.model.incident import Containment, Stage
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.unit import Nanos, to_nanos
 
-DIRTY_PERCENT = 10  # of the calls of a limited service: more failures are not clean, more refusals mean that it binds
-PATIENCE = 4  # steps after which a stage without traffic is left on the evidence there is
+DIRTY_PERCENT = 10  # of the calls of a stage: more failures are not clean; more refusals by a limit: it still binds
+DIRTY_FAILURES_MIN = 2  # one failure is no pattern: at an error share of 1 in 1,000 it is in every fiftieth stage
+PATIENCE = 4  # steps after which a stage with less traffic than `ramp_calls_min` is judged by the calls there are
+PROBED_AGAIN = 12  # steps without any call: probes, one request in sixteen, come sooner than calls of so small a share
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -33,9 +44,22 @@ class Traffic(msgspec.Struct, frozen=True):
         """Calls that did not fail."""
         return self.calls - self.failures
 
+    @property
+    def dirty(self) -> bool:
+        """Whether more of it failed than a healthy target's would, and not by a single call."""
+        return self.failures >= DIRTY_FAILURES_MIN and self.failures * 100 > DIRTY_PERCENT * self.calls
+
+    def earns(self, policy: ResponsePolicy, *, waited: bool) -> bool:
+        """Whether it is evidence for a step: clean calls, as many as the policy asks for, or any after PATIENCE."""
+        enough = 1 if waited else max(1, policy.ramp_calls_min)
+        return self.clean >= enough and self.failures * 100 <= DIRTY_PERCENT * self.calls
+
 
 class Step(msgspec.Struct, frozen=True):
-    """The next stage of a containment and the order that goes with it (None: nothing to order)."""
+    """The next stage of a containment and the order that goes with it (None: nothing to order).
+
+    `penalty_ns` is what the next relapse starts from, `hold_ns` how long a hold lasts: the penalty and its jitter.
+    """
 
     stage: Stage
     percent: int
@@ -44,18 +68,22 @@ class Step(msgspec.Struct, frozen=True):
     penalty_ns: Nanos
     relapses: int
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)
 
 
-def contain(intent: Intent, policy: ResponsePolicy, held: Containment | None) -> Step:
-    """The first stage of a containment, or of the next one after a relapse: the penalty doubles."""
-    first = to_nanos(policy.penalty_s)
-    penalty, relapses, reason = first, 0, "contained"
-    if held is not None:
-        relapses = held.relapses + 1
-        penalty = Nanos(min(held.penalty_ns * 2, to_nanos(policy.penalty_max_s)))
-        reason = f"relapse {relapses}: held for {penalty / 1e9:g} s"
+def contain(intent: Intent, policy: ResponsePolicy, held: Containment | None, sentence: Sentence) -> Step:
+    """The first stage of a containment, or of the next one after a relapse, for as long as `sentence` says."""
+    relapses = 0 if held is None else held.relapses + 1
+    penalty = first(policy) if sentence.served_ns == 0 else lengthened(sentence.served_ns, policy)
+    hold = sentence.hold(penalty, relapses)
+    reason = "contained"
+    if relapses:
+        reason = f"relapse {relapses}: held for {hold / 1e9:.3g} s"
+    elif sentence.served_ns:
+        before = f"{sentence.served_ns / 1e9:.3g} s are on record of earlier incidents"
+        reason = f"contained, for {hold / 1e9:.3g} s: {before}"
     concurrency = intent.concurrency if isinstance(intent, Limit) else 0
-    return Step(Stage.HOLD, 0, intent, reason, penalty, relapses, concurrency)
+    return Step(Stage.HOLD, 0, intent, reason, penalty, relapses, concurrency, hold)
 
 
 def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
@@ -63,7 +91,7 @@ def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
     step = to_nanos(policy.ramp_step_s)
     match held.stage:
         case Stage.HOLD:
-            return Nanos(held.since + (step if held.overload else held.penalty_ns))
+            return Nanos(held.since + (step if held.overload else held.hold_ns or held.penalty_ns))
         case Stage.RAMP:
             return Nanos(held.since + step)
         case Stage.FULL:
@@ -73,24 +101,31 @@ def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
 
 
 def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Nanos) -> Step | None:
-    """The step that time and traffic (since this stage began) have earned by `now`; None: not yet."""
+    """The step, forth or back, that time and traffic since this stage began call for by `now`; None: not yet."""
+    if held.stage in (Stage.RAMP, Stage.FULL) and traffic.dirty and _settled(held, policy, now) and not _limited(held):
+        return back(held, traffic, policy)
     at = due(held, policy)
     if at is None or now < at:
         return None
-    waited = now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
-    if held.overload and held.stage in (Stage.HOLD, Stage.RAMP):
+    waited = has_waited(held, policy, now)
+    if _limited(held):
         return _loosen(held, traffic, policy, waited=waited)
     match held.stage:
         case Stage.HOLD:
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
-        case Stage.RAMP:
-            if traffic.clean < policy.ramp_calls_min and not waited:
-                return None
-            return _ramp(held, policy, f"{traffic.clean} clean calls")
-        case Stage.FULL:
-            return _step(held, Stage.VERIFIED, 100, None, f"{traffic.clean} clean calls at full traffic")
+        case Stage.RAMP if traffic.earns(policy, waited=waited):
+            return _ramp(held, policy, _clean(traffic))
+        case Stage.RAMP if traffic.calls == 0 and now - held.since >= PROBED_AGAIN * to_nanos(policy.ramp_step_s):
+            return _step(held, Stage.PROBE, held.percent, Probe(), f"{held.percent} % brought no call: probed instead")
+        case Stage.FULL if traffic.earns(policy, waited=waited):
+            return _step(held, Stage.VERIFIED, 100, None, f"{_clean(traffic)} at full traffic")
         case _:
             return None
+
+
+def has_waited(held: Containment, policy: ResponsePolicy, now: Nanos) -> bool:
+    """Whether a stage has lasted so long that little traffic must do, and that none at all is worth telling."""
+    return now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
 
 
 def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
@@ -100,10 +135,28 @@ def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
     return _ramp(held, policy, "probes passed")
 
 
-def again(held: Containment) -> Step:
+def back(held: Containment, traffic: Traffic, policy: ResponsePolicy) -> Step:
+    """One stage back, with a longer penalty: traffic is dirty, and nobody's verdict has said more."""
+    relapses = held.relapses + 1
+    seen = f"relapse {relapses}: {traffic.failures} of {traffic.calls} calls failed, below a verdict: one stage back"
+    penalty = lengthened(held.penalty_ns, policy)
+    if held.concurrency:  # at full traffic again, and not clean: the limit that adapts is what held it
+        return Step(Stage.HOLD, 0, Limit(held.concurrency), seen, penalty, relapses, held.concurrency)
+    reached = held.percent if held.stage is Stage.RAMP else 100
+    share = max((percent for percent in policy.ramp_percent if percent < min(reached, 100)), default=0)
+    if share == 0:
+        return Step(Stage.PROBE, 0, Probe(), seen, penalty, relapses)
+    return Step(Stage.RAMP, share, Weigh(share), seen, penalty, relapses)
+
+
+def again(held: Containment, policy: ResponsePolicy) -> Step:
     """The same stage from its beginning: a relapse that a safety rule forbids to hold earns no further step."""
     reason = "a relapse that may not be held: the stage begins again"
-    return msgspec.structs.replace(_step(held, held.stage, held.percent, None, reason), relapses=held.relapses + 1)
+    return msgspec.structs.replace(
+        _step(held, held.stage, held.percent, None, reason),
+        penalty_ns=lengthened(held.penalty_ns, policy),
+        relapses=held.relapses + 1,
+    )
 
 
 def observed(held: Containment, policy: ResponsePolicy, last_verdict: Nanos, now: Nanos) -> Step | None:
@@ -120,15 +173,23 @@ def by_itself(
     """The step of a containment that no data plane has taken, once its target has served well for a while without it:
     an order must not be carried out on the evidence of a failure that is over."""
     quiet = now >= max(held.since, last_verdict) + to_nanos(policy.verify_s)
-    clean = traffic.clean >= max(1, policy.ramp_calls_min) and traffic.failures * 100 <= DIRTY_PERCENT * traffic.calls
-    if held.stage is not Stage.HOLD or not (quiet and clean):
+    if held.stage is not Stage.HOLD or not (quiet and traffic.earns(policy, waited=False)):
         return None
-    return _step(held, Stage.VERIFIED, 100, None, f"{traffic.clean} clean calls while no order was taken")
+    return _step(held, Stage.VERIFIED, 100, None, f"{_clean(traffic)} while no order was taken")
+
+
+def _settled(held: Containment, policy: ResponsePolicy, now: Nanos) -> bool:
+    """Whether the stage is half a step old: what was in flight when its share changed is no relapse."""
+    return 2 * (now - held.since) >= to_nanos(policy.ramp_step_s)
+
+
+def _limited(held: Containment) -> bool:
+    return held.overload and held.stage in (Stage.HOLD, Stage.RAMP)
 
 
 def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
-    """The first stage above the present share; beyond the last one, full traffic."""
-    reached = held.percent if held.stage is Stage.RAMP else 0
+    """The first stage above the share that was reached; beyond the last one, full traffic."""
+    reached = held.percent if held.stage in (Stage.PROBE, Stage.RAMP) else 0
     share = next((percent for percent in sorted(policy.ramp_percent) if percent > reached), 100)
     if share >= 100:
         return _step(held, Stage.FULL, 100, Restore(), reason)
@@ -159,5 +220,8 @@ def _clamp_again(held: Containment, reason: str, policy: ResponsePolicy) -> Step
 
 
 def _step(held: Containment, stage: Stage, percent: int, intent: Intent | None, reason: str) -> Step:
-    limited = held.concurrency if held.overload and stage in (Stage.HOLD, Stage.RAMP) else 0
-    return Step(stage, percent, intent, reason, held.penalty_ns, held.relapses, limited)
+    return Step(stage, percent, intent, reason, held.penalty_ns, held.relapses, held.concurrency)
+
+
+def _clean(traffic: Traffic) -> str:
+    return f"{traffic.clean} clean call{'' if traffic.clean == 1 else 's'}"

@@ -1,13 +1,21 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
-from controlplane.decide import blame, lifecycle, recovery
+from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.plan.first_act import TOGETHER_NS, plan
-from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
-from controlplane.model.incident import Containment, Incident, Phase, Stage
-from controlplane.model.record import CommandAcknowledged, Escalated, EvidenceAdded, IncidentOpened, MaskChanged
+from controlplane.decide.plan.first_act import TOGETHER_NS, Plan, plan
+from controlplane.model.command import Command, Eject, Intent, Isolate, Probe
+from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
+from controlplane.model.record import (
+    CommandAcknowledged,
+    Escalated,
+    EvidenceAdded,
+    ImpactCounted,
+    IncidentMerged,
+    IncidentOpened,
+    MaskChanged,
+)
 from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tripped
 from controlplane.model.topology import Service
 from controlplane.model.unit import IncidentId, Nanos
@@ -21,25 +29,27 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     tripped_at = evidence.tripped(signal.target, signal.at)
     seen = _seen(signal)
     decided = plan(signal, service, tripped_at, draft.policy)
-    incident = draft.state.open_at(service.name)
+    incident = about(draft, service)
     if incident is None:
-        everywhere = not signal.target.endpoint or (signal.capped and decided.cause is not None)
+        # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
+        everywhere = not signal.target.endpoint or signal.capped
         if _laid_below(draft, evidence, service, signal, seen, everywhere=everywhere):
             return
         incident = open_incident(
-            draft, evidence, service.name, signal.target, decided.cause or signal.cause, signal.at, seen
+            draft,
+            evidence,
+            service.name,
+            signal.target,
+            decided.cause or signal.cause,
+            signal.at,
+            seen,
+            began_at=signal.began_at,
+            by=signal.by,
         )
-    elif signal.target not in incident.touched or (decided.version and decided.version != incident.version):
-        draft.record(
-            EvidenceAdded(
-                at=draft.now,
-                incident=incident.id,
-                target=signal.target,
-                evidence=seen,
-                cause=decided.cause,
-                version=decided.version,
-            )
-        )
+    else:
+        at_home = incident.origin.service == service.name  # of what is only held, nothing changes what the cause is
+        _alert(draft, incident, signal, seen, decided if at_home else None)
+    evidence.felt(incident, signal.at)
     if decided.veto:
         draft.refuse(incident, signal.target, Isolate(), decided.veto, f"{service.name}: {decided.reason}")
     for target, intent in decided.acts:
@@ -47,6 +57,48 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         if held is None or target == signal.target or not target.endpoint:
             reflex = signal.contained and target == signal.target
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
+    if all(target != signal.target for target, _ in decided.acts):
+        _earns_nothing(draft, evidence, incident, signal.target)
+
+
+def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:
+    """Bad again on its way back, and not to be held for it, as where all fail together: at least no step further."""
+    held = incident.containments.get(str(target))
+    if held is not None and held.stage in (Stage.RAMP, Stage.FULL):
+        draft.stage(incident, target, recovery.again(held, draft.policy), None)
+        evidence.stage_began(target)
+
+
+def about(draft: Draft, service: Service) -> Incident | None:
+    """The open incident that a verdict about `service` belongs to: its origin lies there, or it holds it back."""
+    incident = draft.state.open_at(service.name)
+    if incident is None:
+        parts = (Target(service.name, endpoint.name) for endpoint in service.endpoints)
+        incident = draft.state.holder((Target(service.name), *parts))
+    return incident
+
+
+def _alert(draft: Draft, incident: Incident, signal: Tripped, seen: str, decided: Plan | None = None) -> None:
+    """Put a verdict on record that `incident` explains: a child of it, unless it has been told the same already."""
+    cause = None if decided is None else decided.cause
+    version = "" if decided is None else decided.version
+    by = signal.by or draft.topology.entry
+    told = incident.alerted(signal.target, signal.cause, by) or len(incident.children) >= CHILDREN_MAX
+    if told and signal.target in incident.touched and version in ("", incident.version):
+        return
+    draft.record(
+        EvidenceAdded(
+            at=draft.now,
+            incident=incident.id,
+            target=signal.target,
+            evidence=seen,
+            cause=cause,
+            version=version,
+            alert=None if told else signal.cause,
+            by=by,
+            began_at=signal.began_at,
+        )
+    )
 
 
 def _laid_below(
@@ -60,15 +112,17 @@ def _laid_below(
         if below is None:
             why = f"{found.share:.0%} of what {service.name} shows comes from it; at {signal.target} {seen}"
             origin = Target(found.service)
-            below = open_incident(draft, evidence, found.service, origin, Cause.DEPENDENCY, signal.at, why)
+            below = open_incident(
+                draft, evidence, found.service, origin, Cause.DEPENDENCY, signal.at, why, began_at=signal.began_at
+            )
     elif found is None and everywhere:  # nobody tells of the calls that it makes
         below = blame.origin_below(
             service.name, draft.state, evidence.graph, lambda open_: _explains(open_, evidence, draft.now)
         )
     if below is None:
         return False
-    if signal.target not in below.touched:
-        draft.record(EvidenceAdded(at=draft.now, incident=below.id, target=signal.target, evidence=seen))
+    _alert(draft, below, signal, seen)
+    evidence.felt(below, signal.at)
     return True
 
 
@@ -88,9 +142,11 @@ def contain(
     if held is not None and held.stage is Stage.HOLD:
         return
     whole = incident.containments.get(target.service) if target.endpoint else None
-    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE):
-        return  # the service is held as a whole: its parts need no order of their own
-    step = recovery.contain(intent, draft.policy, held)
+    if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE) and not (whole.overload and reflex):
+        # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
+        _earns_nothing(draft, evidence, incident, target)
+        return
+    step = recovery.contain(intent, draft.policy, held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
     command = draft.order(incident, target, intent, reason, signal_at=signal_at, reflex=reflex)
@@ -98,12 +154,14 @@ def contain(
         draft.stage(incident, target, step, command)
         evidence.stage_began(target)
     elif held is not None and held.stage in (Stage.RAMP, Stage.FULL):
-        draft.stage(incident, target, recovery.again(held), None)  # bad, but not to be held: at least no step further
+        draft.stage(
+            incident, target, recovery.again(held, draft.policy), None
+        )  # bad, but not to be held: at least no step further
         evidence.stage_began(target)
 
 
 def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:
-    """A data plane answered: only now is the incident contained, or somebody told why not."""
+    """A data plane answered: only now is the target held back, or a person called."""
     target = command.target
     draft.record(
         CommandAcknowledged(at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason)
@@ -113,13 +171,6 @@ def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command
         escalate(draft, incident, f"{target}: the order was not taken: {signal.reason}")
         return
     evidence.taken(target)
-    if isinstance(command.intent, Eject | Isolate | Limit) and lifecycle.may_move(incident, Phase.CONTAINED):
-        held = incident.containments.get(str(target))
-        if held is not None and held.stage is Stage.HOLD:
-            draft.move(incident, Phase.CONTAINED, command.evidence)
-            done = "would be contained" if incident.shadow else "contained"
-            text = f"{incident.id} {done}: {target}: {command.evidence}"
-            draft.notice(incident, "warning", text, f"contained:{target}:{held.relapses}")
 
 
 def probed(draft: Draft, evidence: Evidence, signal: Probed) -> None:
@@ -145,6 +196,10 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
     """Carry out one step of a recovery. A refused order leaves the stage as it was: it is asked for again."""
     target = held.target
     command = None
+    wanted = side.careful(draft, evidence, held, step)
+    if wanted is None:
+        return
+    step = wanted
     if isinstance(step.intent, Isolate):
         evidence.signal_at[target] = draft.now  # what decided is that the limit did not help, not the first verdict
     if step.intent is not None:
@@ -158,8 +213,6 @@ def take(draft: Draft, evidence: Evidence, incident: Incident, held: Containment
         escalate(draft, incident, step.reason)
     if step.stage in (Stage.FULL, Stage.VERIFIED):
         evidence.cleared(target)
-    if step.stage is not Stage.HOLD and incident.phase is Phase.CONTAINED and not incident.shadow:
-        draft.move(incident, Phase.RECOVERING, step.reason)
 
 
 def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:
@@ -168,23 +221,46 @@ def relayed(draft: Draft, evidence: Evidence, signal: Relayed) -> None:
     if service is None:
         return  # names come in headers: those that nobody declared are not even remembered
     count = evidence.relayed.count(signal)
-    if count < blame.RELAYED_MIN or draft.state.open_at(signal.callee) is not None:
+    if (incident := about(draft, service)) is not None:
+        evidence.felt(incident, signal.at)
+        return
+    if count < blame.RELAYED_MIN:
         return
     callers = ", ".join(evidence.relayed.callers(signal.callee))
     seen = f"{count} failures relayed by {callers}, which named it"
-    open_incident(draft, evidence, service.name, Target(service.name), Cause.DEPENDENCY, signal.at, seen)
+    origin, began_at = Target(service.name), evidence.relayed.since(signal.callee)
+    open_incident(
+        draft, evidence, service.name, origin, Cause.DEPENDENCY, signal.at, seen, began_at=began_at, by=signal.caller
+    )
 
 
 def open_incident(
-    draft: Draft, evidence: Evidence, service: str, origin: Target, cause: Cause, at: Nanos, seen: str
+    draft: Draft,
+    evidence: Evidence,
+    service: str,
+    origin: Target,
+    cause: Cause,
+    at: Nanos,
+    seen: str,
+    *,
+    began_at: Nanos | None = None,
+    by: str = "",
 ) -> Incident:
-    """A new incident on record, with its first notice."""
+    """A new incident on record, with its first notice. `by`: who reported it; empty: this plane itself."""
     number = draft.state.incidents_total + 1
     name = IncidentId(f"i{number}")
     shadow = draft.state.mode == "observe"
     draft.record(
         IncidentOpened(
-            at=draft.now, incident=name, origin=origin, cause=cause, signal_at=at, shadow=shadow, evidence=seen
+            at=draft.now,
+            incident=name,
+            origin=origin,
+            cause=cause,
+            signal_at=at,
+            shadow=shadow,
+            evidence=seen,
+            began_at=began_at,
+            by=by or draft.topology.entry,
         )
     )
     incident = draft.state.incidents[name]
@@ -195,6 +271,18 @@ def open_incident(
     hidden = f"; users see nothing of it: {why}" if is_masked else ""
     draft.notice(incident, "warning", f"{name} opened: {origin}: {cause}: {seen}{hidden}", "opened")
     return incident
+
+
+def merge(draft: Draft, evidence: Evidence, incident: Incident, into: Incident, reason: str) -> None:
+    """`incident` is the failure of `into`: it goes on as a child of that one, and people are told so."""
+    if requests := evidence.unaccounted.pop(incident.id, 0):
+        draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
+    draft.record(IncidentMerged(at=draft.now, incident=incident.id, into=into.id, reason=reason))
+    if (felt := evidence.felt_at.get(incident.id)) is not None:
+        evidence.felt(into, felt)
+    text = f"{into.id} takes in {incident.id} ({incident.origin}): {reason}"
+    draft.notice(into, "warning", text, f"takes in:{incident.id}")
+    draft.notice(incident, "info", f"{incident.id} closed: it is part of {into.id} ({into.origin})", "closed")
 
 
 def escalate(draft: Draft, incident: Incident, reason: str) -> None:

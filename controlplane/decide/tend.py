@@ -1,13 +1,19 @@
-"""What time brings: leases are renewed or lapse, recoveries advance, harm is counted, incidents close."""
+"""What time brings: leases are renewed or lapse, recoveries advance, harm is counted, incidents close.
+
+Here is decided *when* an incident may close: every containment is verified, nobody names its origin any more, and
+nothing that its recovery waits for is left (decide/unfinished.py).
+"""
 
 import msgspec
 
-from controlplane.decide import recovery
+from controlplane.decide import enact, lifecycle, recovery, rollback, safety, side, unfinished
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.respond import take
+from controlplane.decide.ledger import apart
+from controlplane.decide.respond import escalate, take
+from controlplane.model.command import Command
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.record import CommandIssued, ImpactCounted, LeaseExpired, MaskChanged, StageChanged
 from controlplane.model.signal import Cause
@@ -23,14 +29,18 @@ def tend(draft: Draft, evidence: Evidence) -> None:
             _advance(draft, evidence, incident, held)
         _mask(draft, evidence, incident)
         _close(draft, evidence, incident)
-    assess(draft, evidence)
+    if (found := assess(draft, evidence)) is not None:
+        enact.enact(draft, evidence, *found)
+    rollback.tend(draft, evidence)
+    side.tend(draft, evidence)
     _leases(draft)
 
 
 def wake_at(draft: Draft) -> Nanos | None:
     """When to look again; None while nothing is open and nothing is in force."""
     state, now = draft.state, draft.now
-    times = [_renewal(draft, command.lease_until) for command in state.in_force.values()]
+    times = [_renewal(draft, command) for command in state.in_force.values()]
+    times += [*side.wake_at(draft), *rollback.wake_at(draft)]
     for incident in state.open_incidents():
         times.append(Nanos(now + SAMPLE_NS))
         due = (recovery.due(held, draft.policy) for held in incident.containments.values())
@@ -45,26 +55,27 @@ def sooner(draft: Draft) -> Nanos | None:
     for record in draft.records:
         match record:
             case CommandIssued():
-                times.append(_renewal(draft, record.command.lease_until))
+                times.append(_renewal(draft, record.command))
             case StageChanged() if (held := draft.state.containment(record.target)) is not None:
                 at = recovery.due(held[1], draft.policy)
                 times += [at] if at is not None and at > draft.now else []
     return min(times, default=None)
 
 
-def _renewal(draft: Draft, lease_until: Nanos) -> Nanos:
-    """A lease is renewed when a third of it is left."""
-    if draft.state.frozen:
-        return lease_until
-    return Nanos(lease_until - to_nanos(draft.policy.lease_s) // 3)
+def _renewal(draft: Draft, command: Command) -> Nanos:
+    """A lease is renewed when a third of it is left, if it may be."""
+    if not safety.may_renew(draft.state, command, draft.now):
+        return command.lease_until
+    return Nanos(command.lease_until - to_nanos(draft.policy.lease_s) // 3)
 
 
 def _leases(draft: Draft) -> None:
     state, now = draft.state, draft.now
     for command in list(state.in_force.values()):
         incident = state.incidents.get(command.incident)
-        wanted = incident is not None and incident.phase is not Phase.CLOSED and not state.frozen
-        if wanted and now >= _renewal(draft, command.lease_until):
+        wanted = incident is not None and incident.phase is not Phase.CLOSED
+        wanted = wanted and safety.may_renew(state, command, now)
+        if wanted and now >= _renewal(draft, command):
             lease_until = Nanos(now + to_nanos(draft.policy.lease_s))
             epoch = Epoch(state.epoch)
             draft.issue(msgspec.structs.replace(command, lease_until=lease_until, epoch=epoch))
@@ -88,8 +99,23 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
         step = recovery.observed(held, draft.policy, _verdict_at(evidence, held), draft.now)
     else:
         step = recovery.advance(held, evidence.since_stage(held.target), draft.policy, draft.now)
-    if step is not None:
-        take(draft, evidence, incident, held, step)
+    if step is None:
+        _without_traffic(draft, evidence, incident, held)
+        return
+    if held.stage is not Stage.HOLD and step.relapses > max(held.relapses, draft.policy.remedy_attempts_max):
+        escalate(draft, incident, f"{held.target} relapsed {step.relapses} times: the remedy does not last")
+    take(draft, evidence, incident, held, step)
+
+
+def _without_traffic(draft: Draft, evidence: Evidence, incident: Incident, held: Containment) -> None:
+    """No share rises without a call that went well. Who waits for one in vain is told of, once."""
+    waits = held.stage in (Stage.PROBE, Stage.RAMP, Stage.FULL)
+    idle = evidence.since_stage(held.target).calls == 0 and recovery.has_waited(held, draft.policy, draft.now)
+    if waits and idle and not incident.shadow:
+        text = (
+            f"{incident.id} waits: no call to {held.target} has ended since it is in {held.stage}, and no share rises"
+        )
+        evidence.waiting.tell_once(draft, incident, "info", text, f"waits:{held.target}:{held.stage}")
 
 
 def _verdict_at(evidence: Evidence, held: Containment) -> Nanos:
@@ -100,9 +126,18 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
     """The data plane did not take the last order about this target: the same one again, later each time."""
     if draft.now < evidence.retry_at(held.target):
         return
-    last = next((command for command in reversed(incident.commands) if command.target == held.target), None)
+    last = next(
+        (
+            command
+            for command in reversed(incident.commands)
+            if command.target == held.target
+            and not apart(command.intent)
+            and (incident.shadow or command.enforcement != "shadow")
+        ),
+        None,
+    )
     if last is not None:
-        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at)
+        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at, kind=last.kind)
 
 
 def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
@@ -119,26 +154,37 @@ def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:
 
 
 def _close(draft: Draft, evidence: Evidence, incident: Incident) -> None:
-    quiet_ns = to_nanos(draft.policy.verify_s)
-    if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
+    reason = _over(draft, evidence, incident)
+    if reason or unfinished.back_in_service(incident):
+        unfinished.follow(draft, evidence, incident)
+    if not reason:
         return
-    name = incident.origin.service
-    if not evidence.relayed.quiet(name, draft.now, quiet_ns):
+    if incident.unfinished:
+        unfinished.tell(draft, evidence, incident)
         return
-    fell_back_at = evidence.fell_back_at.get(name)
-    if fell_back_at is not None and draft.now - fell_back_at < quiet_ns:
-        return  # users see nothing, but a fallback still answers: the recovery is incomplete
-    if not incident.containments:
-        last = max([incident.signal_at, *(evidence.signal_at.get(target, Nanos(0)) for target in incident.touched)])
-        if draft.now - last < max(quiet_ns, SECOND):
-            return
-        reason = (
-            "nothing more was seen of it" if incident.cause is not Cause.DEPENDENCY else "no caller names it any more"
-        )
-    else:
-        reason = "every containment is verified"
-    draft.move(incident, Phase.VERIFIED, reason)
+    lifecycle.follow(draft, evidence, incident)
+    if incident.phase is not Phase.RECOVERY:
+        return  # it may still spread, or people do not know of it yet
     if requests := evidence.unaccounted.pop(incident.id, 0):
         draft.record(ImpactCounted(at=draft.now, incident=incident.id, requests=requests))
     evidence.assessed.pop(incident.id, None)
+    evidence.waiting.closed(incident)
+    evidence.analysed_at.pop(incident.id, None)
     draft.close(incident, reason)
+
+
+def _over(draft: Draft, evidence: Evidence, incident: Incident) -> str:
+    """Why nothing is seen of `incident` any more; empty: something is, or was a moment ago."""
+    quiet_ns = to_nanos(draft.policy.verify_s)
+    if any(held.stage is not Stage.VERIFIED for held in incident.containments.values()):
+        return ""
+    if side.unfinished(draft, incident):
+        return ""  # nothing is seen of it because of what is in force
+    if not evidence.relayed.quiet(incident.origin.service, draft.now, quiet_ns):
+        return ""
+    if incident.containments:
+        return "every containment is verified"
+    last = max([incident.signal_at, *(evidence.signal_at.get(target, Nanos(0)) for target in incident.touched)])
+    if draft.now - last < max(quiet_ns, SECOND):
+        return ""
+    return "nothing more was seen of it" if incident.cause is not Cause.DEPENDENCY else "no caller names it any more"

@@ -11,11 +11,28 @@ from controlplane.decide.evidence import Evidence
 from controlplane.model.command import Eject, Isolate, Limit
 from controlplane.model.incident import Incident
 from controlplane.model.record import EvidenceAdded
-from controlplane.model.signal import Cause, Drifted, Heartbeat
+from controlplane.model.signal import Cause, Drifted, Heartbeat, Signal, Tripped
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND
+from controlplane.model.unit import SECOND, Nanos
 
 EDGES_TOLD = 3  # by name, in one notice
+INVALID_EVERY_NS = 60 * SECOND  # a source that tells nonsense does so all the time: people are told once a minute
+
+
+def invalid(draft: Draft, evidence: Evidence, signal: Signal, reason: str) -> None:
+    """Nothing acts on `signal`. That it would have led to an act is on record under the rule's name."""
+    kind = type(signal).__name__.lower()
+    incident = None
+    if isinstance(signal, Tripped):
+        incident = draft.state.open_at(signal.target.service)
+        if incident is not None:
+            intent = Eject() if signal.target.endpoint else Isolate()
+            what = f"a verdict about {signal.target}"
+            if not any(one.startswith(f"invalid_data: {what}") for one in incident.refused):  # its age is no news
+                draft.refuse(incident, signal.target, intent, "invalid_data", f"{what}: {reason}")
+    if draft.now - evidence.invalid_at >= INVALID_EVERY_NS:
+        evidence.invalid_at = draft.now
+        draft.notice(incident, "warning", f"a signal ({kind}) is not believed: {reason}", f"invalid:{draft.now}")
 
 
 def drifted(draft: Draft, signal: Drifted) -> None:
@@ -58,13 +75,26 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
     seen = f"no heartbeat for {one.silent_ns / SECOND:.3g} s, expected every {one.every_ns / SECOND:g} s"
     if one.news:
         if incident is None:
-            incident = respond.open_incident(draft, evidence, service, one.target, Cause.UNREACHABLE, draft.now, seen)
+            incident = respond.open_incident(
+                draft,
+                evidence,
+                service,
+                one.target,
+                Cause.UNREACHABLE,
+                draft.now,
+                seen,
+                began_at=Nanos(draft.now - one.silent_ns),
+                by=str(one.target),
+            )
         else:
             _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
         intent = Eject() if one.target.endpoint else Isolate()
-        draft.refuse(incident, one.target, intent, "invalid_data", f"{one.target}: a silence alone moves no traffic")
+        draft.refuse(
+            incident, one.target, intent, "silence", f"{one.target}: a missing heartbeat alone moves no traffic"
+        )
     if incident is not None and incident.origin == one.target:
         evidence.signal_at[one.target] = draft.now  # it is still missing: the incident stays open
+        evidence.felt(incident, draft.now)
 
 
 def _stopped(draft: Draft, stopped: list[Stopped]) -> None:

@@ -5,12 +5,13 @@ from typing import TypeVar
 
 import msgspec
 
+from controlplane.decide.state import State, fold
 from controlplane.demo.fault import Fault
 from controlplane.model import record as on
 from controlplane.model.command import Command
 from controlplane.model.incident import Stage
 from controlplane.model.record import Record
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import Nanos, to_seconds
 
 Records = Mapping[str, Sequence[Record]]  # by plane
 R = TypeVar("R", bound=msgspec.Struct)
@@ -47,6 +48,23 @@ class Effect(msgspec.Struct, frozen=True):
         return self.in_force_ns if self.first_request_ns is None else min(self.in_force_ns, self.first_request_ns)
 
 
+class Lifetime(msgspec.Struct, frozen=True, kw_only=True):
+    """What one incident took: seconds as in `model.incident`, None: not known or not reached. `reached`: services in
+    which it showed, `predicted` those in which the last assessment expected it."""
+
+    plane: str
+    incident: str
+    origin: str
+    to_detect_s: float | None
+    to_contain_s: float | None
+    to_stabilize_s: float | None
+    to_recover_s: float | None
+    children: int
+    merged_into: str
+    reached: tuple[str, ...]
+    predicted: tuple[str, ...]
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One run's incidents, over all planes."""
 
@@ -61,6 +79,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: Nanos | None
     commands: int
     steps: tuple[Step, ...]
+    lifetimes: tuple[Lifetime, ...] = ()
     blamed: dict[str, int] = {}  # how many assessments by the dependency graph named which service first
 
     def misnamed(self, fault: Fault) -> list[str]:
@@ -76,9 +95,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def read(records: Records, *, onset: Nanos) -> Answer:
     """The answer that `records`, those of one run, tell of."""
     opened = list(_of(records, on.IncidentOpened))
-    closed = list(_of(records, on.IncidentClosed))
+    ended = [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentClosed)]
+    ended += [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentMerged)]
     known = {(plane, record.incident) for plane, record in opened}
-    ends = [record.at for plane, record in closed if (plane, record.incident) in known]
+    ends = [at for plane, name, at in ended if (plane, name) in known]  # a merged one goes on as another
     origins: dict[str, int] = {}
     named = [record.origin for _, record in opened] + [moved.origin for _, moved in _of(records, on.OriginMoved)]
     for origin in named:
@@ -97,6 +117,7 @@ def read(records: Records, *, onset: Nanos) -> Answer:
         masked=any(record.masked for _, record in _of(records, on.MaskChanged)),
         signal_at=min((record.signal_at for _, record in opened), default=None),
         effects=_effects(records, onset),
+        lifetimes=tuple(_lifetimes(records)),
         opened=len(opened),
         closed=len(ends),
         closed_at=max(ends, default=None),
@@ -106,6 +127,32 @@ def read(records: Records, *, onset: Nanos) -> Answer:
             for plane, record in _of(records, on.StageChanged)
         ),
     )
+
+
+def _lifetimes(records: Records) -> Iterator[Lifetime]:
+    """Folded as a restart would fold them: the times are the planes' own."""
+    for plane, kept in records.items():
+        state = State()
+        for record in kept:
+            fold(state, record)
+        for one in state.incidents.values():
+            yield Lifetime(
+                plane=plane,
+                incident=one.id,
+                origin=str(one.origin),
+                to_detect_s=_seconds(one.to_detect_ns),
+                to_contain_s=_seconds(one.to_contain_ns),
+                to_stabilize_s=_seconds(one.to_stabilize_ns),
+                to_recover_s=_seconds(one.to_recover_ns),
+                children=len(one.children),
+                merged_into=one.merged_into,
+                reached=tuple(sorted(one.reached)),
+                predicted=tuple(one.predicted),
+            )
+
+
+def _seconds(taken_ns: int | None) -> float | None:
+    return None if taken_ns is None else to_seconds(taken_ns)
 
 
 def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:

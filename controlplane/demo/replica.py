@@ -20,7 +20,7 @@ from controlplane.assembly import Plane
 from controlplane.config.token import ensure_token
 from controlplane.demo import mesh, pipe
 from controlplane.demo.site import App, Site
-from controlplane.model.record import IncidentClosed, IncidentOpened, Record
+from controlplane.model.record import IncidentClosed, IncidentMerged, IncidentOpened, Record
 from controlplane.model.unit import IncidentId, Nanos
 
 CONNECTIONS_WAITING_MAX = 512
@@ -106,7 +106,7 @@ class Host:
                 records.append(record)
                 if isinstance(record, IncidentOpened):
                     standing.add(record.incident)
-                elif isinstance(record, IncidentClosed):
+                elif isinstance(record, IncidentClosed | IncidentMerged):
                     standing.discard(record.incident)
 
     async def _listen(self, app: App, bound: socket.socket) -> None:

@@ -157,6 +157,7 @@ def _fault(trial: Trial) -> dict[str, Any]:
         "closed_after_s": None if answer.closed_at is None else (answer.closed_at - trial.enforce.onset) / 1e9,
         "recovery": answer.steps,
         "effects": answer.effects,
+        "lifetimes": answer.lifetimes,
     }
 
 

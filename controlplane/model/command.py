@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from controlplane.model.policy import ActKind
 from controlplane.model.signal import Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
 
@@ -94,7 +95,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `signal_at` is the result that decided; `charge` is the share of all endpoints it takes out of normal service.
     `reflex`: the guard had acted already, in the instant of that result; the order confirms, leases and records it.
     `percent`: with enforcement "percent", the share of calls to which the order applies; the others go as before.
-    `overrides`: the safety rule that a person set aside for this order (break-glass); empty: none.
+    `overrides`: the safety rules that a person set aside for this order (break-glass); empty: none.
+    `kind` is how policies name the act; None: it gives back. `avoids`: harmed requests per second that it is expected
+    to prevent; None: not known.
     """
 
     id: CommandId
@@ -108,6 +111,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     enforcement: Enforcement = "full"
     percent: int = 100
     overrides: str = ""
+    kind: ActKind | None = None
+    avoids: float | None = None
     evidence: str = ""
     signal_at: Nanos = Nanos(0)
     reflex: bool = False

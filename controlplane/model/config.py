@@ -19,9 +19,15 @@ class PlaneSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class JournalSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where records are kept. An empty path keeps them in memory: a restart forgets."""
+    """Where records are kept. An empty path keeps them in memory: a restart forgets.
+
+    `inputs_max` of what the engine was told is kept beside them, for a replay; 0: nothing.
+    """
 
     path: str = ""
+    inputs_max: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)] = (
+        2_000_000  # edges tell once a second; some 20 B each
+    )
 
 
 class ArenaSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +75,22 @@ class OtlpSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     wait_s: PositiveSeconds = 10.0
 
 
+class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who rolls services back, as `deployer` of a service names it.
+
+    command   `command` is run, word by word and without a shell; {service}, {version}, {to} and {command} are filled in
+    webhook   `url` is asked, with the token in `token_file` if one is named, and then its status every `poll_s`
+    gate      nothing is run: a progressive deployer asks `/v1/gates/{service}`, with the token in `token_file` or ours
+    """
+
+    kind: Literal["command", "webhook", "gate"]
+    command: tuple[str, ...] = ()
+    url: str = ""
+    token_file: str = ""
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 300.0
+    poll_s: PositiveSeconds = 2.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configuration, section by section as in the file."""
 
@@ -81,6 +103,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     response: ResponsePolicy = ResponsePolicy()
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}
+    deployers: dict[str, DeployerSection] = {}
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:

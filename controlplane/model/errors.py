@@ -10,6 +10,8 @@
     |   +-- ArenaBusy          another process steers already
     +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
         +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
+        +-- StaleCommand       a later order about the same target has overtaken it
+        +-- LeaseLapsed        an order reached a data plane after its lease
 
 Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
@@ -64,10 +66,10 @@ class ArenaBusy(ArenaError):
 
 
 class ActuationError(ControlPlaneError):
-    """A data plane did not take a command."""
+    """A data plane did not take a command; `rule` names the safety rule that it keeps, where that was the reason."""
 
-    def __init__(self, reason: str, *, retryable: bool) -> None:
-        self.retryable = retryable
+    def __init__(self, reason: str, *, retryable: bool, rule: str = "") -> None:
+        self.retryable, self.rule = retryable, rule
         super().__init__(reason)
 
 
@@ -75,4 +77,18 @@ class StaleEpoch(ActuationError):
     """The data plane has already obeyed a newer epoch."""
 
     def __init__(self, have: int, got: int) -> None:
-        super().__init__(f"epoch {got} is older than {have}, which is in force", retryable=False)
+        super().__init__(f"epoch {got} is older than {have}, which is in force", retryable=False, rule="epoch_fence")
+
+
+class StaleCommand(ActuationError):
+    """A later order about the same target is in force."""
+
+    def __init__(self, have: str, got: str) -> None:
+        super().__init__(f"{got} was overtaken by {have}, which is in force", retryable=False, rule="epoch_fence")
+
+
+class LeaseLapsed(ActuationError):
+    """The command came after its own lease: it is not carried out."""
+
+    def __init__(self, command: str, late_ns: int) -> None:
+        super().__init__(f"the lease of {command} expired {late_ns} ns ago", retryable=False, rule="lease_expiry")

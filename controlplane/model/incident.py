@@ -6,26 +6,43 @@ import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
-from controlplane.model.signal import Cause, Target
+from controlplane.model.plan import Enacted
+from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
+
+CHILDREN_MAX = 200  # listed per incident; a storm of more says nothing new
 
 
 class Phase(StrEnum):
-    """Phases of an incident; `MOVES` is the whole truth about their order."""
+    """What an incident waits for; `MOVES` is the whole truth about their order. Words: docs/concepts/lifecycle.md."""
 
-    DETECTED = "detected"
-    CONTAINED = "contained"
-    RECOVERING = "recovering"
-    VERIFIED = "verified"
+    DETECTION = "detection"
+    CONTAINMENT = "containment"
+    COMMUNICATION = "communication"
+    STABILIZATION = "stabilization"
+    RECOVERY = "recovery"
     CLOSED = "closed"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Phase | None":
+        """Journals written before these phases were named say what had been reached, not what was waited for."""
+        return _REACHED.get(value) if isinstance(value, str) else None
+
+
+_REACHED = {
+    "detected": Phase.DETECTION,
+    "contained": Phase.STABILIZATION,
+    "recovering": Phase.RECOVERY,
+    "verified": Phase.RECOVERY,
+}
 
 MOVES: dict[Phase, tuple[Phase, ...]] = {
-    Phase.DETECTED: (Phase.CONTAINED, Phase.VERIFIED, Phase.CLOSED),  # it may clear before anything was done
-    Phase.CONTAINED: (Phase.RECOVERING, Phase.VERIFIED, Phase.CLOSED),  # closed unverified: a person changed the mode
-    Phase.RECOVERING: (Phase.CONTAINED, Phase.VERIFIED, Phase.CLOSED),  # a relapse goes back
-    Phase.VERIFIED: (Phase.CONTAINED, Phase.CLOSED),
-    Phase.CLOSED: (),
+    Phase.DETECTION: (Phase.CONTAINMENT, Phase.COMMUNICATION, Phase.CLOSED),  # communication: nothing to order
+    Phase.CONTAINMENT: (Phase.COMMUNICATION, Phase.CLOSED),
+    Phase.COMMUNICATION: (Phase.CONTAINMENT, Phase.STABILIZATION, Phase.CLOSED),
+    Phase.STABILIZATION: (Phase.CONTAINMENT, Phase.RECOVERY, Phase.CLOSED),
+    Phase.RECOVERY: (Phase.CONTAINMENT, Phase.STABILIZATION, Phase.CLOSED),  # a relapse; harm that is seen again
+    Phase.CLOSED: (),  # from before recovery: a person changed the mode, or it is part of another incident
 }
 
 
@@ -46,6 +63,20 @@ class Moment(msgspec.Struct, frozen=True):
     what: str
 
 
+class Child(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert of an incident's cause: what it said of which target, when, and by whom it was reported.
+
+    `incident`: it had been an incident of its own, which was merged into this one; empty: it never was.
+    """
+
+    target: Target
+    cause: Cause
+    at: Nanos
+    evidence: str
+    by: str = ""
+    incident: str = ""
+
+
 class Containment(msgspec.Struct, kw_only=True):
     """A target under containment: where its recovery stands and what was ordered last."""
 
@@ -58,10 +89,25 @@ class Containment(msgspec.Struct, kw_only=True):
     command: CommandId | None = None
     overload: bool = False
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)  # how long a hold lasts: the penalty and its jitter
 
 
 class Incident(msgspec.Struct, kw_only=True):
-    """One failure with one cause. Many alerts of it are one incident."""
+    """One failure with one cause. Many alerts of it are one incident: the first opened it, the others are `children`.
+
+    signal_at      the result that decided; times to contain, stabilize and recover count from here
+    began_at       the earliest evidence of it; time to detect is from there to `signal_at`. None: not known
+    contained_at   all that was ordered was in force, for the first time. None: never, so far
+    stabilized_at  harm had stopped spreading, for the first time
+    recovered_at   it closed, and all that was held back was verified
+    phases         when each phase was entered first; `moved_at`: the present one
+    spread_at      when a further target was last drawn in
+    taken          a data plane has taken an order that holds something back
+    unanswered     orders that no data plane has answered for yet
+    untold         notices about it that nobody has acknowledged yet, and when they were issued
+    reached        services where failures beyond normal were seen while it was open; `reached_edges`: (caller, callee)
+    merged_into    it went on as a child of that incident
+    """
 
     id: IncidentId
     origin: Target
@@ -70,15 +116,27 @@ class Incident(msgspec.Struct, kw_only=True):
     opened_at: Nanos
     signal_at: Nanos
     shadow: bool
+    first: Child | None = None
+    began_at: Nanos | None = None
     masked: bool = False
     masked_reason: str = ""
     version: str = ""
     effective_at: Nanos | None = None
+    contained_at: Nanos | None = None
+    stabilized_at: Nanos | None = None
+    recovered_at: Nanos | None = None
     closed_at: Nanos | None = None
     phases: dict[Phase, Nanos] = msgspec.field(default_factory=dict)
+    moved_at: Nanos = Nanos(0)
+    spread_at: Nanos = Nanos(0)
     touched: list[Target] = msgspec.field(default_factory=list)
+    children: list[Child] = msgspec.field(default_factory=list)
+    merged_into: str = ""
     containments: dict[str, Containment] = msgspec.field(default_factory=dict)
     commands: list[Command] = msgspec.field(default_factory=list)
+    taken: bool = False
+    unanswered: list[CommandId] = msgspec.field(default_factory=list)
+    untold: dict[str, Nanos] = msgspec.field(default_factory=dict)
     refused: list[str] = msgspec.field(default_factory=list)
     evidence: list[str] = msgspec.field(default_factory=list)
     timeline: list[Moment] = msgspec.field(default_factory=list)
@@ -86,5 +144,48 @@ class Incident(msgspec.Struct, kw_only=True):
     user_failed: int = 0
     user_slow: int = 0
     fallbacks: int = 0
+    reached: list[str] = msgspec.field(default_factory=list)
+    reached_edges: list[tuple[str, str]] = msgspec.field(default_factory=list)
     escalated: bool = False
     analysis: Analysis | None = None
+    unfinished: dict[ConditionKind, str] = msgspec.field(default_factory=dict)  # what its recovery waits for, and why
+    plan: Enacted | None = None
+    by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
+    unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
+
+    @property
+    def to_detect_ns(self) -> int | None:
+        """From the earliest evidence to the deciding signal; None: not known."""
+        return None if self.began_at is None else self.signal_at - self.began_at
+
+    @property
+    def to_contain_ns(self) -> int | None:
+        """From the deciding signal until all that was ordered was in force; None: not reached."""
+        return self._after_signal(self.contained_at)
+
+    @property
+    def to_stabilize_ns(self) -> int | None:
+        """From the deciding signal until harm had stopped spreading; None: not reached."""
+        return self._after_signal(self.stabilized_at)
+
+    @property
+    def to_recover_ns(self) -> int | None:
+        """From the deciding signal until all was verified; None: not reached."""
+        return self._after_signal(self.recovered_at)
+
+    @property
+    def predicted(self) -> list[str]:
+        """Services that the newest assessment expects it to reach; empty without one."""
+        return [] if self.analysis is None else sorted({impact.service for impact in self.analysis.blast})
+
+    def alerted(self, target: Target, cause: Cause, by: str) -> bool:
+        """Whether `by` has reported that about `target` already, in this incident."""
+        known = self.children if self.first is None else [self.first, *self.children]
+        return any(one.target == target and one.cause is cause and one.by == by for one in known)
+
+    def command(self, name: CommandId) -> Command | None:
+        """Its order of that id, or None."""
+        return next((command for command in reversed(self.commands) if command.id == name), None)
+
+    def _after_signal(self, at: Nanos | None) -> int | None:
+        return None if at is None else at - self.signal_at

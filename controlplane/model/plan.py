@@ -10,8 +10,9 @@ from typing import Literal
 import msgspec
 
 from controlplane.model.signal import Target
+from controlplane.model.unit import CommandId, Nanos
 
-Do = Literal["eject", "reroute", "isolate", "cap_retries", "shed", "fail_over", "roll_back"]
+Do = Literal["eject", "reroute", "isolate", "cap_retries", "tighten", "shed", "fail_over", "roll_back"]
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -20,7 +21,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, order=True):
     `caller` names the edge where the act is about one edge only (isolate, cap_retries); empty: all callers. `part`
     narrows the target down where it is neither a whole service nor one endpoint: a zone, a version, a class of
     requests. `to` says where traffic goes. `percent` of the target's traffic is moved or shed, which is `amount` in
-    requests per second; None: all of it, or unknown.
+    requests per second; None: all of it, or unknown. `deadline_ms`: how long a call may take (tighten).
     """
 
     do: Do
@@ -30,6 +31,12 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, order=True):
     to: str = ""
     percent: float | None = None
     amount: float | None = None
+    deadline_ms: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What is done to whom, without figures: the same act with other figures has the same key."""
+        return " ".join(filter(None, (self.do, f"{self.caller}->" * bool(self.caller), str(self.target), self.part)))
 
     def __str__(self) -> str:
         share = "" if self.percent is None else f" {self.percent:.3g} % of"
@@ -55,6 +62,11 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     forbidden: str = ""
 
+    @property
+    def key(self) -> str:
+        """What is done, without figures: a remedy that did not help is known by it."""
+        return ", ".join(sorted({act.key for act in self.acts}))
+
     def __str__(self) -> str:
         return " and ".join(_together(acts) for acts in _alike(self.acts))
 
@@ -79,6 +91,31 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             return ()
         acts = (_together(acts) for acts in _alike(self.chosen.acts))
         return *acts, f"expected: {self.chosen.effect} ({self.chosen.why})", f"runner-up: {self.why}"
+
+
+class Enacted(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that was ordered: by which commands, and what was expected of it.
+
+    `harm` and `expected` are harmed requests per second before it and once it works. `service` is where it is measured:
+    the failing share of its calls, or (`measure`) the seconds that they take; that was `before`, and should become
+    `after`, measured from `works_at` on. `shadow`: it was only put on record. `complete`: nothing of it was left to
+    people. `helped` is None until what was seen has been compared.
+    """
+
+    at: Nanos
+    works_at: Nanos
+    key: str
+    text: str
+    harm: float
+    expected: float
+    commands: tuple[CommandId, ...] = ()
+    service: str = ""
+    measure: Literal["failing", "latency"] = "failing"
+    before: float = 0.0
+    after: float = 0.0
+    shadow: bool = False
+    complete: bool = True
+    helped: bool | None = None
 
 
 def _alike(acts: tuple[Act, ...]) -> list[list[Act]]:

@@ -5,7 +5,7 @@ Defaults are those on which mature systems converge: Envoy ejects after 5 consec
 number of ejections, at most 10 % of a pool; Linkerd needs 7; retry budgets of Finagle and Linkerd allow 20 %.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -57,6 +57,7 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     deadline_s: PositiveSeconds = 30.0
     stall_s: Seconds = 0.0  # 0: learned, 4 x p99 of healthy traffic, never under stall_min_s
     stall_min_s: PositiveSeconds = 0.2  # pauses of a collector or a noisy neighbour are shorter, and no failure
+    idempotency_keys: bool = False  # the service honours `Idempotency-Key`: a POST that carries one may be sent twice
     redrive: bool = True  # resend idempotent calls in flight on an endpoint at the moment it is ejected
 
     def native(self) -> dict[str, Any]:  # keyword arguments: their types are in the stub
@@ -94,6 +95,9 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 ActKind = Literal["eject", "isolate", "limit", "reroute", "fail_over", "cap_retries", "shed", "tighten", "roll_back"]
+KINDS: tuple[ActKind, ...] = get_args(ActKind)
+WHOLE_KINDS: frozenset[ActKind] = frozenset({"limit", "roll_back"})
+"""Acts that apply to all calls or to none: a limit for a tenth of the calls limits nothing."""
 SHADOW_BY_DEFAULT: frozenset[ActKind] = frozenset({"reroute", "fail_over", "shed", "tighten", "roll_back"})
 """Acts by figures and beyond one edge are new: they report what they would have done until a person lets them act."""
 
@@ -106,14 +110,18 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lease_s: PositiveSeconds = 30.0
     penalty_s: PositiveSeconds = 5.0  # hold before the first probe
     penalty_max_s: PositiveSeconds = 300.0
-    ramp_percent: tuple[Share, ...] = (10, 25, 50)  # stages before 100
+    ramp_percent: tuple[Share, ...] = (10, 25, 50)  # stages before 100; (100,): none, which an empty one must not mean
     ramp_step_s: PositiveSeconds = 5.0  # clean time that earns the next stage
     ramp_calls_min: Count = 5  # and clean calls, unless traffic is lower than that
     verify_s: PositiveSeconds = 10.0  # clean time at full traffic before the incident may close
     healthy_floor_percent: Share = 50  # of a service's endpoints that automation never goes below
+    ejected_percent_max: Share = 67  # of the weight of a service, zone or priority; one endpoint is always allowed
+    stretch_percent_max: Annotated[int, msgspec.Meta(ge=100, le=1000)] = 250  # of a sibling's normal load
     commands_per_minute_max: Positive = 60  # velocity limit
-    blast_budget_percent: Percent = 50  # share of all endpoints under containment at one time
-    remedy_attempts_max: Positive = 5  # relapses before the remedy is escalated instead of repeated
+    service_commands_per_minute_max: Positive = 30  # the same, about one service
+    blast_budget_percent: Share = 50  # share of all endpoints under containment at one time
+    remedy_attempts_max: Positive = 5  # times that a remedy did not last before it is escalated instead of repeated
+    remedy_window_s: PositiveSeconds = 3600.0  # and within which they are counted
     overload_concurrency: Positive = 1  # what `Limit` clamps an overloaded edge to, per caller
     probe_interval_s: PositiveSeconds = 1.0  # active probes (standalone process)
     probe_timeout_s: PositiveSeconds = 1.0

@@ -9,6 +9,7 @@ from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
+from controlplane.model.plan import Enacted
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -29,22 +30,32 @@ class EpochStarted(_Record, frozen=True, tag="epoch_started"):
 
 
 class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
+    """`began_at`: the earliest evidence there is, None: not known. `by`: who reported it."""
+
     incident: IncidentId
     origin: Target
     cause: Cause
     signal_at: Nanos
     shadow: bool
     evidence: str
+    began_at: Nanos | None = None
+    by: str = ""
 
 
 class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
-    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held."""
+    """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held.
+
+    `alert`: it is a child, an alert of its own, of that cause, reported by `by`. None: it only adds to what is known.
+    """
 
     incident: IncidentId
     target: Target
     evidence: str
     cause: Cause | None = None
     version: str = ""
+    alert: Cause | None = None
+    by: str = ""
+    began_at: Nanos | None = None
 
 
 class OriginMoved(_Record, frozen=True, tag="origin_moved"):
@@ -114,7 +125,8 @@ class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
 
 
 class StageChanged(_Record, frozen=True, tag="stage_changed"):
-    """`penalty_ns` is the hold that the next relapse starts from; `relapses` counts since the incident opened."""
+    """`penalty_ns` is what the next relapse starts from, `hold_ns` how long this hold lasts, jitter included (0: the
+    penalty); `relapses` counts since the incident opened."""
 
     incident: IncidentId
     target: Target
@@ -125,6 +137,7 @@ class StageChanged(_Record, frozen=True, tag="stage_changed"):
     reason: str
     overload: bool = False
     concurrency: int = 0
+    hold_ns: Nanos = Nanos(0)
     command: CommandId | None = None  # the order that belongs to the stage; None: that of the stage before
 
 
@@ -132,6 +145,14 @@ class BecameEffective(_Record, frozen=True, tag="became_effective"):
     incident: IncidentId
     target: Target
     signal_at: Nanos
+
+
+class SpreadMeasured(_Record, frozen=True, tag="spread_measured"):
+    """Where figures showed failures or delays beyond normal since the incident began: services, (caller, callee)."""
+
+    incident: IncidentId
+    services: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...]
 
 
 class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
@@ -180,6 +201,61 @@ class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
     what: ConditionKind
     well: bool
     reason: str = ""
+
+
+class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
+    """The weighed plan was ordered, or would have been; `runner_up` says what lost, and why."""
+
+    incident: IncidentId
+    plan: Enacted
+    runner_up: str = ""
+
+
+class LeftToPeople(_Record, frozen=True, tag="left_to_people"):
+    """What should be done, and no data plane here can do: one sentence for each step."""
+
+    incident: IncidentId
+    steps: tuple[str, ...]
+    reason: str
+
+
+class PlanJudged(_Record, frozen=True, tag="plan_judged"):
+    """What was seen of a plan that was enacted, beside what was expected of it; see `Enacted.measure` for the unit."""
+
+    incident: IncidentId
+    helped: bool
+    seen: float
+    reason: str
+
+
+class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
+    """`version` of `service` is to be rolled back, by `command`; its traffic stays at a floor until it is released.
+
+    `others` are the versions that the service ran beside it.
+    """
+
+    incident: IncidentId
+    service: str
+    version: str
+    command: CommandId
+    others: tuple[str, ...] = ()
+
+
+class VersionProven(_Record, frozen=True, tag="version_proven"):
+    """After the roll-back what was withdrawn serves well, or is gone."""
+
+    incident: IncidentId
+    service: str
+    version: str
+    reason: str
+
+
+class VersionReleased(_Record, frozen=True, tag="version_released"):
+    """What was withdrawn may get traffic again: a person said so, or another version has come."""
+
+    service: str
+    version: str
+    reason: str
 
 
 class RollbackEnded(_Record, frozen=True, tag="rollback_ended"):
@@ -234,12 +310,19 @@ Record = (
     | LeaseExpired
     | StageChanged
     | BecameEffective
+    | SpreadMeasured
     | ImpactCounted
     | Escalated
     | IncidentClosed
     | OrderTaken
     | IncidentMerged
     | ConditionChanged
+    | PlanEnacted
+    | LeftToPeople
+    | PlanJudged
+    | VersionWithdrawn
+    | VersionProven
+    | VersionReleased
     | RollbackEnded
     | PenaltyDecayed
     | NoticeIssued

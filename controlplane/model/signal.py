@@ -48,6 +48,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
 
     `contained`: the guard already acts by reflex. `capped`: it would have, but a cap or its siblings' state forbade it.
     `calls` and `failures` are the evidence since the test last stood at zero, which was `began_at` (None: not known).
+    `by`: who reported it; empty: a guard of this plane.
     """
 
     target: Target
@@ -57,6 +58,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     contained: bool = False
     capped: bool = False
     began_at: Nanos | None = None
+    by: str = ""
 
 
 class Drifted(_Signal, frozen=True, tag="drifted"):
@@ -167,12 +169,13 @@ class Effective(_Signal, frozen=True, tag="effective"):
 
 
 class Acted(_Signal, frozen=True, tag="acted"):
-    """A data plane took a command, or did not."""
+    """A data plane took a command, or did not; `rule`: the safety rule that it keeps, where that was the reason."""
 
     command: CommandId
     ok: bool
     reason: str = ""
     retryable: bool = False
+    rule: str = ""
 
 
 class Ordered(_Signal, frozen=True, tag="ordered"):

@@ -71,6 +71,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     changed     version that was rolled out last at the origin; `previous`: what ran before it
     demand      the origin's requests per second by class: sheddable, default, critical; () where unknown
     capacity    requests per second the origin bears as a whole; None: the sum over its replicas where all are known
+    usual_s     how long callers of the origin wait for an answer in normal operation; `taking_s`: and now
     """
 
     origin: str
@@ -91,5 +92,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
     demand: tuple[float, ...] = ()
     capacity: float | None = None
+    usual_s: float | None = None
+    taking_s: float | None = None
     healthy_floor_percent: int = 50
     horizon_s: float = HORIZON_S

@@ -10,7 +10,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One replica of a service. `url` is scheme://host:port; `host`, `zone` and `version` are shared-cause groups.
 
     `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
-    within a priority those of the caller's own zone, as far as they can bear it.
+    within a priority those of the caller's own zone, as far as they can bear it. `capacity_per_s` is how many requests
+    a second it bears; None: not known, and it is then given no more than it has borne, and a little.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    capacity_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,8 +30,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `calls` names its callees, `soft` those of them that it can answer without. `external` marks a third party: its
     headers are not believed. `fallback` says that all its callers can answer without it (a soft dependency), so its
     failure may be masked. `aliases` are other names for it, as of a load balancer in front of it. `probe_path` is what
-    the standalone process asks each endpoint for; empty: no active probes. `deployer` names who can roll it back
-    (`[deployers]`); empty: a person.
+    the standalone process asks each endpoint for; empty: no active probes. `consistency_path` is what the service is
+    asked for while an incident about it recovers, which is not over before it answers 2xx. `deployer` names who can
+    roll it back (`[deployers]`); empty: a person. `pool` is how many requests it works on at a time, all its endpoints
+    together; 0: not known, and nobody can say when it will be full.
     """
 
     name: str
@@ -41,7 +45,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     fallback: bool = False
     policy: str = "default"
     probe_path: str = ""
+    consistency_path: str = ""
     deployer: str = ""
+    pool: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -45,6 +45,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._errands) + len(self._answers) + len(self._facts) + len(self._signals)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next signal from outside would be refused."""
+        return len(self._signals) >= self._signals_max
+
     def put_errand(self, errand: Errand) -> None:
         """Queue what somebody waits for."""
         self._errands.append(errand)

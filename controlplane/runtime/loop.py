@@ -2,21 +2,26 @@
 
     ring, inbox or wake_at -> engine -> journal -> data planes -> answers back into the engine -> notices
 
-Nothing polls. One task does all of it, so that the engine sees one signal after the other and effects keep their order.
+Nothing polls. One task decides, so that the engine sees one signal after the other. What waits is decided together and
+goes on record in one append (fifty faults at once cost one, not fifty), and then acts: no command before its records.
 """
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from controlplane.from_thread import Soon, soon
+from controlplane.model.command import Command
 from controlplane.model.errors import ControlPlaneError, JournalError
+from controlplane.model.input import Began, Setup, Stepped, Ticked
+from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
-from controlplane.model.signal import Signal
+from controlplane.model.record import Record
+from controlplane.model.signal import Acted, Signal, Told
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
 from controlplane.ports import Clock, DataPlane, Engine, Journal, Notifier, SignalSource
 from controlplane.runtime.actuation import Actuation
@@ -30,14 +35,16 @@ __all__ = ["ControlLoop", "LoopStatistics"]
 
 logger = logging.getLogger(__name__)
 
-_STEPS_PER_TURN = 32  # about a millisecond of decisions; then the host's other tasks get their turn
+_GROUP_STEPS_MAX = 64  # decided before the first of them acts; then the host's other tasks get their turn
+_GROUP_NS = MILLISECOND
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
 
 class ControlLoop:
     """Runs one engine on the event loop that calls `run`. The journal belongs to whoever made it, who also closes it.
 
-    `apply_timeout_s` cuts off a data plane that hangs, `append_timeout_s` a journal that does.
+    `apply_timeout_s` cuts off a data plane that hangs, `append_timeout_s` a journal that does. `setup` is what `engine`
+    was made of: with it, everything the engine is told goes on record, so that it can be replayed.
     """
 
     def __init__(
@@ -52,13 +59,17 @@ class ControlLoop:
         inbox_max: int = 10_000,
         apply_timeout_s: float = 2.0,
         append_timeout_s: float = 1.0,
+        setup: Setup | None = None,
     ) -> None:
         self._engine, self._clock, self._journal = engine, clock, journal
         self._sources = tuple(sources)
         self._tail = Tail()
-        self._recorder = Recorder(journal, self._tail, clock=clock, append_timeout_s=append_timeout_s)
+        self._setup = setup
+        self._recorder = Recorder(
+            journal, self._tail, clock=clock, append_timeout_s=append_timeout_s, inputs=setup is not None
+        )
         self._actuation = Actuation(data_planes, clock=clock, apply_timeout_s=apply_timeout_s)
-        self._herald = Herald(notifiers)
+        self._herald = Herald(notifiers, clock=clock, tell_engine=self._told)
         self._inbox = Inbox(signals_max=inbox_max)
         self._stopwatch = Stopwatch()
         self._wake = anyio.Event()
@@ -68,6 +79,7 @@ class ControlLoop:
         self._wake_at: Nanos | None = None
         self._steps = self._engine_errors = self._source_errors = 0
         self._commands = self._commands_failed = self._notices = 0
+        self._errands: set[Errand] = set()  # decided, and not yet applied everywhere
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Decide and act until cancelled; `started()` once the journal is folded and orders in force are applied again.
@@ -81,22 +93,24 @@ class ControlLoop:
         self._soon = soon()
         try:
             self._engine.restore(await self._journal.read())
-            now = self._clock.now()
-            outcome = self._engine.start(now, boot=self._clock.boot(), wall_ns=self._clock.wall_ns())
-            for command in outcome.commands:  # ordered again: what decided was answered before this start
-                self._stopwatch.answered(command)
-            await self._carry_out(outcome)
-            await self._decide_waiting()
+            outcome = self._begin_epoch()
             async with anyio.create_task_group() as tasks:
-                self._herald.start(tasks)
-                task_status.started()
-                while True:
-                    await self._turn()
+                self._actuation.start(tasks)
+                try:
+                    await self._carry_out_start(outcome)
+                    await self._decide_waiting()
+                    self._herald.start(tasks)
+                    task_status.started()
+                    while True:
+                        await self._turn()
+                finally:
+                    self._actuation.stop()
         finally:
             self._ended = True
             self._tail.end()
-            self._herald.close()
-            self._inbox.fail_errands(ControlPlaneError("the control loop has ended"))
+            self._fail_errands()
+            with anyio.CancelScope(shield=True):
+                await self._recorder.flush(all_of_them=True)
 
     def ring(self) -> None:
         """Say that sources have facts. For the loop's own thread; costs two attributes, however often it rings."""
@@ -145,6 +159,7 @@ class ControlLoop:
             commands=self._commands,
             commands_failed=self._commands_failed,
             inbox=len(self._inbox),
+            degraded=tuple(self._degraded()),
             inbox_refused=self._inbox.refused,
             engine_errors=self._engine_errors,
             source_errors=self._source_errors,
@@ -156,16 +171,39 @@ class ControlLoop:
             applied=latency(self._stopwatch.applied),
         )
 
+    def _begin_epoch(self) -> Outcome:
+        now, boot, wall_ns = self._clock.now(), self._clock.boot(), self._clock.wall_ns()
+        outcome = self._engine.start(now, boot=boot, wall_ns=wall_ns)
+        if self._setup is not None:
+            self._recorder.note(Began(at=now, boot=boot, wall_ns=wall_ns, setup=self._setup))
+        for command in outcome.commands:  # ordered again: what decided was answered before this start
+            self._stopwatch.answered(command)
+        return outcome
+
+    async def _carry_out_start(self, outcome: Outcome) -> None:
+        group = _Group(self._clock)
+        self._add(group, outcome)
+        await self._carry_out(group)
+
+    def _degraded(self) -> Iterator[str]:
+        if self._recorder.failure:
+            yield f"the journal does not take records: {self._recorder.failure}"
+        for name in self._actuation.stalled:
+            yield f"the data plane {name} does not answer"
+        for name in self._herald.failing:
+            yield f"the notifier {name} does not deliver"
+        if self._inbox.is_full:
+            yield "the inbox is full: signals from outside are refused"
+
     async def _turn(self) -> None:
         self._wake = anyio.Event()  # before looking: a ring while we look must not be slept through
         self._drain_sources()
         await self._decide_waiting()
         if self._wake_at is not None and self._clock.now() >= self._wake_at:
             self._ask_sources(lambda source: source.sample())
-            while (waiting := self._inbox.take_own()) is not None:  # and no flood from outside: the tick is due
-                await self._decide(waiting)
             await self._tick()
         elif not self._inbox:
+            await self._recorder.flush()
             await self._wait()
             return
         await anyio.lowlevel.checkpoint()
@@ -180,19 +218,31 @@ class ControlLoop:
             await self._wake.wait()
 
     async def _decide_waiting(self) -> None:
-        for _ in range(_STEPS_PER_TURN):
-            if self._rung:
-                self._drain_sources()
-            waiting = self._inbox.take()
-            if waiting is None:
+        """One group after the other: the answers to the first are decided before anybody else gets a turn."""
+        steps = 0
+        while steps < _GROUP_STEPS_MAX:
+            group = _Group(self._clock)
+            while not group.full():
+                if self._rung:
+                    self._drain_sources()
+                waiting = self._inbox.take()
+                if waiting is None:
+                    break
+                self._decide(waiting, group)
+            if not group.steps:
                 return
-            await self._decide(waiting)
+            await self._carry_out(group)
+            steps += group.steps
 
-    async def _decide(self, waiting: Errand | Signal) -> None:
+    def _decide(self, waiting: Errand | Signal, group: "_Group") -> None:
+        signal = waiting.signal if isinstance(waiting, Errand) else waiting
+        outcome = self._asked(lambda now: self._engine.step(signal, now), signal)
+        group.steps += 1
+        if outcome is not None:
+            self._add(group, outcome)
         if isinstance(waiting, Errand):
-            await self._run_errand(waiting)
-        else:
-            await self._step(waiting)
+            self._errands.add(waiting)
+            group.errands.append((waiting, outcome is not None))
 
     def _drain_sources(self) -> None:
         self._rung = False  # before asking: a ring meanwhile asks again
@@ -206,64 +256,121 @@ class ControlLoop:
                 self._source_errors += 1
                 logger.exception("%s failed to tell what it has seen", type(source).__name__)
 
-    async def _run_errand(self, errand: Errand) -> None:
-        try:
-            decided = await self._step(errand.signal)
-        except BaseException:  # asyncio's own Task.cancel knows no shield; the sender must not wait for ever
-            errand.settle(ControlPlaneError("the control loop has ended"))
-            raise
-        if not decided:
-            errand.settle(ControlPlaneError("the engine failed on this order; the log has the traceback"))
-        elif self._recorder.failure:
-            errand.settle(JournalError(f"the order is in force, but not on record: {self._recorder.failure}"))
-        else:
-            errand.settle()
-
-    async def _step(self, signal: Signal) -> bool:
-        now = self._clock.now()
-        outcome = self._asked(lambda: self._engine.step(signal, now))
-        if outcome is not None:
-            await self._carry_out(outcome)
-        return outcome is not None
-
     async def _tick(self) -> None:
+        """Samples first, and no flood from outside between them and the tick, which is due."""
+        group = _Group(self._clock)
+        while (waiting := self._inbox.take_own()) is not None:
+            self._decide(waiting, group)
         now = self._clock.now()
-        outcome = self._asked(lambda: self._engine.tick(now))
+        outcome = self._asked(self._engine.tick, None)
         if outcome is None:
             self._wake_at = Nanos(now + _ENGINE_ERROR_PAUSE)
-            return
-        await self._carry_out(outcome)
-        if self._wake_at is not None and self._wake_at <= now:  # an engine that never rests must not spin its host
-            self._wake_at = Nanos(now + MILLISECOND)
+        else:
+            self._add(group, outcome)
+            if self._wake_at is not None and self._wake_at <= now:  # an engine that never rests must not spin its host
+                self._wake_at = Nanos(now + MILLISECOND)
+        await self._carry_out(group)
 
-    def _asked(self, ask: Callable[[], Outcome]) -> Outcome | None:
+    def _asked(self, ask: Callable[[Nanos], Outcome], signal: Signal | None) -> Outcome | None:
+        """Its answer, or None where it raised: a mistake of ours must not take the host's process with it."""
         self._steps += 1
+        now = self._clock.now()
+        raised = False
         try:
-            return ask()
-        except Exception:  # a mistake of ours must not take the host's process with it
+            return ask(now)
+        except Exception:
+            raised = True
             self._engine_errors += 1
             logger.exception("the engine failed; the loop goes on with the next signal")
             return None
+        finally:
+            told = Ticked(at=now, raised=raised) if signal is None else Stepped(at=now, signal=signal, raised=raised)
+            self._recorder.note(told)
 
-    async def _carry_out(self, outcome: Outcome) -> None:
-        """Effects in their order. A shutdown waits for the last of them, which the time-outs bound."""
+    def _add(self, group: "_Group", outcome: Outcome) -> None:
         self._wake_at = outcome.wake_at
-        decided = self._clock.now()
+        group.add(outcome, decided=self._clock.now())
+
+    async def _carry_out(self, group: "_Group") -> None:
+        """Effects in their order. A shutdown waits for the last of them, which the time-outs bound."""
         with anyio.CancelScope(shield=True):
-            self._inbox.put_answers(await self._recorder.write(outcome.records))
-            if outcome.commands:
-                journaled = None if self._recorder.failure else self._clock.now()
-                acted = await self._actuation.apply(outcome.commands)
-                self._stopwatch.record(
-                    outcome.commands, decided=decided, journaled=journaled, applied=self._clock.now()
-                )
-                self._inbox.put_answers(acted)
-                self._commands += len(acted)
-                self._commands_failed += sum(not answer.ok for answer in acted)
-        for notice in outcome.notices:
+            self._inbox.put_answers(await self._recorder.write(group.records))
+            group.on_record(self._clock.now(), failure=self._recorder.failure)
+            if group.commands:
+                await self._actuation.apply(group.commands, lambda acts: self._applied(group, acts.answers))
+            group.left = True
+            if not group.commands or group.applied:
+                self._settle(group)
+        for notice in group.notices:
             self._notices += 1
             self._herald.tell(notice)
+
+    def _applied(self, group: "_Group", answers: list[Acted]) -> None:
+        """Every data plane has answered, maybe long after the loop went on."""
+        for (command, decided), answer in zip(group.decided, answers, strict=True):
+            self._stopwatch.record(command, decided=decided, journaled=group.journaled, applied=answer.at)
+        self._commands += len(answers)
+        self._commands_failed += sum(not answer.ok for answer in answers)
+        self._inbox.put_answers(answers)
+        group.applied = True
+        if group.left:  # else the loop waits, and settles when it goes on
+            self._wake.set()
+            self._settle(group)
+
+    def _settle(self, group: "_Group") -> None:
+        for errand, decided in group.errands:
+            self._errands.discard(errand)
+            if not decided:
+                errand.settle(ControlPlaneError("the engine failed on this order; the log has the traceback"))
+            elif group.failure:
+                errand.settle(JournalError(f"the order is in force, but not on record: {group.failure}"))
+            else:
+                errand.settle()
+
+    def _fail_errands(self) -> None:
+        ended = ControlPlaneError("the control loop has ended")
+        while self._errands:
+            self._errands.pop().settle(ended)
+        self._inbox.fail_errands(ended)
+
+    def _told(self, signal: Told) -> None:
+        self._inbox.put_facts([signal])
+        self._wake.set()
 
     def _ring_from_thread(self) -> None:
         self._rung_by_thread = False
         self.ring()
+
+
+class _Group:
+    """What was decided together, on its way into effect."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._until = clock, clock.now() + _GROUP_NS
+        self.steps = 0
+        self.records: list[Record] = []
+        self.decided: list[tuple[Command, Nanos]] = []
+        self.notices: list[Notice] = []
+        self.errands: list[tuple[Errand, bool]] = []  # with whether the engine has decided on it
+        self.journaled: Nanos | None = None
+        self.failure = ""
+        self.applied = self.left = False  # by every data plane; by the loop, which waited long enough
+
+    @property
+    def commands(self) -> list[Command]:
+        """In the order in which they were decided."""
+        return [command for command, _ in self.decided]
+
+    def full(self) -> bool:
+        """Whether what was decided must not wait for more."""
+        return self.steps >= _GROUP_STEPS_MAX or (self.steps > 0 and self._clock.now() >= self._until)
+
+    def add(self, outcome: Outcome, *, decided: Nanos) -> None:
+        """Append the effects of one decision."""
+        self.records += outcome.records
+        self.decided += [(command, decided) for command in outcome.commands]
+        self.notices += outcome.notices
+
+    def on_record(self, now: Nanos, *, failure: str) -> None:
+        """The journal has answered."""
+        self.journaled, self.failure = (None, failure) if failure else (now, "")

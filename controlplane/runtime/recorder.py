@@ -1,7 +1,8 @@
 """Records on their way to the journal, whose failure never stops a containment.
 
 What a failing journal did not take is counted and not kept: orders have acted by then, and writing them later would put
-the record after the act. The engine is told once that it fails and once that it works, and then records the gap.
+the record after the act. The engine is told once that it fails and once that it works, and then records the gap. Two
+things are no acts and are kept: that this epoch began, without which later times could not be read, and the inputs.
 """
 
 import logging
@@ -10,11 +11,13 @@ from collections.abc import Sequence
 import anyio
 
 from controlplane.model.errors import JournalError
-from controlplane.model.record import Record
+from controlplane.model.input import Input, InputBatch
+from controlplane.model.record import EpochStarted, Record
 from controlplane.model.signal import Unwritten
 from controlplane.model.unit import Nanos, to_nanos
 from controlplane.ports import Clock, Journal
 from controlplane.runtime.follow import Tail
+from controlplane.runtime.tape import Tape
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +25,15 @@ _STUCK_PAUSE = 10  # time-outs; a journal that hangs costs containment at most a
 
 
 class Recorder:
-    """The loop's side of the journal."""
+    """The loop's side of the journal. `inputs`: what the engine was told goes on record, too."""
 
-    def __init__(self, journal: Journal, tail: Tail, *, clock: Clock, append_timeout_s: float) -> None:
+    def __init__(
+        self, journal: Journal, tail: Tail, *, clock: Clock, append_timeout_s: float, inputs: bool = False
+    ) -> None:
         self._journal, self._tail, self._clock = journal, tail, clock
         self._append_timeout_s = append_timeout_s
+        self._tape = Tape(wanted=inputs)
+        self._began: tuple[Record, ...] = ()  # that the epoch began, where the journal did not take it
         self._untold = 0
         self._stuck_until = Nanos(0)
         self.failure = ""
@@ -34,31 +41,59 @@ class Recorder:
         self.lost = 0
         self.lag_ns = 0
 
+    def note(self, given: Input) -> None:
+        """The engine was told `given`; it goes on record with what follows from it."""
+        self._tape.note(given)
+
     async def write(self, records: Sequence[Record]) -> list[Unwritten]:
         """What the engine must be told, if anything; `failure` says whether this went on record. Never raises."""
         if not records:
             return []
+        batches = self._tape.take(records)
         began = self._clock.now()
         if began < self._stuck_until:
-            return self._missed(records, self.failure, began)
-        try:
-            with anyio.fail_after(self._append_timeout_s):
-                last = await self._journal.append(records)
-        except TimeoutError:
-            self._stuck_until = Nanos(began + _STUCK_PAUSE * to_nanos(self._append_timeout_s))
-            return self._missed(records, f"no answer within {self._append_timeout_s} s", self._clock.now())
-        except JournalError as error:
-            return self._missed(records, str(error), self._clock.now())
-        except Exception as error:
-            logger.exception("the journal failed in a way it does not promise")
-            return self._missed(records, repr(error), self._clock.now())
+            return self._missed(records, batches, self.failure, began)
+        reason = await self._append((*self._began, *records), batches)
         now = self._clock.now()
+        if reason:
+            return self._missed(records, batches, reason, now)
         self.lag_ns = now - began
-        self.written += len(records)
-        self._tail.extend(records, last=last)
         return self._works_again(now) if self.failure else []
 
-    def _missed(self, records: Sequence[Record], reason: str, now: Nanos) -> list[Unwritten]:
+    async def flush(self, *, all_of_them: bool = False) -> None:
+        """Put inputs on record that caused no record and have waited long enough, or all of them. Never raises."""
+        now = self._clock.now()
+        if now < self._stuck_until or not (all_of_them or self._tape.due(now)):
+            return
+        batches = self._tape.take()
+        if batches and await self._append((), batches):
+            self._tape.keep(batches, lost=0)
+
+    async def _append(self, records: Sequence[Record], batches: list[InputBatch]) -> str:
+        """Why it was not taken; empty: it is on record."""
+        began = self._clock.now()
+        try:
+            with anyio.fail_after(self._append_timeout_s):
+                append = self._journal.append
+                last = await (append(records, batches) if batches else append(records))
+        except TimeoutError:
+            self._stuck_until = Nanos(began + _STUCK_PAUSE * to_nanos(self._append_timeout_s))
+            return f"no answer within {self._append_timeout_s} s"
+        except JournalError as error:
+            return str(error)
+        except Exception as error:
+            logger.exception("the journal failed in a way it does not promise")
+            return repr(error)
+        if records:
+            self._began = ()
+            self.written += len(records)
+            self._tail.extend(records, last=last)
+        return ""
+
+    def _missed(self, records: Sequence[Record], batches: list[InputBatch], reason: str, now: Nanos) -> list[Unwritten]:
+        self._tape.keep(batches, lost=len(records))
+        if isinstance(records[0], EpochStarted):
+            self._began = (records[0],)
         self.lost += len(records)
         if self.failure:
             self._untold += len(records)

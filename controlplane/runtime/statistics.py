@@ -41,6 +41,7 @@ class LoopStatistics(msgspec.Struct, frozen=True, kw_only=True):
     notices: int = 0
     notices_failed: int = 0
     notices_dropped: int = 0
+    degraded: tuple[str, ...] = ()  # what does not work now, in words; containment goes on without it
     decided: Latency = Latency()
     journaled: Latency = Latency()
     applied: Latency = Latency()
@@ -62,15 +63,14 @@ class Stopwatch:
         self._answered[command.target] = command.signal_at
         return False
 
-    def record(self, commands: tuple[Command, ...], *, decided: Nanos, journaled: Nanos | None, applied: Nanos) -> None:
-        """Count the commands of one outcome; `journaled` is None where the journal did not take them."""
-        for command in commands:
-            if self.answered(command):
-                continue
-            _count(self.decided, decided - command.signal_at)
-            _count(self.applied, applied - command.signal_at)
-            if journaled is not None:
-                _count(self.journaled, journaled - command.signal_at)
+    def record(self, command: Command, *, decided: Nanos, journaled: Nanos | None, applied: Nanos) -> None:
+        """Count one command; `journaled` is None where the journal did not take it."""
+        if self.answered(command):
+            return
+        _count(self.decided, decided - command.signal_at)
+        _count(self.applied, applied - command.signal_at)
+        if journaled is not None:
+            _count(self.journaled, journaled - command.signal_at)
 
 
 def latency(histogram: Histogram) -> Latency:

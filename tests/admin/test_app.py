@@ -18,6 +18,7 @@ from controlplane.admin.table import OPEN_PATHS, TABLE
 from controlplane.assembly import Plane
 from controlplane.config import parse_config
 from controlplane.model.errors import JournalError
+from controlplane.model.input import InputBatch
 from controlplane.model.record import Record
 from controlplane.model.signal import Cause, FellBack, Signal, Target, Tripped
 from controlplane.testing import MemoryJournal
@@ -158,6 +159,48 @@ async def test_an_incident_is_told_in_seconds_and_words() -> None:
         ]
         assert 0 < orders[0]["lease_remaining_s"] <= CONFIG.response.lease_s
         assert [(order["id"], order["in_force"]) for order in one["commands"]] == [(orders[0]["id"], True)]
+
+
+async def test_an_incident_says_what_it_took_and_whom_it_reached() -> None:
+    """Phases and times, further alerts with who reported them, and the blast radius."""
+    async with a_plane() as plane, admin(plane) as client:
+        name = await trip(plane)
+        at = plane.clock.now()
+        await plane.order("resume", by="test")
+        plane.submit_nowait(
+            Tripped(at=at, target=Target("orders", "b"), cause=Cause.ERRORS, calls=5, failures=5, by="edge")
+        )
+        await plane.order("resume", by="test")
+        [listed] = (await client.get("/v1/incidents")).json()["incidents"]
+        one = (await client.get(f"/v1/incidents/{name}")).json()
+    assert one["phase"] in ("communication", "stabilization")
+    assert [each["phase"] for each in one["phases"]][:3] == ["detection", "containment", "communication"]
+    assert one["times"]["to_detect_s"] is None
+    assert 0 <= one["times"]["to_contain_s"] == one["clock"]["contained_s"]
+    assert one["times"]["to_stabilize_s"] is None
+    assert one["times"]["to_recover_s"] is None
+    assert [(child["target"], child["cause"], child["by"], child["incident"]) for child in one["children"]] == [
+        ("orders/b", "errors", "edge", None)
+    ]
+    assert one["merged_into"] is None
+    assert one["blast_radius"] == {"predicted": None, "actual": ["orders"], "actual_edges": []}
+    assert (listed["children"], listed["blast_radius"], listed["times"]) == (1, 1, one["times"])
+
+
+async def test_times_of_incidents_are_histograms() -> None:
+    """Cumulative buckets up to +Inf, whose count is that of the family; what was not reached is not counted."""
+    async with a_plane() as plane, admin(plane) as client:
+        await trip(plane)
+        found = dict(samples((await client.get("/metrics")).text))
+    name = "controlplane_incident_time_to_contain_seconds"
+    buckets = [int(value) for series, value in found.items() if series.startswith(f"{name}_bucket")]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == int(found[f"{name}_count"]) == int(found[f'{name}_bucket{{le="+Inf"}}']) == 1
+    assert 0 <= float(found[f"{name}_sum"]) < 60
+    assert found["controlplane_incident_time_to_recover_seconds_count"] == "0"
+    phases = {series: value for series, value in found.items() if series.startswith("controlplane_incidents_in_phase")}
+    assert len(phases) == 5
+    assert sum(map(int, phases.values())) == 1
 
 
 async def test_topology_shows_what_this_process_sees() -> None:
@@ -305,10 +348,10 @@ async def test_a_loopback_listener_answers_to_its_own_names(
 class FullDisk(MemoryJournal):
     """Takes the start's records, then nothing."""
 
-    async def append(self, records: Sequence[Record]) -> int:
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
         if self.store:
             raise JournalError("disk is full")
-        return await super().append(records)
+        return await super().append(records, inputs)
 
 
 async def test_status_says_that_the_journal_takes_nothing() -> None:
@@ -317,7 +360,11 @@ async def test_status_says_that_the_journal_takes_nothing() -> None:
         assert (await client.get("/v1/status")).json()["journal_up"] is True
         with pytest.raises(JournalError, match="disk is full"):
             await plane.order("freeze", by="test")
-        assert (await client.get("/v1/status")).json()["journal_up"] is False
+        status = (await client.get("/v1/status")).json()
+        assert status["journal_up"] is False
+        assert status["degraded"] == ["the journal does not take records: disk is full"]
+        assert (await client.get("/readyz")).text == "ok, degraded\n"
+        assert "\ncontrolplane_degraded 1\n" in (await client.get("/metrics")).text
 
 
 async def test_the_console_is_one_page_that_loads_nothing() -> None:
@@ -349,7 +396,7 @@ async def test_metrics_are_prometheus_text() -> None:
     assert set(kinds) == set(re.findall(r"^# HELP (\S+) .", answer.text, re.MULTILINE))
     seen: set[str] = set()
     for series, value in samples(answer.text):
-        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_count|_sum)?(\{.*\})?", series)
+        match = re.fullmatch(r"(controlplane_[a-z_]+?)(_bucket|_count|_sum)?(\{.*\})?", series)
         assert match, series
         family = match[1] + (match[2] or "") if match[1] + (match[2] or "") in kinds else match[1]
         assert family in kinds

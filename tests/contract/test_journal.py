@@ -46,7 +46,7 @@ EVERY_SHAPE: list[Record] = [
 
 def records(first: int, count: int) -> list[Record]:
     return [
-        PhaseChanged(at=Nanos(number), incident=IncidentId("i1"), phase=Phase.CONTAINED, reason=str(number))
+        PhaseChanged(at=Nanos(number), incident=IncidentId("i1"), phase=Phase.CONTAINMENT, reason=str(number))
         for number in range(first, first + count)
     ]
 

@@ -1,7 +1,13 @@
 """Situations for the tests of the planner: one entry `web` that calls `orders`, unless a test says otherwise."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
+
+from controlplane.decide.plan.choose import choose
+from controlplane.decide.plan.neighbourhood import neighbourhood
 from controlplane.model.plan import Choice, Option
 from controlplane.model.situation import Call, Replica, Situation
 
@@ -36,3 +42,13 @@ def option(choice: Choice, *does: str) -> Option:
 def does(choice: Choice) -> list[str]:
     """What was chosen, by its verbs."""
     return [] if choice.chosen is None else [act.do for act in choice.chosen.acts]
+
+
+GRAPH = ("origin", "traffic", "requests", "entries", "soft", "blast", "impact_s", "callers")
+
+
+def plan_for(names: Sequence[str], indptr: np.ndarray, indices: np.ndarray, **more: Any) -> Choice:  # type: ignore[type-arg]
+    """The choice for a failure in a whole call graph; what the graph does not know is put into the situation."""
+    near = neighbourhood(names, indptr, indices, **{key: more.pop(key) for key in GRAPH if key in more})
+    figures = {key: None if isinstance(figure, float) and np.isnan(figure) else figure for key, figure in more.items()}
+    return choose(msgspec.structs.replace(near, **figures))

@@ -10,7 +10,7 @@ from controlplane.adapters.stores.sqlite import SqliteJournal
 from controlplane.decide.analysis.analyze import analyze
 from controlplane.decide.analysis.recorded import window_of
 from controlplane.decide.assess import SERVICES_MAX
-from controlplane.decide.explain import explain
+from controlplane.decide.review.explain import explain
 from controlplane.model.record import Assessed, OriginMoved, WindowTaken
 from tests.scenarios.transcript import Run, parse
 

@@ -1,10 +1,12 @@
 """Reading the planes' records: who was named, how fast each hold took effect, what came back how."""
 
+import msgspec
+
 from controlplane.demo.fault import FAULTS
 from controlplane.demo.incident import read
 from controlplane.model.analysis import Analysis, Origin
 from controlplane.model.command import Command, Eject, Intent, Limit, Weigh
-from controlplane.model.incident import Stage
+from controlplane.model.incident import Phase, Stage
 from controlplane.model.record import (
     Assessed,
     BecameEffective,
@@ -12,9 +14,11 @@ from controlplane.model.record import (
     CommandIssued,
     EvidenceAdded,
     IncidentClosed,
+    IncidentMerged,
     IncidentOpened,
     MaskChanged,
     OriginMoved,
+    PhaseChanged,
     Record,
     StageChanged,
 )
@@ -139,6 +143,31 @@ def test_closing_and_masking_are_read() -> None:
     end = IncidentClosed(at=at(900), incident=IncidentId("i1"), reason="")
     answer = read({"checkout-1": [opened(1), mask, end], "checkout-2": [opened(3)]}, onset=ONSET)
     assert (answer.opened, answer.closed, answer.closed_at, answer.masked) == (2, 1, at(900), True)
+
+
+def test_a_merged_incident_has_ended() -> None:
+    """It goes on as another one: nothing waits for it to close by itself."""
+    other = msgspec.structs.replace(opened(3, Target("cart")), incident=IncidentId("i2"))
+    merged = IncidentMerged(at=at(900), incident=other.incident, into=IncidentId("i1"), reason="")
+    answer = read({"gateway": [opened(1), other, merged]}, onset=ONSET)
+    assert (answer.opened, answer.closed) == (2, 1)
+    assert [(one.incident, one.merged_into, one.children) for one in answer.lifetimes] == [
+        ("i1", "", 1),
+        ("i2", "i1", 0),
+    ]
+
+
+def test_what_an_incident_took_is_read_as_the_plane_counts_it() -> None:
+    """Its own fold gives the times."""
+    moved = PhaseChanged(at=at(52), incident=IncidentId("i1"), phase=Phase.COMMUNICATION, reason="")
+    records = [
+        msgspec.structs.replace(opened(50), began_at=at(10)),
+        *order(51, "c1", Eject(), signal=50, stage=Stage.HOLD),
+        moved,
+    ]
+    [one] = read({"gateway": records}, onset=ONSET).lifetimes
+    assert (one.to_detect_s, one.to_contain_s, one.to_stabilize_s) == (0.04, 0.002, None)
+    assert one.reached == ("catalog",)
 
 
 def test_silence_is_no_answer() -> None:

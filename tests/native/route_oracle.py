@@ -21,6 +21,7 @@ class Policy(NamedTuple):
     panic_percent: int = 50
     local: int | None = None
     local_percent: int = 0
+    fail_over_percent: int = 0
 
 
 def available(site: Site) -> Fraction:
@@ -43,6 +44,7 @@ def loads(levels: dict[int, list[Site]], policy: Policy) -> tuple[dict[int, Frac
         for level in sorted(levels):
             taken[level] = min(bears[level], left)
             left -= taken[level]
+        fail_over(taken, bears, levels, policy)
         return taken, set()
     panics = {
         level
@@ -56,6 +58,21 @@ def loads(levels: dict[int, list[Site]], policy: Policy) -> tuple[dict[int, Frac
     if not whole:
         return dict.fromkeys(levels, Fraction(0)), panics
     return {level: own / whole for level, own in bears.items()}, panics
+
+
+def fail_over(
+    taken: dict[int, Fraction], bears: dict[int, Fraction], levels: dict[int, list[Site]], policy: Policy
+) -> None:
+    """Move what is ordered from the first level that takes anything, the next one first, as far as there is room."""
+    first = min(level for level in levels if taken[level])
+    made_for = sum(site.weight for site in levels[first])
+    wanted = taken[first] * policy.fail_over_percent / 100
+    for level in sorted(other for other in levels if other > first):
+        stretched = policy.overprovision_percent * sum(map(available, levels[level])) / 100 / made_for
+        moved = max(Fraction(0), min(wanted, min(bears[level], stretched) - taken[level]))
+        taken[first] -= moved
+        taken[level] += moved
+        wanted -= moved
 
 
 def split(sites: list[Site], policy: Policy) -> dict[int, Fraction]:

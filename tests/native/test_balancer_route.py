@@ -62,6 +62,7 @@ policies = st.builds(
     panic_percent=st.sampled_from([0, 30, 50, 100]),
     local=st.sampled_from([None, 0, 1, 7, 200]),
     local_percent=st.sampled_from([0, 0, 1, 20, 50, 99, 100]),
+    fail_over_percent=st.sampled_from([0, 0, 1, 30, 100]),
 )
 
 
@@ -109,6 +110,30 @@ def test_failover_is_weighed_not_binary() -> None:
     """A level whose endpoints are all offered half of their calls keeps 70 % of them."""
     made = balancer([Site(percent=50)] * 2 + [Site(priority=1)] * 2)
     assert [round(float(share), 6) for share in implied(made)] == [0.35, 0.35, 0.15, 0.15]
+
+
+@pytest.mark.parametrize(
+    ("percent", "standby", "moved"),
+    [
+        (30, [Site(priority=1)] * 4, 0.3),
+        (100, [Site(priority=1)] * 4, 1.0),
+        (100, [Site(priority=1)], 0.35),  # 1.4 times a quarter of the capacity: more would drown it
+        (100, [Site(priority=1, weight=2), Site(priority=1, weight=2, usable=False)], 0.7),  # half of it is well
+        (100, [Site(priority=1), Site(priority=2)], 0.7),  # what the next one has no room for goes on to the one after
+        (100, [Site(priority=1, usable=False)], 0.0),
+    ],
+    ids=["part", "all", "small", "half well", "two levels", "down"],
+)
+def test_what_is_ordered_away_goes_as_far_as_there_is_room(percent: int, standby: list[Site], moved: float) -> None:
+    """And what finds no room stays where it is served."""
+    odds = implied(balancer([Site()] * 4 + standby, Policy(fail_over_percent=percent)))
+    assert round(float(sum(odds[4:])), 6) == moved
+
+
+def test_in_a_panic_nothing_is_ordered_away() -> None:
+    """Where all levels together cannot bear the calls, each has what it can bear already, or more."""
+    sites = [Site(priority=level, usable=k < 1) for level in (0, 1) for k in range(4)]
+    assert implied(balancer(sites, Policy(fail_over_percent=100))) == implied(balancer(sites))
 
 
 def test_too_few_left_are_not_overloaded() -> None:

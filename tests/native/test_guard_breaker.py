@@ -44,7 +44,7 @@ def test_consecutive_failures_open_it(clock) -> None:
         permit = admitted(guard.try_acquire())
         assert (permit.failure(ERROR) if fails else permit.success()) == 0
     assert admitted(guard.try_acquire()).failure(ERROR) == 1
-    assert drain(guard) == [Row(1, EDGE_OPENED, -1, clock.now_ns, BY_CONSECUTIVE, 3, 3)]
+    assert drain(guard) == [Row(1, EDGE_OPENED, -1, clock.now_ns, BY_CONSECUTIVE, 3, 3, clock.now_ns)]
     assert guard.is_open()
 
 
@@ -55,7 +55,7 @@ def test_a_window_of_failures_opens_it(clock) -> None:
         permit = admitted(guard.try_acquire())
         assert (permit.failure(ERROR) if index % 2 else permit.success()) == 0
     assert admitted(guard.try_acquire()).failure(ERROR) == 1
-    assert drain(guard) == [Row(1, EDGE_OPENED, -1, clock.now_ns, BY_ERRORS, 10, 5)]
+    assert drain(guard) == [Row(1, EDGE_OPENED, -1, clock.now_ns, BY_ERRORS, 10, 5, clock.now_ns)]
 
 
 def test_a_window_of_slow_calls_opens_it(clock) -> None:
@@ -65,7 +65,7 @@ def test_a_window_of_slow_calls_opens_it(clock) -> None:
         permit = admitted(guard.try_acquire())
         clock.advance(10 * MILLISECOND)
         permit.success()
-    assert drain(guard)[0][1:] == (EDGE_OPENED, -1, clock.now_ns, BY_SLOW, 4, 4)
+    assert drain(guard)[0][1:] == (EDGE_OPENED, -1, clock.now_ns, BY_SLOW, 4, 4, clock.now_ns - 30 * MILLISECOND)
 
 
 def test_old_failures_leave_the_window(clock) -> None:

@@ -86,7 +86,7 @@ def test_failures_in_a_row_eject_in_the_same_settlement(clock) -> None:
     assert fail(guard, 1, 4) == 0
     assert fail(guard, 1, 1) == 1
     assert states(guard, 3) == [HEALTHY, EJECTED, HEALTHY]
-    assert drain(guard) == [Row(1, ENDPOINT_TRIPPED, 1, clock.now_ns, BY_CONSECUTIVE, 5, 5)]
+    assert drain(guard) == [Row(1, ENDPOINT_TRIPPED, 1, clock.now_ns, BY_CONSECUTIVE, 5, 5, clock.now_ns)]
     assert all(admitted(guard.try_acquire()).endpoint != 1 for _ in range(200))
 
 
@@ -109,7 +109,7 @@ def test_slow_answers_eject(clock) -> None:
         permit = permit_to(guard, 1)
         clock.advance(50 * MILLISECOND)
         permit.success()
-    assert drain(guard) == [Row(1, ENDPOINT_TRIPPED, 1, clock.now_ns, BY_SLOW, 5, 5)]
+    assert drain(guard) == [Row(1, ENDPOINT_TRIPPED, 1, clock.now_ns, BY_SLOW, 5, 5, clock.now_ns - 200 * MILLISECOND)]
 
 
 def test_stalled_calls_eject(clock) -> None:
@@ -121,7 +121,7 @@ def test_stalled_calls_eject(clock) -> None:
         clock.advance(20 * MILLISECOND)
         told.append(permit.stalled())
     assert told == [0, 0, 0, 0, 1]
-    assert drain(guard)[0][1:] == (ENDPOINT_TRIPPED, 0, clock.now_ns, BY_STALLED, 5, 5)
+    assert drain(guard)[0][1:] == (ENDPOINT_TRIPPED, 0, clock.now_ns, BY_STALLED, 5, 5, clock.now_ns - 80 * MILLISECOND)
 
 
 def test_stalls_of_one_pause_are_one_observation(clock) -> None:

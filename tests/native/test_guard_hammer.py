@@ -40,9 +40,22 @@ def test_a_hammered_guard_adds_up(tmp_path: Path, flags: str, seats: int, thread
     assert ran.stdout.startswith("ok "), ran.stdout + ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "seats", "threads", "calls"),
+    [("optimised", 4, 1, 50_000), ("optimised", 2, 4, 50_000), ("sanitized", 4, 2, 10_000)],
+)
+def test_hammered_side_orders_are_kept(tmp_path: Path, flags: str, seats: int, threads: int, calls: int) -> None:
+    """So many are shed, retries stay within the cap, and of changes to different fields of a policy none is lost."""
+    ran = subprocess.run(
+        [built(tmp_path, "sides_hammer.h", flags), str(seats), str(threads), str(calls)],
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert ran.stdout.startswith("ok "), ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("flags", FLAGS)
-def test_a_table_made_of_a_standing_that_was_rewritten_is_made_again(tmp_path: Path, flags: str) -> None:
-    """Else a worker would go on calling an endpoint that is out until something else changes."""
+def test_what_another_process_changes_in_between_is_seen(tmp_path: Path, flags: str) -> None:
+    """Else a worker would go on calling an endpoint that is out, or undo a change of a policy that was not its own."""
     ran = subprocess.run(
         [built(tmp_path, "torn_table.h", flags)], capture_output=True, text=True, check=False, timeout=100
     )

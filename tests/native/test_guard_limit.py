@@ -101,16 +101,46 @@ def test_calls_from_before_the_limit_teach_it_nothing(clock) -> None:
     assert admitted(guard.try_acquire())
 
 
-def test_a_stalled_call_counts_once(clock) -> None:
-    """Overdue, it shrinks the limit; ending later, it does not do so again."""
+@pytest.mark.parametrize("gives_up", [Permit.cancel, lambda permit: permit.failure(TIMEOUT)])
+def test_overdue_is_not_in_vain_before_it_has_ended(clock, gives_up) -> None:
+    """Overdue, it changes nothing; given up then, or timed out, it shrinks the limit, once."""
     guard = Guard(endpoints=2, failure_percent=0)
     guard.limit(8, LONG, 0)
     permit = admitted(guard.try_acquire())
     clock.advance(100 * MILLISECOND)
     permit.stalled()
+    assert limit(guard) == 8
+    gives_up(permit)
     assert limit(guard) == 4
-    permit.failure(TIMEOUT)
-    assert limit(guard) == 4
+
+
+def test_a_late_answer_that_was_waited_for_makes_room(clock) -> None:
+    """A service that is slow, and answers in time for its caller, bears what it gets: the limit grows."""
+    guard = Guard(endpoints=2, failure_percent=0)
+    guard.limit(2, LONG, 0)
+    for _ in range(12):
+        permits = full(guard)
+        clock.advance(300 * MILLISECOND)
+        for permit in permits:
+            permit.stalled()
+        clock.advance(100 * MILLISECOND)
+        for permit in permits:
+            permit.success()
+    assert limit(guard) >= 4
+
+
+def test_it_begins_at_half_of_what_is_under_way(clock) -> None:
+    """The order's number is the least; thirty under way make it fifteen, and calls of before teach nothing."""
+    guard = Guard(failure_percent=0)
+    old = [admitted(guard.try_acquire()) for _ in range(30)]
+    clock.advance(MILLISECOND)
+    guard.limit(2, LONG, 0)
+    assert limit(guard) == 15
+    clock.advance(MILLISECOND)
+    for permit in old:
+        permit.failure(TIMEOUT)
+    assert limit(guard) == 15
+    assert len(full(guard)) == 15, "those of before have ended"
 
 
 def test_renewing_keeps_what_was_learned_and_another_number_begins_anew(clock) -> None:
@@ -165,3 +195,20 @@ def test_what_was_never_learned_is_no_limit_when_its_tag_comes_round(clock) -> N
     assert len(full(guard)) == 6
     admitted(guard.try_acquire()).failure(TIMEOUT)
     assert limit(guard) == 3
+
+
+def test_sick_endpoints_do_not_shrink_it_while_others_serve_well(clock) -> None:
+    """Two of four hang: the limit goes on growing with what the others answer; when all hang, it shrinks to one."""
+    for hanging, shrinks in (({0, 1}, False), ({0, 1, 2, 3}, True)):
+        guard = Guard(endpoints=4, failure_percent=0, endpoint_consecutive=0, ejected_percent_max=0)
+        for _ in range(40):  # everybody has served
+            admitted(guard.try_acquire()).success()
+        guard.limit(8, LONG, 0)
+        for _ in range(60):
+            clock.advance(50 * MILLISECOND)
+            for permit in full(guard):
+                if permit.endpoint in hanging:
+                    permit.failure(TIMEOUT)
+                else:
+                    permit.success()
+        assert (limit(guard) == 1) is shrinks

@@ -31,6 +31,7 @@ class GuardMachine(RuleBasedStateMachine):
         self.guards = [
             Guard(
                 endpoints=endpoints,
+                sites=[(1, index % 2, 0) for index in range(endpoints)],
                 enforced=enforced,
                 rate_interval_ns=MILLISECOND,
                 rate_burst=20,
@@ -122,7 +123,7 @@ class GuardMachine(RuleBasedStateMachine):
             else:
                 self.held.remove(pair)
 
-    @rule(endpoint=INDEX, lease=LEASE, percent=st.sampled_from([0, 10, 100]), order=st.sampled_from("epwirl"))
+    @rule(endpoint=INDEX, lease=LEASE, percent=st.sampled_from([0, 10, 100]), order=st.sampled_from("epwirlfcstb"))
     def order(self, endpoint: int, lease: int, percent: int, order: str) -> None:
         """Any order at any time."""
         target = endpoint if endpoint < self.endpoints else -1
@@ -139,6 +140,16 @@ class GuardMachine(RuleBasedStateMachine):
                 guard.restore(target)
             elif order == "l":
                 guard.limit(1 + percent, lease, self.now)
+            elif order == "f":
+                guard.fail_over(max(1, percent), lease, self.now)
+            elif order == "c":
+                guard.cap_retries(percent, lease, self.now)
+            elif order == "s":
+                guard.shed(endpoint % 2, max(1, percent), lease, self.now)
+            elif order == "t":
+                guard.tighten(MILLISECOND, lease, self.now, max(1, percent))
+            elif order == "b":
+                guard.restore_part(-1, 1 + endpoint % 4)
 
     @rule(on=st.sampled_from([0, 1]))
     def enforce(self, on: int) -> None:
@@ -174,6 +185,14 @@ class GuardMachine(RuleBasedStateMachine):
         seen = guard.describe()
         assert 0 <= seen["window_failures"] + seen["window_slow"] <= seen["window_calls"]
         assert not (seen["open"] and seen["probing"])
+
+    @invariant()
+    def side_orders_end(self) -> None:
+        """None while observing; and one that is told to be in force has a lease that has not ended."""
+        seen = self.guards[0].describe()
+        sides = (seen["fail_over"], seen["shed"], seen["deadline_ns"], seen["retry_cap"] + 1, seen["failed_over"])
+        assert self.enforced or not any(sides)
+        assert seen["failed_over"] <= seen["fail_over"]
 
     @invariant()
     def both_lived_the_same(self) -> None:

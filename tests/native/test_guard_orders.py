@@ -9,6 +9,7 @@ from controlplane._native.guard import (
     EJECTED,
     ENDPOINT_CAPPED,
     ENDPOINT_PROBE_FAILED,
+    ENDPOINT_PROBE_PASSED,
     ENDPOINT_TRIPPED,
     ERROR,
     HEALTHY,
@@ -192,8 +193,8 @@ def test_effective_after_a_reflex_names_the_deciding_result(clock) -> None:
     refused(guard.try_acquire())
     rows = drain(guard)
     assert [row[1:] for row in rows if row.kind == EFFECTIVE] == [
-        (EFFECTIVE, 0, tripped_at + 11, tripped_at, 0, 0),
-        (EFFECTIVE, -1, opened_at + 13, opened_at, 0, 0),
+        (EFFECTIVE, 0, tripped_at + 11, tripped_at, 0, 0, 0),
+        (EFFECTIVE, -1, opened_at + 13, opened_at, 0, 0, 0),
     ]
     assert [row.kind for row in rows if row.kind != EFFECTIVE] == [ENDPOINT_TRIPPED, ENDPOINT_CAPPED, EDGE_OPENED]
 
@@ -283,3 +284,18 @@ def test_nor_does_a_weight_close_what_a_reflex_has_just_opened(clock) -> None:
     guard.isolate(10 * SECOND, 0)
     guard.weigh(-1, 50, SECOND)
     assert (guard.is_open(), guard.describe()["weight"]) == (False, 50)
+
+
+def test_a_weighed_endpoint_may_be_probed_again_and_says_that_it_passed(clock) -> None:
+    """A share too small to bring a call is no dead end: probes come whatever the weight, and their end is told."""
+    guard = Guard(endpoints=2)
+    guard.weigh(0, 1, 30 * SECOND)
+    guard.probe(0, 30 * SECOND)
+    assert states(guard, 2) == [PROBATION, HEALTHY]
+    for _ in range(200):
+        permit = admitted(guard.try_acquire())
+        clock.advance(1_000_000)
+        permit.success()
+    assert kinds(guard) == [(ENDPOINT_PROBE_PASSED, 0)]
+    guard.weigh(0, 25, 30 * SECOND)
+    assert guard.endpoint(0)["weight"] == 25

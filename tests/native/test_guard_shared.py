@@ -223,7 +223,7 @@ def test_several_places_are_one_guard(steps: list[tuple[int, str, int]]) -> None
             assert alone.describe() == shared[worker].describe()
             assert alone.refusals() == shared[worker].refusals()
         assert list(alone.latency_counts()[0]) == list(shared[0].latency_counts()[0])
-        assert EVENT_WORDS == 7
+        assert EVENT_WORDS == 8
     finally:
         native.set_test_clock(-1)
 

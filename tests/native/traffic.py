@@ -19,6 +19,7 @@ class Row(NamedTuple):
     a: int
     b: int
     c: int
+    d: int = 0
 
 
 def drain(guard: Guard) -> list[Row]:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from controlplane.decide.plan.capacity import headroom
 from controlplane.decide.plan.choose import choose
-from controlplane.decide.plan.neighbourhood import plan_for
 from controlplane.decide.plan.proposal import TIE
 from controlplane.model.plan import Choice, Option
 from controlplane.model.situation import Call, Replica, RetryCut, Situation
+from tests.decide.situations import plan_for
 
 SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.3, 0.5, 0.75, 0.9, 0.99, 1.0])
 RATES = st.sampled_from([0.0, 0.5, 3.0, 10.0, 37.0, 100.0, 400.0])

@@ -5,9 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.decide.engine import Engine
-from controlplane.decide.explain import explain
+from controlplane.decide.kind import act_of
+from controlplane.decide.review.explain import explain
+from controlplane.model import record as on
 from controlplane.model import signal as sig
 from controlplane.model.command import Eject, Restore
+from controlplane.model.incident import MOVES, Phase, Stage
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import Record
@@ -45,11 +48,16 @@ flags = st.booleans()
 def _signals() -> st.SearchStrategy[Signal]:
     """Any signal, at time zero: `histories` sets the time."""
     orders = st.sampled_from(["freeze", "resume", "enforce", "observe"])
+    standing = st.sampled_from(["hold", "release", "override", "revoke"])
+    rules = st.sampled_from(["freeze", "human_hold", "velocity_limit", "blast_budget", "invalid_data", "nonsense"])
+    times = st.sampled_from([0, 1_000_000_000, 5_000_000_000])
     build = st.builds
     fixed = st.just(Nanos(0))
     return st.one_of(
         build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
-        build(sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), capped=flags, contained=flags),
+        build(
+            sig.Tripped, at=fixed, target=targets, cause=st.sampled_from(Cause), by=names, began_at=st.just(Nanos(1))
+        ),
         build(sig.Probed, at=fixed, target=targets, passed=flags),
         build(sig.Sampled, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
         build(sig.CallsFinished, at=fixed, target=targets, calls=counts, failures=counts, slow=counts),
@@ -61,8 +69,14 @@ def _signals() -> st.SearchStrategy[Signal]:
         build(sig.Relayed, at=fixed, caller=names, callee=names, count=counts),
         build(sig.Effective, at=fixed, target=targets, signal_at=fixed),
         build(sig.Ordered, at=fixed, order=orders, by=st.just("x")),
+        build(sig.Ordered, at=fixed, order=standing, by=st.just("x"), target=targets, rule=rules, for_ns=times),
         build(sig.Unwritten, at=fixed, records=counts, reason=st.just("full")),
     )
+
+
+def signal_is(signal: Signal | None, *orders: str) -> bool:
+    """Whether it is one of these orders of a person: a change of mode takes everything back."""
+    return isinstance(signal, sig.Ordered) and signal.order in orders
 
 
 History = list[tuple[Nanos, Signal | None, bool]]
@@ -103,6 +117,37 @@ def _check(engine: Engine, outcome: Outcome, now: Nanos) -> None:
             assert len(out) * 2 <= len(service.endpoints), "below the healthy floor"
     for incident in engine.state.incidents.values():
         assert explain(incident)
+    _check_lifecycle(engine)
+
+
+def _check_lifecycle(engine: Engine) -> None:
+    """The index is what a look through everything would find, and times come in their order."""
+    state = engine.state
+    running = [incident for incident in state.incidents.values() if incident.phase is not Phase.CLOSED]
+    assert state.open_incidents() == running
+    assert state.index.service == {one.origin.service: one.id for one in reversed(running)}
+    for target, name in state.index.target.items():
+        assert target in state.incidents[name].containments
+    held = {key for one in running for key, each in one.containments.items() if each.stage is not Stage.VERIFIED}
+    assert held <= set(state.index.target)
+    assert state.index.command == {command.id: one.id for one in running for command in one.commands}
+    assert {command.incident for command in state.in_force.values()} <= set(state.open)
+    for incident in state.incidents.values():
+        times = [incident.began_at, incident.signal_at, incident.contained_at, incident.recovered_at]
+        known = [at for at in times if at is not None]
+        assert known == sorted(known)
+        assert incident.recovered_at is None or incident.closed_at == incident.recovered_at
+        assert incident.recovered_at is None or incident.stabilized_at is not None
+
+
+def _check_moves(phases: dict[str, Phase], outcome: Outcome) -> None:
+    """Every move is one of the table's."""
+    for record in outcome.records:
+        if isinstance(record, on.IncidentOpened):
+            phases[record.incident] = Phase.DETECTION
+        elif isinstance(record, on.PhaseChanged):
+            assert record.phase in MOVES[phases[record.incident]]
+            phases[record.incident] = record.phase
 
 
 @given(histories, st.sampled_from(POLICIES))
@@ -111,18 +156,33 @@ def test_bounds_leases_and_floors_hold_in_every_history(history: History, policy
     """Random signals, obedient and disobedient data planes, freezes and mode changes."""
     engine = Engine(TOPOLOGY, policy)
     outcome = engine.start(Nanos(10**12), boot="b", wall_ns=10**18)
+    phases: dict[str, Phase] = {}
     for now, signal, obeys in history:
-        frozen = engine.state.frozen
+        frozen, leases = engine.state.frozen, dict(engine.state.in_force)
+        held = {name: hold for name, hold in engine.state.standing.holds.items() if hold.until is None}
         outcome = engine.tick(now) if signal is None else engine.step(signal, now)
         _check(engine, outcome, now)
-        if frozen and engine.state.frozen:
-            taken_back = isinstance(signal, sig.Ordered) and all(
-                isinstance(c.intent, Restore) for c in outcome.commands
+        _check_moves(phases, outcome)
+        for command in outcome.commands:
+            still = any(
+                hold.covers(command.target) for name, hold in held.items() if name in engine.state.standing.holds
             )
-            assert taken_back or not outcome.commands, "an act while frozen that nobody ordered"
+            renewal = leases.get(str(command.target))
+            assert (
+                not still
+                or signal_is(signal, "enforce", "observe")
+                or "human_hold" in command.overrides
+                or (renewal is not None and renewal.id == command.id)
+            ), "an act about what a person holds"
+        if frozen and engine.state.frozen:
+            for command in (one for one in outcome.commands if "freeze" not in one.overrides):
+                assert act_of(command) is None, "an act while frozen"
+                if not isinstance(command.intent, Restore):
+                    assert command.lease_until <= leases[str(command.target)].lease_until, "a lease made longer"
         for command in outcome.commands:
             acted = sig.Acted(at=now, command=command.id, ok=obeys, reason="" if obeys else "no")
             outcome = engine.step(acted, now)
+            _check_moves(phases, outcome)
             _check(engine, outcome, now)
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from controlplane.model.command import Command, Eject
+from controlplane.model.input import InputBatch
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.record import JournalGap, Record
@@ -97,7 +98,7 @@ class WitnessJournal(MemoryJournal):
         self.failure: Exception | None = None
         self.gate: anyio.Event | None = None
 
-    async def append(self, records: Sequence[Record]) -> int:
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
         if self.gate is not None:
             await self.gate.wait()
         if self.failure is not None:
@@ -105,7 +106,7 @@ class WitnessJournal(MemoryJournal):
             raise self.failure
         texts = [entry.reason for entry in records if isinstance(entry, JournalGap)]
         self.log.append(f"append {' '.join(texts)}")
-        return await super().append(records)
+        return await super().append(records, inputs)
 
 
 class World:

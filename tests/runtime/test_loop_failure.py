@@ -43,7 +43,7 @@ async def test_containment_goes_on_without_a_journal() -> None:
     told = [line for line in world.log if "unwritten" in line]
     assert told == ["step unwritten 2 disk full", "step unwritten 2 disk full", "step unwritten 0"]
     assert world.log.index("step unwritten 2 disk full") < world.log.index("step two")
-    assert world.log[-2:] == ["append gap", "step acted c-three ok"]
+    assert sorted(world.log[-2:]) == ["append gap", "step acted c-three ok"]
     assert (seen.journal_ok, seen.lost, seen.records) == (True, 4, 3)
 
 

@@ -93,7 +93,7 @@ async def test_a_flood_does_not_starve_the_tick() -> None:
         world.clock.advance(0.01)  # type: ignore[attr-defined]
         while not world.engine.ticked_at:
             await anyio.lowlevel.checkpoint()
-        assert loop.statistics().inbox > 900
+        assert loop.statistics().inbox > 800  # two groups were decided, not all of them
 
 
 async def test_a_hanging_data_plane_is_cut_off() -> None:

@@ -4,9 +4,11 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
 
     topology  web -> orders(3)            callers, callees; (n) endpoints named orders-1..n; versions as orders(2@v1,2@v2)
     soft      risk                        the service can be done without
+    endpoints orders priority=0,0,1 zone=a,b,b capacity_per_s=80,80,40      fields of its endpoints, one after the other
+    service   orders deployer=ci probe_path=/ok pool=32                     fields of it
     mode      observe
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
-    at 0ms    trip orders/orders-1 errors 5/5 contained
+    at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
     every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
     at 2s     users 100 3                 requests, failed
@@ -16,7 +18,13 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
+    every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
+    at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
+    at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
+    at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
+    at 2s     rolled-back ok | failed "because"     the deployer says how the last roll-back ended
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
+    at 2s     newer-engine                          the data plane obeys an engine that has replaced this one
     at 2s     kill                                  nothing runs any more, until
     at 2s     restart [new-boot]
     until 10s
@@ -32,12 +40,14 @@ from controlplane.decide.engine import Engine
 from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
+from controlplane.model.command import Command, RollBack
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
 
+ABOUT = ("hold", "release", "override", "revoke")
 START = Nanos(1_000_000_000_000)
 WALL = 1_700_000_000_000_000_000
 
@@ -61,7 +71,7 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    script, edges, services, soft = Script(), [], {}, set()
+    script, edges, services, soft, endpoints, fields = Script(), [], {}, set(), {}, {}
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -70,6 +80,9 @@ def parse(text: str) -> Script:
             case "topology":
                 edges.append((words[1], [_service(word, services) for word in words[3:]]))
                 _service(words[1], services)
+            case "endpoints" | "service":
+                named = dict(word.split("=", 1) for word in words[2:])
+                (endpoints if words[0] == "endpoints" else fields).setdefault(words[1], {}).update(named)
             case "soft":
                 soft |= set(words[1:])
             case "mode":
@@ -88,15 +101,29 @@ def parse(text: str) -> Script:
             case other:
                 raise ValueError(f"unknown line: {other}")
     calls = {caller: tuple(callees) for caller, callees in edges}
+    for name, lists in endpoints.items():
+        for key, values in lists.items():
+            pairs = zip(services[name], values.split(","), strict=True)
+            services[name] = tuple(_with(one, {key: value}) for one, value in pairs)
     script.topology = Topology(
         services=tuple(
-            Service(name=name, endpoints=endpoints, calls=calls.get(name, ()), fallback=name in soft)
-            for name, endpoints in services.items()
+            _with(
+                Service(name=name, endpoints=own, calls=calls.get(name, ()), fallback=name in soft),
+                fields.get(name, {}),
+            )
+            for name, own in services.items()
         ),
         entry=edges[0][0],
     )
     script.events.sort(key=lambda event: event[0])
     return script
+
+
+def _with(one, named: dict[str, str]):
+    """`one` with fields that a line names as text."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(type(one))}
+    typed = {key: msgspec.convert(value, kinds[key], strict=False) for key, value in named.items()}
+    return msgspec.structs.replace(one, **typed)
 
 
 def _service(word: str, services: dict[str, tuple[Endpoint, ...]]) -> str:
@@ -123,7 +150,7 @@ class Run:
         self.lines: list[str] = []
         self.outcomes: list[Outcome] = []
         self.records: list[rec.Record] = []
-        self.takes_commands = True
+        self.takes_commands, self.fenced = True, False
         self.engine = Engine(script.topology, self.policy)
         self.wake_at: Nanos | None = None
         self.boot = 1
@@ -163,15 +190,26 @@ class Run:
             case ["take-commands"]:
                 self.takes_commands = True
                 return
+            case ["newer-engine"]:
+                self.fenced = True
+                return
             case ["kill"]:
                 self.wake_at, self.alive = None, False
                 return
             case _ if not self.alive and words[0] != "restart":
                 return
+            case ["rolled-back", result, *reason]:
+                self._effects(at, self.engine.step(self._rolled_back(result, reason, now), now))
+                return
             case ["restart", *how]:
                 self._restart(at, new_boot=how == ["new-boot"])
                 return
         self._effects(at, self.engine.step(_signal(words, now), now))
+
+    def _rolled_back(self, result: str, reason: list[str], now: Nanos) -> sig.RolledBack:
+        issued = [each.command for each in self.records if isinstance(each, rec.CommandIssued)]
+        last = [command for command in issued if isinstance(command.intent, RollBack)][-1]
+        return sig.RolledBack(at=now, command=last.id, ok=result == "ok", reason=" ".join(reason))
 
     def _restart(self, at: int, *, new_boot: bool) -> None:
         """As after a kill: only what is on record comes back, through its encoding."""
@@ -191,28 +229,34 @@ class Run:
         self.lines += [f"{_time(at)}  {line}" for record in outcome.records if (line := _line(record))]
         self.lines += [f"{_time(at)}  tell {notice.severity}: {notice.text}" for notice in outcome.notices]
         for command in outcome.commands:
-            acted = sig.Acted(
-                at=Nanos(START + at),
-                command=command.id,
-                ok=self.takes_commands,
-                reason="" if self.takes_commands else "unreachable",
-                retryable=True,
-            )
+            acted = self._answer(command, Nanos(START + at))
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
+        for notice in outcome.notices:  # people are reached at once
+            heard = sig.Told(at=Nanos(START + at), key=notice.key, by="people")
+            self._effects(at, self.engine.step(heard, Nanos(START + at)))
+
+    def _answer(self, command: Command, now: Nanos) -> sig.Acted:
+        if self.fenced:
+            reason = f"epoch {command.epoch} is older than {command.epoch + 1}, which is in force"
+            return sig.Acted(at=now, command=command.id, ok=False, reason=reason, rule="epoch_fence")
+        reason = "" if self.takes_commands else "unreachable"
+        return sig.Acted(at=now, command=command.id, ok=self.takes_commands, reason=reason, retryable=True)
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:
     match words:
         case ["trip", where, cause, evidence, *flags]:
             failures, calls = map(int, evidence.split("/"))
+            late = nanos(flags[flags.index("late") + 1]) if "late" in flags else 0
             return sig.Tripped(
-                at=now,
+                at=Nanos(now - late),
                 target=target(where),
                 cause=Cause(cause),
                 calls=calls,
                 failures=failures,
                 contained="contained" in flags,
                 capped="capped" in flags,
+                **_told_by(flags, now),
             )
         case ["drift", where, factor, calls, how]:
             return sig.Drifted(
@@ -236,11 +280,31 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Effective(at=now, target=target(where), signal_at=Nanos(now - nanos(ago)))
         case ["edge", caller, callee, calls, failures, *more]:
             return _edge(caller, callee, int(calls), int(failures), more, now)
+        case ["condition", service, what, how, *reason]:
+            return sig.Condition(at=now, service=service, what=what, well=how == "well", reason=" ".join(reason))
+        case ["order", order, by, "on", where, *more]:
+            named = dict(zip(more[:-1:2], more[1::2], strict=False)) if len(more) > 1 else {}
+            return sig.Ordered(
+                at=now,
+                order=order,
+                by=by,
+                reason=more[-1] if len(more) % 2 else "",
+                target=None if where == "everything" else target(where),
+                rule=named.get("rule", ""),
+                for_ns=nanos(named["for"]) if "for" in named else 0,
+            )
         case ["order", order, by, *reason]:
             return sig.Ordered(at=now, order=order, by=by, reason=" ".join(reason))
         case ["unwritten", count, *reason]:
             return sig.Unwritten(at=now, records=int(count), reason=" ".join(reason))
     raise ValueError(f"unknown event: {words}")
+
+
+def _told_by(flags: list[str], now: Nanos) -> dict[str, object]:
+    """by=NAME: who reported it; began=30ms: how long ago the earliest evidence of it was."""
+    named = dict(flag.split("=") for flag in flags if "=" in flag)
+    began_at = Nanos(now - nanos(named["began"])) if "began" in named else None
+    return {"by": named.get("by", ""), "began_at": began_at}
 
 
 def _edge(caller: str, callee: str, calls: int, failures: int, more: list[str], now: Nanos) -> sig.EdgeSampled:
@@ -282,7 +346,8 @@ def _line(record: rec.Record) -> str:
             return f"assessed {record.incident}: {summary(record.analysis)}"
         case rec.CommandIssued(command=command):
             lease = (command.lease_until - record.at) / 1e9
-            return f"{command.enforcement} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
+            how = f"{command.percent}%" if command.enforcement == "percent" else command.enforcement
+            return f"{how} command {describe(command)}  epoch {command.epoch}  lease {lease:g}s"
         case rec.CommandRefused():
             return f"refused {type(record.intent).__name__.lower()} {record.target}  by {record.rule}: {record.reason}"
         case rec.StageChanged():
@@ -290,7 +355,12 @@ def _line(record: rec.Record) -> str:
             limit = f" limit {record.concurrency}" if record.overload else ""
             return f"stage {record.target} {record.stage}{share}{limit}: {record.reason}"
         case rec.PhaseChanged():
-            return f"phase {record.incident} {record.phase}"
+            return f"phase {record.incident} {record.phase}: {record.reason}"
+        case rec.IncidentMerged():
+            return f"merged {record.incident} into {record.into}: {record.reason}"
+        case rec.SpreadMeasured():
+            edges = ", ".join(" -> ".join(pair) for pair in record.edges)
+            return f"spread {record.incident}: {', '.join(record.services)} ({edges})"
         case rec.MaskChanged():
             return f"masked {record.incident} {'yes' if record.masked else 'no'}: {record.reason}"
         case rec.Escalated():
@@ -310,6 +380,30 @@ def _line(record: rec.Record) -> str:
                 f"{record.failed} failed, {record.slow} slow of {record.requests} requests" if record.requests else ""
             )
             return f"impact {record.incident}: {harm}" if record.failed or record.slow else ""
+        case rec.ConditionChanged():
+            how = "well" if record.well else "not well"
+            return f"condition {record.incident} {record.what} {how}: {record.reason}"
+        case rec.PenaltyDecayed():
+            left = f"{record.penalty_ns / 1e9:g} s" if record.penalty_ns else "nothing"
+            return f"penalty {record.target} down to {left}: {record.reason}"
         case rec.OrderTaken():
-            return f"order {record.order} by {record.by}: {record.reason}"
+            about = f" {record.target or ('everything' if record.order in ABOUT else '')}".rstrip()
+            rule = f" {record.rule}" if record.rule else ""
+            until = f" for {(record.until - record.at) / 1e9:g}s" if record.until is not None else ""
+            return f"order {record.order}{rule}{about}{until} by {record.by}: {record.reason}"
+        case rec.PlanEnacted(plan=plan):
+            verb = "would enact" if plan.shadow else "enacted"
+            return f"{verb} {record.incident}: {plan.text}: {plan.harm:.4g} -> {plan.expected:.4g} harmed/s expected"
+        case rec.PlanJudged():
+            return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
+        case rec.LeftToPeople():
+            return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.VersionWithdrawn():
+            return f"withdrawn {record.service} {record.version} by {record.command}"
+        case rec.VersionProven():
+            return f"proven {record.service} {record.version}: {record.reason}"
+        case rec.VersionReleased():
+            return f"released {record.service} {record.version}: {record.reason}"
+        case rec.RollbackEnded():
+            return f"roll-back {record.command} {'done' if record.ok else 'failed'}: {record.reason}"
     return ""

@@ -58,12 +58,12 @@ class Exchange:
         self._now = anyio.current_time()
         self._inbound = inbound.get()
         self._deadline = self._now + min(self._policy.deadline_s, _patience_s(request))
-        # a caller's deadline may be shorter than any answer could be: missing it is then no evidence against the
-        # endpoint
+        # a caller's deadline, or an ordered one, may be shorter than any answer could be: missing it is then no
+        # evidence against the endpoint
         self._hurried = self._inbound is not None and self._inbound.deadline < self._deadline
         if self._inbound is not None and self._hurried:
             self._deadline = self._inbound.deadline
-        self._replayable = replayable(request)
+        self._replayable = replayable(request, keys=self._policy.idempotency_keys)
         self._redrivable = self._replayable and self._policy.redrive
         self._head_only = request.method == "HEAD"
         self._attempts = 1
@@ -78,9 +78,16 @@ class Exchange:
         answer = self._service.guard.try_acquire_for(self._importance(), self._deadline_ns())
         if isinstance(answer, Permit):
             self._permit = answer
+            self._tighten()
             return None
         blame(name)
         return RefusedError(name, answer.part, refusal_retry_after_s(answer), request=self._request)
+
+    def _tighten(self) -> None:
+        """The call is about to be made: an order may give it less time than its own deadline does."""
+        ordered_ns = self._service.guard.deadline_ns()
+        if ordered_ns and self._now + ordered_ns / 1e9 < self._deadline:
+            self._deadline, self._hurried = self._now + ordered_ns / 1e9, True
 
     def _importance(self) -> int:
         """What the guard calls the priority of the request that is being served."""
@@ -213,11 +220,12 @@ class Exchange:
         return ended.relief
 
     def _redrive(self, ended: _Ended) -> Permit | None:
-        """A second life for a call that failed on an endpoint which is out by now, perhaps by this very failure."""
+        """A second life for a call that failed on an endpoint which is out by now, perhaps by this very failure, or
+        would be if it were not kept by a cap."""
         guard = self._service.guard
         if not self._redrivable or not self._service.enforced or ended.endpoint < 0:
             return None
-        if not ended.probe and not guard.is_ejected(ended.endpoint):
+        if not ended.probe and not guard.is_ejected(ended.endpoint) and not guard.is_kept(ended.endpoint):
             return None
         self._redrivable = False
         answer = guard.try_redrive(ended.endpoint)
@@ -231,11 +239,12 @@ class Exchange:
         wait_s = (
             None if ended.response is None else retry_after_s(ended.response.headers.get("retry-after"), time.time())
         )
-        if now + (wait_s or 0.0) >= self._deadline:
-            return None
+        guard = self._service.guard
+        if now + (wait_s or 0.0) >= self._deadline or not guard.may_retry():
+            return None  # nobody is kept waiting for a retry that will not be made
         if wait_s:
             await anyio.sleep(wait_s)
-        answer = self._service.guard.try_again(ended.endpoint)
+        answer = guard.try_again(ended.endpoint)
         if not isinstance(answer, Permit):
             return None
         self._attempts += 1

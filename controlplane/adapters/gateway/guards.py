@@ -12,7 +12,9 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from controlplane._native.guard import Guard, now_ns
+from controlplane.adapters.fence import Fence
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
+from controlplane.adapters.gateway.condition import ConditionWatch
 from controlplane.adapters.gateway.context import absolve
 from controlplane.adapters.gateway.edge import EdgeTallies
 from controlplane.adapters.gateway.once import report_once
@@ -20,12 +22,13 @@ from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.watch import StallWatch
-from controlplane.model.command import Command, Eject, Restore
-from controlplane.model.errors import ActuationError, ConfigError, StaleEpoch
+from controlplane.decide.safety import refuse_blank, refuse_switched_off
+from controlplane.model.command import Command, Eject, Restore, RollBack
+from controlplane.model.errors import ActuationError, ConfigError, LeaseLapsed
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Signal, Tripped
 from controlplane.model.topology import Service, Topology
-from controlplane.model.unit import MILLISECOND, Epoch, Nanos
+from controlplane.model.unit import MILLISECOND, Nanos
 
 if TYPE_CHECKING:
     from controlplane.adapters.gateway.host import Host
@@ -59,11 +62,13 @@ class GuardSet:
         enforced: int = 1,
         host: "Host | None" = None,
     ) -> None:
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
         self.topology = topology
         self.host = host
         self.entry = EntryCounts() if host is None else host.entry
         self.stall = StallWatch()
-        self.epoch = Epoch(0)
+        self._fence = Fence()
         self._ring = ring
         self.services: dict[str, ServiceGuard] = {
             service.name: ServiceGuard(
@@ -81,6 +86,10 @@ class GuardSet:
         }
         now = now_ns()
         self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
+        self._conditions = {
+            name: ConditionWatch(name, service.guard, service.usual, service.policy)
+            for name, service in self.services.items()
+        }
         self._entry = EntryTally(self.entry, now)
         self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
         self._notes = Notes() if host is None else host.notes
@@ -141,7 +150,7 @@ class GuardSet:
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     def sample(self) -> list[Signal]:
-        """Counts since the last sample, or of the last seconds when that is long ago."""
+        """Counts since the last sample, or of the last seconds when that is long ago; and what is not well yet."""
         at = Nanos(now_ns())
         signals = self._entry.sample(at)
         self._asked = {name: until for name, until in self._asked.items() if until > at}
@@ -150,6 +159,8 @@ class GuardSet:
         for _ in range(min(len(self._learners), LEARN_MAX)):  # whose calls are settled by hand have no other occasion
             self._learners[0].learn(at)
             self._learners.rotate(-1)
+        for condition in self._conditions.values():
+            signals += condition.sample(at)
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     async def beat(self, ring: Callable[[], None]) -> None:
@@ -166,10 +177,10 @@ class GuardSet:
     # ports.DataPlane
 
     async def apply(self, command: Command) -> None:
-        """Put `command` in force at once. Raises ActuationError (`StaleEpoch` for an older epoch)."""
-        if command.epoch < self.epoch:
-            raise StaleEpoch(self.epoch, command.epoch)
-        self.epoch = command.epoch
+        """Put `command` in force at once. Raises ActuationError (`StaleEpoch`, `StaleCommand`: it comes too late)."""
+        self._fence.check(command)
+        if isinstance(command.intent, RollBack):
+            return  # a deployer's
         service = self.services.get(command.target.service)
         if service is None:
             raise ActuationError(f"no calls to {command.target.service!r} are guarded here", retryable=False)
@@ -177,14 +188,18 @@ class GuardSet:
         now = now_ns()
         lease_ns = command.lease_until - now
         if lease_ns <= 0 and not isinstance(command.intent, Restore):  # taking back is never too late
-            raise ActuationError(f"the lease of {command.id} expired {-lease_ns} ns ago", retryable=False)
-        if command.enforcement == "full":
+            raise LeaseLapsed(command.id, -lease_ns)
+        if command.enforcement == "shadow":
+            service.would[type(command.intent).__name__] += 1
+        else:
             actuate(service, index, command, lease_ns)
             if index != EDGE:
                 service.held_back(index)
+        self._fence.note(command)
         self._observe(service.name, index, now)
         if isinstance(command.intent, Restore):
-            service.calm(now)
+            if not command.intent.what:
+                service.calm(now)
             return
         service.disturb(command.lease_until)
         if isinstance(command.intent, Eject) and command.enforcement == "full":
@@ -195,9 +210,17 @@ class GuardSet:
     # among the processes of a host
 
     def retune(self, policies: Mapping[str, GuardPolicy]) -> None:
-        """Put `policies` in force for everybody who shares these guards."""
+        """Put `policies` in force for everybody who shares these guards: all of them, or none when one is wrong.
+
+        Raises  ConfigError for a field that is blank, out of its bounds, or would switch off a limit in force.
+        """
+        for name, policy in policies.items():
+            refuse_blank(policy, key=f"policies.{name}")
+        for service in self.services.values():
+            refuse_switched_off(service.policy, _policy(service.service, policies), service.service.name)
         for service in self.services.values():
             service.retune(_policy(service.service, policies))
+            self._conditions[service.name].configure(service.policy)
 
     def heed(self) -> None:
         """Another process has changed something: what is in flight here where an endpoint is out goes elsewhere."""
@@ -250,6 +273,7 @@ class GuardSet:
     def _observe(self, service: str, endpoint: int | None, now: int) -> None:
         """An incident is on: from now on samples are asked for, and every count there is somebody's evidence."""
         self._asked[service] = max(self._asked.get(service, 0), now + OBSERVED_NS)
+        self._conditions[service].observe(now)
         if endpoint is not None:
             self._tallies[service].observe(endpoint, now)
 

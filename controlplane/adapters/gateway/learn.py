@@ -29,6 +29,8 @@ SLOW_FACTOR: Final = 3  # beyond three p99 an answer is slow: a share of them is
 STALL_FACTOR: Final = 4
 CREEP_PER_S: Final = 1.01  # doubled in 70 s of suspicion; what was learned too much is unlearned within seconds
 CREEP_S_MAX: Final = 60.0  # a window that was open for longer counts as one of so long
+LOAD_UP: Final = 0.2  # of the way to what is in flight, once a second; of that no more than twice the usual is believed
+LOAD_DOWN: Final = 0.02  # slowly: usual is how many there are at a busy moment, not on average
 SUSPECT_SHARE: Final = 3  # evidence of a third of its threshold makes a window suspect
 
 
@@ -135,6 +137,29 @@ class LatencyWindow:
         ranks = (-(-total // 2), -(-total * 99 // 100))
         self.median_ns, p99_ns = (int(self._values[at]) for at in np.searchsorted(np.cumsum(window), ranks))
         return p99_ns
+
+
+class UsualLoad:
+    """How many calls are in flight to a service at a busy moment, learned while nothing is suspect; 0: not known."""
+
+    def __init__(self) -> None:
+        self.calls = 0.0
+        self._rests_until = 0
+
+    def rest(self, until_ns: int) -> None:
+        """Until then somebody waits for the queue to go: what it is meanwhile must not become usual."""
+        self._rests_until = until_ns
+
+    def learn(self, in_flight: int, now: int) -> None:
+        """One look, about a second after the one before."""
+        if now < self._rests_until:
+            return
+        if not self.calls:
+            self.calls = float(max(1, in_flight))
+            return
+        believed = min(in_flight, BELIEVED_MAX * self.calls)
+        self.calls += (LOAD_UP if believed > self.calls else LOAD_DOWN) * (believed - self.calls)
+        self.calls = max(1.0, self.calls)
 
 
 def upper_bounds(length: int, lowest: int, digits: int) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """A reverse proxy as an ASGI application: path prefixes to services, through whatever transport its client has."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -77,17 +77,18 @@ class _Proxy:
         base = next((url for prefix, url in self._routes if path == prefix or path.startswith(f"{prefix}/")), None)
         if base is None:
             return JSONResponse({"error": f"no route for {path[:200]}", "routes": self._prefixes}, 404)
+        body = _Body(request)
         try:
-            outgoing = await self._outgoing(request, base)
+            outgoing = await self._outgoing(request, base, body)
         except (httpx.InvalidURL, httpx.LocalProtocolError, ValueError):
             return JSONResponse({"error": "the request cannot be passed on as it is"}, 400)
         try:
-            answer = await self._client.send(outgoing, stream=True, follow_redirects=False)
+            answer = await body.while_awaited(lambda: self._client.send(outgoing, stream=True, follow_redirects=False))
         except httpx.TransportError as error:
             return _failed(request, error)
         return _Passed(answer)
 
-    async def _outgoing(self, request: Request, base: httpx.URL) -> httpx.Request:
+    async def _outgoing(self, request: Request, base: httpx.URL, body: "_Body") -> httpx.Request:
         raw = request.scope.get("raw_path") or request.scope["path"].encode()
         query = request.scope.get("query_string", b"")
         url = base.copy_with(raw_path=raw + b"?" + query if query else raw)
@@ -98,19 +99,64 @@ class _Proxy:
             request.method,
             url,
             headers=[(b"host", base.netloc), *headers],
-            content=await self._content(request),
+            content=await body.content(self._buffer_max),
             extensions={"timeout": self._client.timeout.as_dict()},
         )
 
-    async def _content(self, request: Request) -> bytes | AsyncIterator[bytes]:
+
+class _Body:
+    """The body of a request on its way in, and after it the news that the user has gone."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._read = anyio.Event()
+
+    async def content(self, held_max: int) -> bytes | AsyncIterator[bytes]:
         """The whole body when it is small, else what has come so far followed by what comes."""
         held = bytearray()
-        stream = request.stream()
+        stream = self._request.stream()
         async for chunk in stream:
             held += chunk
-            if len(held) > self._buffer_max:
-                return _following(bytes(held), stream)
+            if len(held) > held_max:
+                return self._following(bytes(held), stream)
+        self._read.set()
         return bytes(held)
+
+    async def while_awaited(self, answer: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+        """What `answer` gives, as long as somebody waits for it. Raises ClientDisconnect when nobody does any more: the
+        service is not kept at work in vain, and the place of the call is given back."""
+        came: list[httpx.Response] = []
+        failed: list[Exception] = []
+        async with anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                try:
+                    came.append(await answer())
+                except Exception as error:  # raised below as itself, and not as one of a group
+                    failed.append(error)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(ask)
+            await self._gone()
+            tasks.cancel_scope.cancel()
+        if failed:
+            raise failed[0]
+        if not came:
+            raise ClientDisconnect
+        return came[0]
+
+    async def _gone(self) -> None:
+        """Return when the user has left. While the body is still being sent on, whoever reads it would hear of that."""
+        await self._read.wait()
+        if (await self._request.receive())["type"] != "http.disconnect":
+            await anyio.sleep_forever()  # a server that has more to say after the end will not say this either
+
+    async def _following(self, held: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        yield held
+        async for chunk in stream:
+            if chunk:
+                yield chunk
+        self._read.set()
 
 
 class _Passed(StreamingResponse):
@@ -127,13 +173,6 @@ class _Passed(StreamingResponse):
         finally:  # and not in the body's own: where the user is gone before its first byte, nobody ever asks for one
             with anyio.CancelScope(shield=True), suppress(httpx.TransportError):
                 await self._answer.aclose()
-
-
-async def _following(held: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield held
-    async for chunk in stream:
-        if chunk:
-            yield chunk
 
 
 def _end_to_end(headers: Fields) -> Fields:

@@ -1,5 +1,6 @@
 """The guard of one edge with everything the adapter knows about it: names, policy, learned thresholds, who is told."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
@@ -10,6 +11,7 @@ from controlplane.adapters.gateway.learn import (
     SUSPECT_SHARE,
     FailureShare,
     LatencyWindow,
+    UsualLoad,
     crept_p99_ns,
     learned_p99_ns,
     slow_ns,
@@ -40,7 +42,8 @@ class ServiceGuard:
     """The calls of this process to one service.
 
     `changed` and `each_second` are told what `Told` says. `stall_s` is how long an answer may be awaited before the
-    call counts as stalled; `p99_ns` the latency learned from healthy traffic, 0 until there was enough of it.
+    call counts as stalled; `p99_ns` the latency learned from healthy traffic, 0 until there was enough of it. `would`
+    counts, by intent, the orders about it that were only reported (shadow). `usual` is how many calls are in flight.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class ServiceGuard:
         self.p99_ns = 0
         self.slow_ns = slow_ns(policy, 0)
         self.stall_s = to_seconds(stall_ns(policy, 0))
+        self.usual = UsualLoad()
+        self.would: Counter[str] = Counter()
         self.findings: list[Finding] = []  # about latency, since somebody took them
         self._gray = _gray_watch(service, policy)
         self._changed, self._each_second = changed, each_second
@@ -164,7 +169,10 @@ class ServiceGuard:
         self._learn_at = now + LEARN_EVERY_NS
         try:
             self._each_second(self, now)
-            self._tainted = self._tainted or self.suspect(now)
+            suspect = self.suspect(now)
+            self._tainted = self._tainted or suspect
+            if not suspect:
+                self.usual.learn(self.guard.in_flight, now)
             if (window_ns := self._window.take()) is not None:
                 self._take(now, window_ns)
             self.await_as_usual()
@@ -218,7 +226,8 @@ class ServiceGuard:
 
     def _limited(self) -> bool:
         state = self.guard.describe()
-        return state["limit"] > 0 or state["weight"] < 100
+        sides = state["fail_over"] or state["shed"] or state["deadline_ns"] or state["retry_cap"] >= 0
+        return state["limit"] > 0 or state["weight"] < 100 or bool(sides)
 
     def _apply(self, p99_ns: int) -> None:
         if not p99_ns:

@@ -25,7 +25,7 @@ PROBES: Final = {
     native.EDGE_PROBE_FAILED: False,
 }
 
-Row = tuple[int, int, int, int, int, int, int]  # seq, kind, endpoint, t_ns, a, b, c
+Row = tuple[int, int, int, int, int, int, int, int]  # seq, kind, endpoint, t_ns, a, b, c, d
 
 
 class RingReader:
@@ -52,7 +52,7 @@ class RingReader:
 
 def translate(service: ServiceGuard, row: Row) -> Signal | None:
     """The signal that a row states; None for rows that only concern the guard itself, as an order that lapsed."""
-    _, kind, endpoint, at, a, b, c = row
+    _, kind, endpoint, at, a, b, c, d = row
     target = Target(service.name, "" if endpoint == EDGE else service.endpoints[endpoint])
     if kind in TRIPS:
         capped = kind == native.ENDPOINT_CAPPED
@@ -64,6 +64,7 @@ def translate(service: ServiceGuard, row: Row) -> Signal | None:
             failures=c,
             contained=bool(service.enforced) and not capped,
             capped=capped,
+            began_at=Nanos(d) if d else None,
         )
     if kind in PROBES:
         return Probed(at=Nanos(at), target=target, passed=PROBES[kind])

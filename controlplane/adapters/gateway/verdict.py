@@ -44,9 +44,12 @@ def disown(response: httpx.Response) -> None:
         response.headers.pop(name, None)
 
 
-def replayable(request: httpx.Request) -> bool:
-    """Whether sending `request` twice does what sending it once does, and its body is still there to be sent."""
-    if request.method not in _IDEMPOTENT and "idempotency-key" not in request.headers:
+def replayable(request: httpx.Request, *, keys: bool) -> bool:
+    """Whether sending `request` twice does what sending it once does, and its body is still there to be sent.
+
+    `keys`: the service is known to honour `Idempotency-Key`. Where it is not, a key is a user's hope and no promise.
+    """
+    if request.method not in _IDEMPOTENT and not (keys and "idempotency-key" in request.headers):
         return False
     return isinstance(request.stream, httpx.ByteStream)
 

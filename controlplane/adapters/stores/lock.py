@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from controlplane.adapters.stores.read_only import READ_ONLY
 from controlplane.model.errors import JournalBusy, JournalError
 
 
@@ -20,17 +21,25 @@ class OwnerLock:
 
     def take(self) -> None:
         """Own it from now on. Raises JournalBusy, naming the owner; JournalError when the side file cannot be made."""
+        writable = True
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalError(
-                f"{self._guarded}: cannot be owned: {error.strerror} ({self._path}); "
-                "the journal needs a directory that exists and can be written"
-            ) from error
+            if error.errno not in READ_ONLY or not self._guarded.exists():
+                raise JournalError(
+                    f"{self._guarded}: cannot be owned: {error.strerror} ({self._path}); "
+                    "the journal needs a directory that exists and can be written"
+                ) from error
+            writable = False
+            try:
+                descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return  # nobody can write here: nobody owns it, and nobody needs to
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            if writable:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             os.close(descriptor)

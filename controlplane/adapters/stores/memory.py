@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from controlplane.model.errors import JournalError
+from controlplane.model.input import InputBatch
 from controlplane.model.record import Record
 
 RECORDS_MAX = 100_000  # about 50 MB; an incident writes some hundred records
@@ -33,11 +34,12 @@ class MemoryJournal:
         begin = max(0, number + 1 - first)
         return self.store[begin : begin + limit]
 
-    async def append(self, records: Sequence[Record]) -> int:
-        """Hold all of `records`; the answer is the number of the last record held.
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
+        """Hold all of `records`; the answer is the number of the last record held. No inputs: nobody can replay a list.
 
         Not a checkpoint: a command waits for this call, and yielding would put every ready task of the host before it.
         """
+        del inputs
         self._check_open()
         last = self.store[-1][0] if self.store else 0
         self.store.extend(enumerate(records, last + 1))

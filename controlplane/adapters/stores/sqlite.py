@@ -1,5 +1,6 @@
 """The journal of one process in a SQLite file. `table.py` says what survives which crash."""
 
+import time
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import TypeVar
 import anyio
 import msgspec
 
+from controlplane.adapters.stores.inputs import INPUTS_MAX
 from controlplane.adapters.stores.lock import OwnerLock
 from controlplane.adapters.stores.table import RecordTable
 from controlplane.adapters.stores.worker import Worker
 from controlplane.model.errors import JournalError
+from controlplane.model.input import InputBatch
 from controlplane.model.record import Record
 
 T = TypeVar("T")
 
+_REOPEN_S = 1.0  # between attempts to write to a file that was read-only when it was opened
 _CLOSE_S = 5.0  # a disk that does not answer must not keep its process from ending
 
 
@@ -23,15 +27,17 @@ class SqliteJournal:
     """Records in the file at `path`, written by one thread that owns the connection, one transaction per append.
 
     Nothing is opened before the first use; `open()` makes that a moment of one's own choosing. One process owns the
-    file at a time (`<path>.lock`); anybody may read it meanwhile, for example with the sqlite3 shell.
+    file at a time (`<path>.lock`); anybody may read it meanwhile, for example with the sqlite3 shell. A file that
+    can be read and not written is read; appends fail until it can.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], *, inputs_max: int = INPUTS_MAX) -> None:
         self.path = Path(path)
         self._lock = OwnerLock(Path(f"{self.path}.lock"), guarded=self.path)
-        self._table = RecordTable(self.path)
+        self._table = RecordTable(self.path, inputs_max=inputs_max)
         self._worker: Worker | None = None
         self._opened = False  # belongs to the thread
+        self._reopen_at = 0.0
         self._closed = False
 
     async def open(self) -> None:
@@ -46,10 +52,9 @@ class SqliteJournal:
         """At most `limit` numbered records after the one numbered `number`, oldest first."""
         return await self._call(lambda: self._table.read_after(number, limit=limit))
 
-    async def append(self, records: Sequence[Record]) -> int:
-        """Put all of `records` on record, or none; the answer is the last one's number."""
-        texts = [msgspec.json.encode(record).decode() for record in records]
-        return await self._call(lambda: self._table.append(texts))
+    async def append(self, records: Sequence[Record], inputs: Sequence[InputBatch] = ()) -> int:
+        """Put all of `records` and `inputs` on record, or none; the answer is the last record's number."""
+        return await self._call(lambda: self._append(records, inputs))
 
     async def aclose(self) -> None:
         """Give the file back. Idempotent; appends asked for before this are done first."""
@@ -69,6 +74,19 @@ class SqliteJournal:
         if self._worker is None:
             self._worker = Worker(f"journal {self.path.name}", settle=self._table.settle)
         return await self._worker.call(lambda: self._in_thread(work))
+
+    def _append(self, records: Sequence[Record], inputs: Sequence[InputBatch]) -> int:
+        if self._table.read_only and time.monotonic() >= self._reopen_at:
+            self._reopen_at = time.monotonic() + _REOPEN_S
+            self._reopen()
+        return self._table.append([msgspec.json.encode(record).decode() for record in records], inputs)
+
+    def _reopen(self) -> None:
+        """Somebody may have made the file writable meanwhile."""
+        self._table.close()
+        self._lock.release()
+        self._opened = False
+        self._in_thread(lambda: None)
 
     def _in_thread(self, work: Callable[[], T]) -> T:
         if not self._opened:

@@ -17,12 +17,18 @@ from pathlib import Path
 
 import msgspec
 
+from controlplane.adapters.stores.inputs import INPUTS_MAX, InputTable
+from controlplane.adapters.stores.read_only import READ_ONLY, connect_read_only
 from controlplane.model.errors import JournalError
+from controlplane.model.input import InputBatch
 from controlplane.model.record import Record
 
-SCHEMA = 1
+SCHEMA = 2  # 2: inputs. A file of 1 is taken over
 APPLICATION = 0x63706C6E  # "cpln", in the file's head: so that another program's database is never written to
 SYNC_S = 1.0  # group commit against power loss: one sync serves all appends of a second
+_LOG_BYTES = 4 * 1024 * 1024  # of the write-ahead log: then its pages are put into the file, beside the appends
+_LOG_PAGES_MAX = 20_000  # where that does not happen an append does it, which then takes as long as the disk
+_TIDY_S = 0.01  # between two removals; an append that comes meanwhile waits for one at most
 _LOCK_WAIT_S = 1.0  # a person's sqlite3 shell may hold the file for a moment
 
 _CREATE = """
@@ -34,12 +40,18 @@ CREATE TABLE records (
 """
 
 
-class RecordTable:
-    """Numbered records in one SQLite file."""
+_INSERTS = [(rows, f"INSERT INTO records VALUES {', '.join(['(?, ?, ?)'] * rows)}") for rows in (64, 8, 1)]  # noqa: S608 - no value in it
 
-    def __init__(self, path: Path) -> None:
+
+class RecordTable:
+    """Numbered records in one SQLite file, and beside them what the engine was told, at most `inputs_max` of it."""
+
+    def __init__(self, path: Path, *, inputs_max: int = INPUTS_MAX) -> None:
         self.path = path
         self.connection: sqlite3.Connection
+        self.read_only = ""  # why nothing can be written
+        self._inputs = InputTable(inputs_max)
+        self._last: int | None = None  # number of the newest record; None: not known
         self._decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
         self._sync_at: float | None = None
         self._syncing: threading.Thread | None = None
@@ -47,9 +59,17 @@ class RecordTable:
     def open(self) -> None:
         """Connect, and create what is missing. Raises JournalError for a file that is not this version's journal."""
         with self._naming_file():
-            # SQLite would create it for all to read; its -wal and -shm take over this file's mode
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self.connection = sqlite3.connect(self.path, timeout=_LOCK_WAIT_S, isolation_level=None)
+            try:
+                # SQLite would create it for all to read; its -wal and -shm take over this file's mode
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            except OSError as error:
+                if error.errno not in READ_ONLY or not self.path.exists():
+                    raise
+                self.connection = connect_read_only(self.path)
+                self.read_only = f"is read-only: {error.strerror}"
+            else:
+                self.connection = sqlite3.connect(self.path, timeout=_LOCK_WAIT_S, isolation_level=None)
+                self.read_only = ""
         try:
             with self._naming_file():
                 self._prepare()
@@ -67,15 +87,21 @@ class RecordTable:
                 f"{self.path}: was written by a newer version (schema {version}, this one knows {SCHEMA}); "
                 "run that version, or name another journal"
             )
+        if self.read_only:
+            return
         mode = self.connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise JournalError(f"{self.path}: write-ahead logging does not work here ({mode}); use a local file system")
         self.connection.execute("PRAGMA synchronous=NORMAL")
-        if fresh:
+        self.connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES_MAX}")
+        if version < SCHEMA:
             with self._transaction():
-                self.connection.execute(_CREATE)
-                self.connection.execute(f"PRAGMA application_id={APPLICATION}")
+                if fresh:
+                    self.connection.execute(_CREATE)
+                    self.connection.execute(f"PRAGMA application_id={APPLICATION}")
+                self._inputs.create(self.connection)
                 self.connection.execute(f"PRAGMA user_version={SCHEMA}")
+        self._inputs.open(self.connection)
 
     def read_after(self, number: int, *, limit: int = -1) -> list[tuple[int, Record]]:
         """At most `limit` numbered records after `number`, -1: all. Raises JournalError that names the damaged row."""
@@ -94,19 +120,41 @@ class RecordTable:
             raise self._damaged(last + 1, f"cannot be read: {error}") from error
         return entries
 
-    def append(self, texts: Sequence[str]) -> int:
-        """One transaction for all of `texts`; the answer is the last one's number."""
+    def append(self, texts: Sequence[str], batches: Sequence[InputBatch] = ()) -> int:
+        """One transaction for all of `texts` and `batches`; the answer is the last record's number."""
+        if self.read_only:
+            raise JournalError(f"{self.path}: {self.read_only}")
         with self._naming_file(), self._transaction():
-            # asked, not remembered: after a commit that failed nobody knows what the file holds
-            first = self._number("SELECT coalesce(max(number), 0) FROM records") + 1
-            rows = [(number, first, text) for number, text in enumerate(texts, first)]
-            self.connection.executemany("INSERT INTO records VALUES (?, ?, ?)", rows)
+            if self._last is None:  # after a commit that failed nobody knows what the file holds
+                self._last = self._number("SELECT coalesce(max(number), 0) FROM records")
+            first, self._last = self._last + 1, None
+            self._insert(texts, first)
+            if batches:
+                self._inputs.append(self.connection, batches, after=first - 1, records=len(texts))
+        self._last = first + len(texts) - 1
         if self._sync_at is None:
             self._sync_at = time.monotonic() + SYNC_S
-        return first + len(texts) - 1
+        return self._last
+
+    def _insert(self, texts: Sequence[str], first: int) -> None:
+        """Many rows a statement: for each one the interpreter lock is given back and, from a busy program, only got
+        again after its switch interval."""
+        at = 0
+        for rows, statement in _INSERTS:
+            while len(texts) - at >= rows:
+                numbered = enumerate(texts[at : at + rows], first + at)
+                self.connection.execute(
+                    statement, [value for number, text in numbered for value in (number, first, text)]
+                )
+                at += rows
 
     def settle(self) -> float | None:
-        """Sync when it is due; the answer is in how many seconds the next one will be, None: all is synced."""
+        """Sync when it is due, or remove inputs that are too many; the answer is in how many seconds to ask again,
+        None: all is done."""
+        if self._inputs.too_many() and not self.read_only:
+            with contextlib.suppress(sqlite3.Error), self._transaction():  # a full disk: the next append says so
+                self._inputs.remove_some(self.connection)
+            return _TIDY_S
         if self._sync_at is None:
             return None
         left_s = self._sync_at - time.monotonic()
@@ -129,12 +177,16 @@ class RecordTable:
 
     def _sync(self) -> None:
         # A failed sync has no one to answer to; if the disk is really gone, the next append fails and says so.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, sqlite3.Error):
             log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(log)
+                size = os.fstat(log).st_size
             finally:
                 os.close(log)
+            if size > _LOG_BYTES:  # by a connection of this thread, which waits for the disk and holds up no append
+                with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+                    other.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _number(self, query: str) -> int:
         return int(self.connection.execute(query).fetchone()[0])

@@ -4,18 +4,20 @@ Whether retries keep the failure up is asked of the load-failure loop; what woul
 (docs/concepts/containment.md). A recording knows no endpoints and no fallbacks; the live engine adds them (`refine`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from controlplane.decide.analysis.foresee import Foresight
+from controlplane.decide.analysis.foresee import Foresight, waits
 from controlplane.decide.analysis.prospect import Prospect
-from controlplane.decide.analysis.window import Window
+from controlplane.decide.analysis.window import Floats, Window
 from controlplane.decide.feedback.loop import Loop, from_telemetry
 from controlplane.decide.feedback.retries import Retries, contain_retries
 from controlplane.decide.plan.choose import Rule, choose
 from controlplane.decide.plan.neighbourhood import neighbourhood, retry_cut
+from controlplane.decide.propagation import blast_radius, time_to_impact
 from controlplane.model.plan import Choice
 from controlplane.model.situation import Situation
 
@@ -57,10 +59,16 @@ def contain(
     found: Foresight,
     retries: Retries | None,
     *,
+    usual: Floats,
+    pools: Mapping[str, int] | None = None,
     refine: Refine | None = None,
     forbidden: Rule | None = None,
-) -> Choice:
-    """The containment for a failure at `origin`."""
+) -> tuple[Situation, Choice]:
+    """The containment for a failure at `origin`, and what it was chosen from.
+
+    `usual` (N,): seconds that a request of each service takes in normal operation. `pools`: how many requests a service
+    works on at a time, where that is known; without any nobody can say when one is full.
+    """
     graph, entry = prospect.graph, window.entry
     failing = float(found.failure[origin])
     near = neighbourhood(
@@ -73,6 +81,7 @@ def contain(
         entries=() if entry is None else (entry,),
         soft=prospect.soft,
         blast=found.blast.failure if failing > 0 else None,
+        impact_s=_impact(window, origin, prospect, found, usual, pools) if pools else None,
     )
     cut = None
     if retries is not None:
@@ -92,5 +101,36 @@ def contain(
         slow=1.0 if late else None,
         late=1.0 if late else None,
         retries=cut,
+        usual_s=_longest(waits(window, prospect, slice(None, window.incident_at)), graph.indices == origin),
+        taking_s=_longest(waits(window, prospect, slice(window.incident_at, None)), graph.indices == origin),
     )
-    return choose(situation if refine is None else refine(situation), forbidden=forbidden)
+    if refine is not None:
+        situation = refine(situation)
+    return situation, choose(situation, forbidden=forbidden)
+
+
+def _longest(seconds: Floats, among: NDArray[np.bool_]) -> float | None:
+    """The longest of the known times `among` these edges; None where none is known."""
+    known = seconds[among & np.isfinite(seconds)]
+    return float(known.max()) if len(known) else None
+
+
+def _impact(
+    window: Window, origin: int, prospect: Prospect, found: Foresight, usual: Floats, pools: Mapping[str, int]
+) -> Floats:
+    """Seconds (N,) until the pool of each service is full of requests that wait for `origin`; NaN: unknown."""
+    graph = prospect.graph
+    alone = np.zeros(graph.services)
+    alone[origin] = 1.0
+    need, nothing = prospect.fraction, np.zeros(graph.services)
+    reach = blast_radius(graph, failure=alone, latency=nothing, fraction=need, calls=need)
+    limit = np.array([float(pools.get(name, 0)) or np.nan for name in window.services])
+    return time_to_impact(
+        graph,
+        found.blast,
+        arrivals=prospect.requests,
+        in_flight=prospect.requests * usual,
+        capacity=limit,
+        stuck=np.clip(reach.failure, 0.0, 1.0),
+        hop=np.nan_to_num(waits(window, prospect, slice(window.incident_at, None))),
+    )

@@ -45,7 +45,7 @@ def foresee(window: Window, verdict: Verdict, origins: list[int], prospect: Pros
     need = need * ~_calm(prospect, verdict.failing, need * blast.failure[graph.indices])
     calls = calls * ~_calm(prospect, verdict.seconds, calls * np.minimum(blast.latency, LATENCY_MAX_S)[graph.indices])
     blast = blast_radius(graph, failure=failure, latency=latency, fraction=need, calls=calls, soft=soft)
-    hop = _hop(window, prospect)
+    hop = waits(window, prospect, slice(window.incident_at, None))
     reach = time_to_reach(prospect.graph, blast, hop=np.nan_to_num(hop))
     if not np.isfinite(hop).any():
         reach = np.where(blast.origin, reach, np.nan)
@@ -77,15 +77,15 @@ def _calm(prospect: Prospect, mass: Mass, reaching: Floats) -> NDArray[np.bool_]
     return np.asarray(calm[callers] & (reaching > (seen.bound - seen.centre)[callers]))
 
 
-def _hop(window: Window, prospect: Prospect) -> Floats:
-    """Seconds (E,) that a call takes now, as its caller waits; else as its callee works; NaN where neither is known."""
-    graph, since = prospect.graph, slice(window.incident_at, None)
+def waits(window: Window, prospect: Prospect, rows: slice) -> Floats:
+    """Seconds (E,) that a call takes in `rows`, as its caller waits; else as its callee works; NaN where unknown."""
+    graph = prospect.graph
     client, served = window.edge.get("client_latency_s"), window.service.get("latency_s")
     taken = np.full(graph.edges, np.nan)
     if served is not None:
-        taken = median(served[since])[graph.indices]
+        taken = median(served[rows])[graph.indices]
     if client is not None:
-        seen = median(client[since])
+        seen = median(client[rows])
         waited = summed(graph, prospect.place, np.nan_to_num(seen))
         known = summed(graph, prospect.place, np.isfinite(seen).astype(float))
         taken = np.where(known > 0, waited / np.maximum(1.0, known), taken)

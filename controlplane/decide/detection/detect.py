@@ -142,6 +142,10 @@ class Detector:
         """Whether `target` is known and unsuspected. Unknown is not clean: nobody may lean on it."""
         return target in self._seen and self._tests[target].clean()
 
+    def suspects(self, target: Target) -> bool:
+        """Whether there is any evidence against `target` now."""
+        return target in self._tests and self._tests[target].calls > 0
+
     def forget(self, target: Target) -> None:
         """Drop what was held against `target`: it has recovered. What is normal there stays."""
         if target in self._seen:

@@ -20,18 +20,6 @@ MARKS = (0.5, 0.9)  # quantiles of the siblings' latency, beyond which answers a
 OUTLIERS_MAX = 0.5  # of the endpoints; if more than these differ, they are not the odd ones
 
 
-def failing_outliers(calls: Counts, failures: Counts, false_alarm: float) -> list[int]:
-    """Endpoints that fail more often than their siblings, by index.
-
-    Shapes  calls, failures: (endpoints,).
-    Raises  ValueError when they differ in shape.
-    """
-    if calls.shape != failures.shape:
-        raise ValueError(f"failures must have the shape of calls, {calls.shape}, not {failures.shape}")
-    nats, apart = _apart(calls, failures, calls.sum() - calls, failures.sum() - failures)
-    return _odd((nats >= math.log(max(len(calls), 1) / false_alarm)) & (apart >= SHARE_APART_MIN))
-
-
 def late_outliers(counts: Counts, values_ns: Counts, false_alarm: float) -> list[int]:
     """Endpoints that answer more slowly than their siblings, by index; failures are not looked at.
 

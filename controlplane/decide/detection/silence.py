@@ -1,4 +1,4 @@
-"""Evidence from nothing happening: an answer that does not come, a heartbeat that is missing, traffic that stopped.
+"""Evidence from nothing happening: a heartbeat that is missing, traffic that stopped.
 
 Each function gives nats, minus the logarithm of the chance that a healthy service is silent for so long, so that one
 dial serves them all: silent is what reaches `silent_nats(false_alarm)`. Every call, beat or gap is one such question,
@@ -9,10 +9,8 @@ import math
 
 import msgspec
 
-P99_NATS = math.log(100)
 GAPS_MIN = 32  # before so many gaps the rate of arrivals is a guess
 GAP_STEP = 1 / 64  # the last 64 gaps have about two thirds of the say
-UNKNOWN = 0.0  # no evidence: what is not known is not silent
 
 
 def silent_nats(false_alarm: float) -> float:
@@ -20,25 +18,9 @@ def silent_nats(false_alarm: float) -> float:
     return math.log(1 / false_alarm)
 
 
-def overdue_nats(oldest_ns: int, p99_ns: int) -> float:
-    """How unlikely a healthy service, 99 % of whose answers take `p99_ns`, leaves a call open so long.
-
-    The tail is taken as exponential through the p99: at a dial of 1e-6 an answer is overdue after three p99. A `p99_ns`
-    of 0 is unknown.
-    """
-    return P99_NATS * oldest_ns / p99_ns if p99_ns > 0 else UNKNOWN
-
-
 def heartbeat_nats(age_ns: int, period_ns: int, *, loss: float = 0.01) -> float:
     """How unlikely all beats of the last `age_ns` were lost on the way, each with chance `loss`."""
     return max(0, age_ns // period_ns) * math.log(1 / loss)
-
-
-def oldest_first(oldest_ns: dict[str, int], p99_ns: int, false_alarm: float) -> list[str]:
-    """The endpoints whose oldest call in flight is overdue, the most overdue first."""
-    limit = silent_nats(false_alarm)
-    found = [name for name, age in oldest_ns.items() if overdue_nats(age, p99_ns) >= limit]
-    return sorted(found, key=lambda name: (-oldest_ns[name], name))
 
 
 class Arrivals(msgspec.Struct):

@@ -34,7 +34,7 @@ def healthier(replicas: Sequence[Replica], failing: float) -> list[Replica]:
     return [one for one in replicas if one.failing is not None and one.failing < failing]
 
 
-def by_weight(amount: float, siblings: Sequence[Replica]) -> dict[str, float]:
+def by_weight(amount: float, siblings: Sequence[Replica], *, in_rotation: bool = True) -> dict[str, float]:
     """What each sibling gets of `amount` when a balancer shares it by weight, cut to what all of them bear.
 
     After an ejection nobody chooses who gets what: the one with least room beside its weight is the measure.
@@ -43,7 +43,8 @@ def by_weight(amount: float, siblings: Sequence[Replica]) -> dict[str, float]:
     if not weights:
         return {}
     fits = min(
-        (headroom(one, in_rotation=True) * weights / one.weight for one in siblings if one.weight > 0), default=0.0
+        (headroom(one, in_rotation=in_rotation) * weights / one.weight for one in siblings if one.weight > 0),
+        default=0.0,
     )
     moved = min(amount, fits)
     return {one.name: moved * one.weight / weights for one in siblings} if moved > SMALL else {}

@@ -43,6 +43,8 @@ def _problems(situation: Situation) -> Iterator[str]:
     for name in sorted(set(situation.endpoints) - set(names)):
         yield f"endpoint {name} is bad, but none of {situation.origin}"
     yield from _rate("capacity", situation.capacity)
+    yield from _rate("usual_s", situation.usual_s)
+    yield from _rate("taking_s", situation.taking_s)
     for amount in situation.demand:
         yield from _rate("demand", amount)
     if situation.retries is not None:

@@ -22,7 +22,7 @@ from controlplane.decide.plan.capacity import SMALL
 from controlplane.decide.plan.check import invalid
 from controlplane.decide.plan.edges import at_edges
 from controlplane.decide.plan.harm import Spread
-from controlplane.decide.plan.load import cap_retries, shed, without_retries
+from controlplane.decide.plan.load import cap_retries, shed, tighten, without_retries
 from controlplane.decide.plan.options import at_endpoints
 from controlplane.decide.plan.proposal import TIE, Proposal, origin_of
 from controlplane.decide.plan.weigh import Scale, failing_of
@@ -32,7 +32,7 @@ from controlplane.model.situation import Situation
 Rule = Callable[[tuple[Act, ...]], tuple[str, str] | None]
 """(rule, reason) where a safety rule forbids these acts together; None where all agree."""
 
-EASIER: tuple[Do, ...] = ("cap_retries", "eject", "reroute", "shed", "isolate", "fail_over", "roll_back")
+EASIER: tuple[Do, ...] = ("cap_retries", "tighten", "eject", "reroute", "shed", "isolate", "fail_over", "roll_back")
 """The easier to take back, the earlier: by one order that takes effect at once, then by how many requests feel it."""
 
 
@@ -59,7 +59,8 @@ def choose(situation: Situation, *, forbidden: Rule | None = None) -> Choice:
 def propose(situation: Situation, spread: Spread, scale: Scale) -> list[Proposal]:
     """Every option, feasible or not, not yet weighed."""
     origin = origin_of(situation, spread.now)
-    found, less, stop = [*at_endpoints(origin), *at_edges(spread, scale)], shed(origin), cap_retries(origin)
+    found = [*at_endpoints(origin), *at_edges(spread, scale), *tighten(origin, spread)]
+    less, stop = shed(origin), cap_retries(origin)
     retries = situation.retries
     if stop is None or retries is None:
         return [*found, less]

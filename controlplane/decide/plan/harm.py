@@ -25,16 +25,19 @@ from controlplane.model.situation import Call, Situation
 
 ROUNDS_MAX = 64  # of a cyclic call graph: longer ways round than this add less than anyone could measure
 SETTLED = 1e-12
+HELD_MIN = 1e-6  # of the time an answer takes: shorter than any deadline
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """How the origin answers: shares of its requests that are harmed, that are slow among them, that of these are
-    answered in the end, and that an act refuses although they would have been answered in time."""
+    answered in the end, and that an act refuses although they would have been answered in time. `held`: for how long a
+    slow answer keeps its caller waiting, as a share of what it takes now."""
 
     failing: float
     slow: float = 0.0
     late: float = 0.0
     refused: float = 0.0
+    held: float = 1.0
 
     @property
     def vain(self) -> float:
@@ -88,7 +91,7 @@ class Spread:
 
     def harm(self, answer: Answer, refused: Collection[tuple[str, str]] = ()) -> dict[str, Harm]:
         """Harm at the origin and every caller above it, if it answers so and the edges `refused` are cut."""
-        place, horizon = self._place, self.situation.horizon_s
+        place, horizon = self._place, self.situation.horizon_s * max(answer.held, HELD_MIN)
         cut = {(place[caller], place[callee]) for caller, callee in refused}
         found = [Harm()] * len(place)
         found[0] = Harm(answer.failing, min(1.0, answer.failing + answer.refused), answer.slow, answer.failing)

@@ -1,12 +1,20 @@
-"""Options about load: shed what the origin does not bear, the least important first; stop the retries that feed it."""
+"""Options about load: shed what the origin does not bear, the least important first; stop the retries that feed it;
+let nobody wait for slow answers for so long that all its slots are taken."""
+
+import math
+
+import msgspec
 
 from controlplane.decide.plan import capacity
-from controlplane.decide.plan.harm import Answer
+from controlplane.decide.plan.harm import Answer, Spread
 from controlplane.decide.plan.proposal import Origin, Proposal, spared
 from controlplane.model.plan import Act
 from controlplane.model.signal import Target
 from controlplane.model.situation import RetryCut
 
+DEADLINE_FACTOR = 3.0  # of the usual latency
+LATE_ANYHOW = 0.014  # of healthy answers, lognormal with sigma 0.5, take longer than DEADLINE_FACTOR medians
+DEADLINE_MIN_MS = 10  # timers of event loops and networks are no finer than a few milliseconds
 CLASSES = ("sheddable", "default", "critical")  # in the order in which they are refused
 
 
@@ -63,6 +71,30 @@ def cap_retries(origin: Origin) -> Proposal | None:
         return Proposal(acts=acts, rule="no_effect", why=f"R stays {retries.after:.3g} without them")
     why = f"R falls from {retries.before:.3g} to {retries.after:.3g}"
     return Proposal(acts=acts, answer=without_retries(origin, retries, origin.now), why=why)
+
+
+def tighten(origin: Origin, spread: Spread) -> list[Proposal]:
+    """Let a call take a few times its usual latency at most, where slow answers fill the pools of those who wait.
+
+    What would have been answered too late fails at once: for users that is the same, and callers keep their slots. It
+    is an option only where a pool is known to fill within the horizon, and where the usual latency is known.
+    """
+    situation = origin.situation
+    times = [at for name, at in situation.impact_s.items() if at is not None and name != origin.name]
+    if not origin.now.slow or situation.usual_s is None or situation.taking_s is None or not times:
+        return []
+    deadline_ms = max(DEADLINE_MIN_MS, math.ceil(DEADLINE_FACTOR * situation.usual_s * 1000))
+    act = Act(do="tighten", target=Target(origin.name), to=f"{deadline_ms} ms", deadline_ms=deadline_ms)
+    soonest = min(times)
+    if soonest > situation.horizon_s:
+        return [Proposal(acts=(act,), rule="no_effect", why="no pool fills while it is awaited")]
+    held = deadline_ms / 1000 / situation.taking_s if situation.taking_s else math.inf
+    if held >= 1:
+        return [Proposal(acts=(act,), rule="no_effect", why=f"answers take no longer: {situation.taking_s:.3g} s")]
+    late = LATE_ANYHOW * (1 - spread.now.failing)
+    answer = msgspec.structs.replace(spread.now, slow=0.0, late=0.0, refused=late, held=held)
+    why = f"a pool would be full in {soonest:.3g} s; each slow call holds its slot for {held:.0%} of the time"
+    return [Proposal(acts=(act,), answer=answer, why=why)]
 
 
 def without_retries(origin: Origin, retries: RetryCut, answer: Answer) -> Answer:

@@ -11,9 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.decide.plan.choose import Rule, choose
-from controlplane.model.plan import Choice
-from controlplane.model.situation import HORIZON_S, Call, Replica, RetryCut, Situation
+from controlplane.model.situation import Call, Replica, RetryCut, Situation
 from controlplane.model.topology import Service
 
 Floats = NDArray[np.float64]
@@ -36,61 +34,6 @@ def callers_of(indptr: Ints, indices: Ints) -> Callers:
     start = np.zeros(services + 1, dtype=np.int64)
     np.cumsum(np.bincount(indices, minlength=services), out=start[1:])
     return Callers(start, edge, caller)
-
-
-def plan_for(
-    names: Sequence[str],
-    indptr: Ints,
-    indices: Ints,
-    *,
-    origin: int,
-    failing: float | None,
-    traffic: Floats,
-    requests: Floats,
-    entries: Collection[int] = (),
-    slow: float | None = None,
-    late: float | None = None,
-    soft: NDArray[np.bool_] | None = None,
-    blast: Floats | None = None,
-    impact_s: Floats | None = None,
-    retries: RetryCut | None = None,
-    replicas: tuple[Replica, ...] = (),
-    changed: str = "",
-    capacity: float | None = None,
-    horizon_s: float = HORIZON_S,
-    callers: Callers | None = None,
-    forbidden: Rule | None = None,
-) -> Choice:
-    """The containment for a failure at `origin`: the same choice for a recording and for the live graph.
-
-    What is known about the origin besides stands in `Situation`; who knows more than this takes `neighbourhood` and
-    replaces fields of it. Shapes, units and errors are those of `neighbourhood`.
-    """
-    graph = neighbourhood(
-        names,
-        indptr,
-        indices,
-        origin=origin,
-        traffic=traffic,
-        requests=requests,
-        entries=entries,
-        soft=soft,
-        blast=blast,
-        impact_s=impact_s,
-        callers=callers,
-    )
-    situation = msgspec.structs.replace(
-        graph,
-        failing=_known(failing),
-        slow=_known(slow),
-        late=_known(late),
-        retries=retries,
-        replicas=replicas,
-        changed=changed,
-        capacity=_known(capacity),
-        horizon_s=horizon_s,
-    )
-    return choose(situation, forbidden=forbidden)
 
 
 def neighbourhood(

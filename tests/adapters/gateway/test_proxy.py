@@ -193,6 +193,40 @@ async def test_a_user_who_leaves_ends_the_call() -> None:
         assert (described["in_flight"], described["failures"], guards.entry.now()[0]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("size", [10, 5_000], ids=["held", "streamed"])
+async def test_a_user_who_hangs_up_is_not_waited_for(size: int) -> None:
+    """The server says that the connection is gone: the service is let go at once, however long it would still take."""
+    async with serving(Replica("o1")) as (replica,):
+        replica.hangs = True
+        guards = guards_of(replica)
+        hung_up = anyio.Event()
+        messages = [
+            {"type": "http.request", "body": b"x" * size, "more_body": True},
+            {"type": "http.request", "body": b"", "more_body": False},
+        ]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop(0)
+            await hung_up.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            raise AssertionError(f"nobody is there for {message}")
+
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as calls:
+            app: Any = GuardMiddleware(reverse_proxy(ROUTES, calls, buffer_max_bytes=1000), guards)
+            scope = {"type": "http", "method": "PUT", "path": "/", "query_string": b"", "headers": []}
+            with anyio.fail_after(10):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(app, scope, receive, send)
+                    await replica.wait_seen(1)
+                    hung_up.set()
+        described = guards.guard("orders").describe()
+        assert (described["in_flight"], described["failures"], guards.entry.now()[0]) == (0, 0, 0)
+        assert len(replica.seen[0].body) == size
+
+
 async def test_a_strangers_priority_is_not_passed_on_where_it_is_not_trusted() -> None:
     """The services behind would believe it: it comes from one of their own."""
     async with serving(Replica("o1")) as (replica,):

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 import httpx
+import msgspec
 import pytest
 
 from controlplane.adapters.gateway.transport import GuardedTransport
@@ -71,13 +72,15 @@ async def test_a_post_is_sent_once() -> None:
         assert len(bad.seen) + len(worse.seen) == 1
 
 
-async def test_a_post_with_an_idempotency_key_may_be_sent_again() -> None:
-    """The body goes along, whole, each time."""
+@pytest.mark.parametrize(("honoured", "times"), [(False, 1), (True, 3)])
+async def test_a_key_makes_a_post_repeatable_where_the_service_honours_it(honoured: bool, times: int) -> None:
+    """That the policy says; a user's header alone is no promise of the service. The body goes along, whole."""
     async with serving(Replica("o1")) as (replica,):
         replica.status = 500
-        async with client_of(replica) as client:
+        policy = msgspec.structs.replace(PATIENT, idempotency_keys=honoured)
+        async with client_of(replica, policy=policy) as client:
             await client.post("http://orders/", content=b"body", headers={"Idempotency-Key": "k1"})
-        assert [seen.body for seen in replica.seen] == [b"body"] * 3
+        assert [seen.body for seen in replica.seen] == [b"body"] * times
 
 
 async def test_a_streamed_body_is_sent_once() -> None:
@@ -122,6 +125,18 @@ async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
             with anyio.fail_after(5):
                 response = await client.get("http://orders/")
         assert (response.status_code, response.text, len(replica.seen)) == (503, "ok", 1)
+
+
+async def test_nobody_waits_for_a_retry_that_the_budget_will_refuse() -> None:
+    """The budget is asked before `Retry-After` is waited out: the answer is delivered at once."""
+    async with serving(Replica("o1")) as (replica,):
+        replica.status, replica.headers = 503, {"retry-after": "20"}
+        guards = guards_of(replica, policy=msgspec.structs.replace(PATIENT, deadline_s=60.0))
+        guards.guard("orders").cap_retries(0, 3_600_000_000_000, 0)
+        async with httpx.AsyncClient(transport=GuardedTransport(guards), timeout=60) as client:
+            with anyio.fail_after(5):
+                assert (await client.get("http://orders/")).status_code == 503
+        assert len(replica.seen) == 1
 
 
 async def test_cancellation_during_the_wait_leaves_nothing_behind() -> None:

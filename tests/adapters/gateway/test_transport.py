@@ -142,6 +142,24 @@ async def test_a_deadline_that_has_passed_refuses_without_a_call() -> None:
         assert replica.seen == []
 
 
+async def test_an_ordered_deadline_is_kept_travels_on_and_is_no_evidence() -> None:
+    """The shorter of both holds. Who misses it has done nothing wrong yet: the deadline is an order's making."""
+    async with serving(Replica("o1")) as (replica,):
+        replica.hangs = True
+        guards = guards_of(replica, policy=GuardPolicy(stall_s=5.0, deadline_s=30.0))
+        guard = guards.guard("orders")
+        guard.tighten(300_000_000, 3_600_000_000_000, 0)
+        async with httpx.AsyncClient(transport=GuardedTransport(guards)) as client:
+            with anyio.fail_after(5), pytest.raises(httpx.ReadTimeout):
+                await client.get("http://orders/")
+            assert 1 <= int(replica.seen[0].headers["controlplane-deadline-ms"]) <= 300
+            assert (guard.describe()["failures"], guard.in_flight) == (0, 0)
+            guard.tighten(3_600_000_000_000, 3_600_000_000_000, 0)
+            replica.released.set()
+            await client.get("http://orders/")
+        assert int(replica.seen[1].headers["controlplane-deadline-ms"]) <= 30_000
+
+
 async def test_the_deadline_bounds_all_attempts_and_travels_on() -> None:
     """A replica that never answers is given up at the policy's deadline, which it was told."""
     async with serving(Replica("o1")) as (replica,):

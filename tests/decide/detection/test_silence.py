@@ -8,25 +8,10 @@ import pytest
 from controlplane.decide.detection.silence import (
     Arrivals,
     heartbeat_nats,
-    oldest_first,
-    overdue_nats,
     silent_nats,
 )
 
 SECOND = 1_000_000_000
-
-
-def test_an_answer_is_overdue_after_three_p99() -> None:
-    """At a dial of one in a million, with the exponential tail through the p99."""
-    limit = silent_nats(1e-6)
-    assert overdue_nats(299, 100) < limit <= overdue_nats(300, 100)
-    assert overdue_nats(10**12, 0) == 0, "of an unknown p99 nothing is overdue"
-
-
-def test_the_oldest_call_names_the_endpoint_that_hangs() -> None:
-    """Only endpoints with a call older than usual are named, the oldest first."""
-    oldest = {"a": 10, "b": 900, "c": 400, "d": 0}
-    assert oldest_first(oldest, 100, 1e-6) == ["b", "c"]
 
 
 def test_three_missing_heartbeats_are_silence() -> None:

@@ -12,7 +12,7 @@ from controlplane.model.command import Intent
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Target, Tripped
 from controlplane.model.situation import Call, Situation
-from controlplane.model.topology import Endpoint, Service
+from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
 
 POLICY = ResponsePolicy()
@@ -47,7 +47,8 @@ def weighed(asked: Service, bad: list[str], *, slow: bool, failing: float) -> se
     )
     part = narrowed(asked, bad)
     choice = choose(msgspec.structs.replace(situation, **part))  # type: ignore[arg-type]
-    return set(orders(choice.chosen.acts if choice.chosen else (), POLICY).ordered)
+    topology = Topology(services=(Service(name="web", calls=("s",)), asked), entry="web")
+    return set(orders(choice.chosen.acts if choice.chosen else (), topology, caller="web").ordered)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.decide.plan.neighbourhood import callers_of, neighbourhood, plan_for, replicas_of, retry_cut
+from controlplane.decide.plan.neighbourhood import callers_of, neighbourhood, replicas_of, retry_cut
 from controlplane.model.situation import Replica, RetryCut
 from controlplane.model.topology import Endpoint, Service
-from tests.decide.situations import does
+from tests.decide.situations import does, plan_for
 
 NAMES = ("web", "cart", "orders", "db", "mail", "app")
 EDGES = ((0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (5, 4))  # (caller, callee)

@@ -288,3 +288,27 @@ def test_retries_whose_end_does_not_help_are_let_be() -> None:
 
 def with_cuttable(call: Call, *, cuttable: bool) -> Call:
     return Call(caller=call.caller, callee=call.callee, traffic=call.traffic, cuttable=cuttable)
+
+
+def slow(**more: object) -> Situation:
+    """Every answer of orders takes two seconds instead of 20 ms, and comes; web's pool fills in six seconds."""
+    given = {"slow": 1.0, "late": 1.0, "failing": 0.5, "usual_s": 0.02, "taking_s": 2.0, "impact_s": {"web": 6.0}}
+    return chain(**(given | more))
+
+
+def test_a_deadline_keeps_pools_from_filling_with_calls_that_wait() -> None:
+    """Three times the usual latency: what waits longer fails at once, and its caller's slot is free again."""
+    found = option(choose(slow()), "tighten")
+    assert found.acts == (Act(do="tighten", target=Target("db"), to="60 ms", deadline_ms=60),)
+    assert found.avoided is not None
+    assert found.avoided > 0
+    assert "6 s" in found.why
+
+
+def test_a_deadline_is_no_option_where_no_pool_fills_or_nothing_is_slow() -> None:
+    """The rule is named where the figures say so; where they are missing there is no such option."""
+    assert option(choose(slow(impact_s={"web": 90.0})), "tighten").forbidden == "no_effect"
+    assert option(choose(slow(taking_s=0.05)), "tighten").forbidden == "no_effect"
+    for unknown in ({"usual_s": None}, {"taking_s": None}, {"impact_s": {}}, {"slow": 0.0}):
+        acts = [act.do for one in choose(slow(**unknown)).considered for act in one.acts]
+        assert "tighten" not in acts

@@ -1,0 +1,393 @@
+"""Configuration becomes wired objects: one `Plane` is all that a process needs, and the only place where rooms meet."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from controlplane._native.guard import Guard
+from controlplane.adapters.asker import Asker
+from controlplane.adapters.clock import SystemClock
+from controlplane.adapters.deploy.build import deployers_of
+from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.ingest.span import SpanSource
+from controlplane.adapters.stores.memory import MemoryJournal
+from controlplane.assembly.part import InMode, Started, ask_apart, enforced, host_of, journal_of, setup_of
+from controlplane.config import load_config
+from controlplane.config.token import token_of
+from controlplane.decide.engine import Engine
+from controlplane.decide.gate import Verdict, verdict
+from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.review.case import Case
+from controlplane.decide.safety import NEVER, wrong_order
+from controlplane.decide.state import State
+from controlplane.decide.unfinished import recovering
+from controlplane.model.config import Config, GatewaySection
+from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
+from controlplane.model.topology import Topology
+from controlplane.model.unit import IncidentId, to_nanos
+from controlplane.ports import Clock, Journal, Notifier
+from controlplane.runtime.consistency import Ask, ConsistencyProber
+from controlplane.runtime.follow import Follower
+from controlplane.runtime.loop import ControlLoop, LoopStatistics
+from controlplane.runtime.probe import Prober
+from controlplane.runtime.recall import recall
+
+if TYPE_CHECKING:
+    import httpx
+    from starlette.types import ASGIApp
+
+    from controlplane.adapters.gateway.middleware import EntryOptions
+
+logger = logging.getLogger("controlplane")
+
+LEAVE_S = 5.0  # what is decided is put on record before the plane is left; a disk that hangs does not hold the program
+
+
+class Plane:
+    """One process's control plane: guards for the calls it makes, and the loop that deliberates about them.
+
+    `async with plane` starts the loop; before and after it guards, transport and middleware work by reflex alone.
+    A plane belongs to one event loop and is entered once. A `journal` that is passed in is closed with the plane.
+    `probes` asks every endpoint of a service with a `probe_path`, for processes with little traffic of their own.
+    With `[arena]` the guards are those of the whole host, and one process `steers`: by default not this one but
+    `controlplane serve`. A plane that does not steer acts by reflex, and deliberates about nothing.
+    Raises  ConfigError when `config` contradicts itself; ArenaError when the host's memory cannot be shared.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        journal: Journal | None = None,
+        clock: Clock | None = None,
+        notifiers: Sequence[Notifier] = (),
+        seed: int | None = None,
+        probes: bool = False,
+        steers: bool | None = None,
+    ) -> None:
+        self.config = config
+        self.steers = config.arena is None if steers is None else steers
+        self.topology: Topology = config.topology()
+        self.clock: Clock = clock or SystemClock()
+        self.trouble = ""
+        seed = seed if seed is not None else int.from_bytes(os.urandom(4))
+        self._engine = Engine(self.topology, config.response_policy(), config.graph)
+        self._host = host_of(config, self.topology, steers=self.steers)
+        with self._host.exclusive() if self._host is not None else nullcontext():
+            self._guards = GuardSet(
+                self.topology,
+                config.policies,
+                ring=self._ring,
+                seed=seed,
+                enforced=enforced(self.state),
+                host=self._host,
+            )
+        for name, guarded in self._guards.services.items():  # results that come by `with`, in whatever thread
+            guarded.guard.ring = partial(self._ring_threadsafe, name)
+        self._enforced = enforced(self.state)
+        policy = config.response_policy()
+        self._asker = Asker(policy.probe_timeout_s)
+        self._prober: Prober | None = None
+        if probes:
+            self._prober = Prober(
+                self.topology, policy, get=self._asker.get, ring=self._ring, clock=self.clock, seed=seed
+            )
+        self._through_guards = Asker(policy.probe_timeout_s, self.transport)
+        self._consistency_asks: dict[str, Ask] = {
+            service.name: partial(self._through_guards.expect_well, f"http://{service.name}{service.consistency_path}")
+            for service in self.topology.services
+            if service.consistency_path
+        }
+        self._consistency = ConsistencyProber(
+            self._consistency_asks,
+            policy,
+            recovering=lambda: recovering(self.state),
+            ring=self._ring,
+            clock=self.clock,
+        )
+        self.spans: SpanSource | None = None
+        if config.otlp is not None:  # a hash that strangers cannot guess, whatever `seed` is for
+            secret = int.from_bytes(os.urandom(7))
+            self.spans = SpanSource(self.clock, seed=secret, wait_s=config.otlp.wait_s, ring=self._ring)
+        self._journal = journal if journal is not None else journal_of(config, steers=self.steers)
+        self._deployers, self._gates = deployers_of(
+            config.services, config.deployers, token_of=token_of, clock=self.clock, ring=self._ring
+        )
+        self._loop = ControlLoop(
+            self._engine,
+            clock=self.clock,
+            journal=self._journal,
+            data_planes=[InMode(self)],
+            sources=[
+                self._guards,
+                self._deployers,
+                self._consistency,
+                *([self._prober] if self._prober else []),
+                *([self.spans] if self.spans else []),
+            ],
+            notifiers=notifiers,
+            setup=None if isinstance(self._journal, MemoryJournal) else setup_of(config, self.topology),
+        )
+        self._entered = False
+        self._running = False
+        self._tasks: TaskGroup | None = None
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, notifiers: Sequence[Notifier] = (), seed: int | None = None
+    ) -> "Plane":
+        """The plane of a configuration file. Raises ConfigError."""
+        return cls(load_config(path), notifiers=notifiers, seed=seed)
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        """Own the journal, fold it, put what it holds in force again. Raises JournalBusy, JournalError."""
+        if self._entered:
+            raise RuntimeError("this Plane was entered before; a plane is entered once, make a new one")
+        self._entered = True
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._tasks = tasks
+        try:
+            if self.steers:
+                await tasks.start(self._deployers.run)
+                await tasks.start(self._run_loop)
+                tasks.start_soon(self._guards.beat, self._loop.ring)
+            else:
+                self._running = True
+            await tasks.start(self._guards.watch)
+            if self.spans is not None:
+                tasks.start_soon(self.spans.beat)
+            if self._host is not None:
+                tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
+            if self.steers:
+                tasks.start_soon(ask_apart, self._through_guards, self._consistency)
+                if self._prober is not None:
+                    tasks.start_soon(ask_apart, self._asker, self._prober)
+        except BaseException:
+            await self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop deliberating and give the journal back. Whatever ended the body goes on as it was, never in a group."""
+        await self._leave()
+
+    async def _leave(self) -> None:
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        try:
+            # the body's own exception is not handed in: a task group would wrap it
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._running = False
+            if self._host is not None:
+                self._guards.leave()
+                self._host.close()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):
+                await self._journal.aclose()
+
+    async def _run_loop(self, *, task_status: TaskStatus[None]) -> None:
+        """Run the control loop. Should it break, the program around it goes on, protected by reflexes alone."""
+        started = Started(self, task_status)
+        try:
+            await self._loop.run(task_status=started)
+        except Exception as error:
+            if not self._running:
+                raise
+            self.trouble = f"the control loop broke: {error!r}"
+            logger.critical("%s; reflexes go on, orders in force run out", self.trouble, exc_info=error)
+        finally:
+            self._running = False
+
+    def _on_started(self) -> None:
+        self._running = True
+        if self._host is not None:  # who attached before us may have another policy or mode in force
+            self._guards.retune(self.config.policies)
+            self._enforced = -1
+        self._follow_mode()  # an order on record may have changed the configured mode
+
+    @property
+    def ready(self) -> bool:
+        """Whether the loop runs: the journal is folded, what it holds is in force. If not, `trouble` may say why."""
+        return self._running
+
+    @property
+    def state(self) -> State:
+        """What the engine knows. Read it, never write it."""
+        return self._engine.state
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """Who calls whom, as declared and as heard. Read it, never write it."""
+        return self._engine.graph
+
+    # the request path
+
+    def transport(self, wrapped: "httpx.AsyncBaseTransport | None" = None) -> "httpx.AsyncBaseTransport":
+        """A transport for `httpx.AsyncClient`: the URL's host names the service, the guard picks the endpoint.
+
+        Hosts that are no service go through `wrapped` (default: httpx's own) untouched.
+        """
+        from controlplane.adapters.gateway.transport import GuardedTransport
+
+        return GuardedTransport(self._guards, wrapped)
+
+    def middleware(self, app: "ASGIApp", options: "EntryOptions | None" = None) -> "ASGIApp":
+        """`app`, its incoming side observed and shed by priority."""
+        from controlplane.adapters.gateway.middleware import EntryOptions, GuardMiddleware
+
+        return GuardMiddleware(app, self._guards, options or EntryOptions())
+
+    @asynccontextmanager
+    async def gateway(self) -> "AsyncIterator[ASGIApp]":
+        """The reverse proxy of `[gateway]`, an ASGI application. Leaving closes its connections."""
+        import httpx
+
+        from controlplane.adapters.gateway.middleware import EntryOptions
+        from controlplane.adapters.gateway.proxy import reverse_proxy
+
+        section = self.config.gateway or GatewaySection()
+        options = EntryOptions(
+            slow_s=section.slow_s, concurrency_max=section.concurrency_max, trust_priority=section.trust_priority
+        )
+        # the guard policy of each service bounds its calls; a second clock in the client would only blur the verdict
+        async with httpx.AsyncClient(transport=self.transport(), timeout=None) as client:  # noqa: S113
+            yield self.middleware(reverse_proxy(section.routes, client), options)
+
+    def guard(self, service: str) -> Guard:
+        """The native guard of the calls to `service`. Raises KeyError, naming those there are."""
+        guard = self.guard_or_none(service)
+        if guard is None:
+            raise KeyError(
+                f"no calls to {service!r} are guarded; guarded: {', '.join(self._guards.services) or 'none'}"
+            )
+        return guard
+
+    def guard_or_none(self, service: str) -> Guard | None:
+        """The native guard of the calls to `service`; None for this process itself and for what nobody declared."""
+        guarded = self._guards.services.get(service)
+        return None if guarded is None else guarded.guard
+
+    def members(self) -> list[Mapping[str, object]]:
+        """The processes of this host that share its guards: slot, pid, role, since. Empty without `[arena]`."""
+        return [] if self._host is None else self._host.members()
+
+    def fell_back(self, service: str, count: int = 1) -> None:
+        """Say that `count` requests were answered without `service`: its failure is masked, not absent."""
+        self._guards.fell_back(service, count)
+
+    def consistency_probe(self, service: str, ask: Ask) -> None:
+        """Have the async function `ask` say whether `service` is consistent again, while an incident about it recovers.
+
+        Raising, or answering False, says that it is not, and keeps the incident open. It is asked at most once in
+        `probe_interval_s`, each time for `probe_timeout_s`, by the process that steers, and replaces what was to be
+        asked before. Raises KeyError where nobody declared the service.
+        """
+        if self.topology.service(service) is None:
+            raise KeyError(
+                f"{service!r} is not declared; declared: {', '.join(s.name for s in self.topology.services)}"
+            )
+        self._consistency_asks[service] = ask
+
+    # the deliberate path
+
+    def submit_nowait(self, signal: Signal) -> None:
+        """Hand a fact to the engine. Raises anyio.WouldBlock: the inbox is full; RuntimeError: outside `async with`."""
+        self._check_running()
+        self._loop.submit_nowait(signal)
+
+    async def order(
+        self,
+        order: PersonOrder,
+        *,
+        by: str,
+        reason: str = "",
+        target: Target | None = None,
+        rule: str = "",
+        for_s: float = 0.0,
+    ) -> None:
+        """Give a person's order; on return it is on record and in force.
+
+        hold, release       automation leaves `target` as it is (None: everything), for `for_s` (0: until released)
+        override, revoke    break-glass: the safety `rule` is set aside for acts about `target`, for `for_s`
+        Raises  ValueError when the order makes no sense; JournalError when it is in force but not on record;
+                RuntimeError outside `async with`.
+        """
+        for_ns = to_nanos(for_s)
+        if wrong := wrong_order(order, target, rule, for_ns, topology=self.topology, never=NEVER):
+            raise ValueError(wrong)
+        self._check_running()
+        signal = Ordered(
+            at=self.clock.now(), order=order, by=by, reason=reason, target=target, rule=rule, for_ns=for_ns
+        )
+        try:
+            await self._loop.execute(signal)
+        finally:  # also where the journal did not take it: the engine goes by it from now on
+            self._follow_mode()
+
+    def gate(self, service: str, version: str = "") -> Verdict:
+        """Whether a rollout of `service` may go on; its deployer, where that is a gate, counts as told."""
+        answer = verdict(self.state, self.config.response_policy(), service, version)
+        if answer.roll_back and (asked := self._gates.get(service)) is not None:
+            asked.told(self.state.withdrawn[service].version)
+        return answer
+
+    def follow(self, after: int = 0) -> Follower:
+        """Numbered records after the one numbered `after`, first those on record, then each as it is made.
+
+        An async context manager and a stream; `statistics().last_number` begins with what comes next.
+        """
+        return self._loop.follow(after)
+
+    async def recall(self, incident: IncidentId) -> Case | None:
+        """What is on record about `incident`, however long ago it closed; None: nothing. Raises JournalError."""
+        return await recall(self._journal, incident)
+
+    def statistics(self) -> LoopStatistics:
+        """Counts and response times of the control loop."""
+        return self._loop.statistics()
+
+    def _follow_mode(self) -> None:
+        wanted = enforced(self.state)
+        if wanted != self._enforced:
+            self._enforced = wanted
+            self._guards.enforce(wanted)
+
+    def _ring(self) -> None:
+        """A reflex here changed something: for the loop, and for the other processes of this host."""
+        if self._host is not None:
+            self._host.ring()
+        if self._running and self.steers:
+            self._loop.ring()
+
+    def _ring_threadsafe(self, service: str) -> None:
+        self._guards.rung(service)
+        if self._host is not None:
+            self._host.ring()
+        if self._running and self.steers:
+            self._loop.ring_threadsafe()
+
+    def _heard(self) -> None:
+        """Another process changed something."""
+        self._guards.heed()
+        if self.steers:
+            self._loop.ring()
+        else:
+            self._guards.forget_rows()
+
+    def _check_running(self) -> None:
+        if not self.steers:
+            raise RuntimeError("this process does not steer: the control plane of its host is `controlplane serve`")
+        if not self._running:
+            raise RuntimeError(self.trouble or "the plane is not running: enter it first, `async with plane`")

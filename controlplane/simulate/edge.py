@@ -1,0 +1,109 @@
+"""One caller's calls to one callee, as `adapters.gateway.exchange` makes them: permits, retries within budget, one
+redrive, whose failure an answer is."""
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane._native.guard import Permit
+from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.gateway.inflight import Attempt
+from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.sim.mesh import Call
+
+RELAYED = -1
+
+
+class Ticket:
+    """An attempt under way: its permit, and where it is in flight. `cancel` is what a redrive does to it."""
+
+    __slots__ = ("attempt", "edge", "endpoint", "flight", "kind", "made", "permit", "redrivable")
+
+    def __init__(self, edge: "GuardedEdge", permit: Permit, made: int, *, redrivable: bool) -> None:
+        self.edge, self.permit, self.made, self.redrivable = edge, permit, made, redrivable
+        self.endpoint, self.attempt, self.kind = permit.endpoint, -1, 0
+        self.flight: Attempt = edge.enter(self)
+
+    def cancel(self) -> None:
+        """It is given up for another one, which has its permit by now."""
+        self.edge.moved(self)
+
+
+class GuardedEdge:
+    """The edge policy of production."""
+
+    names_causes = True
+
+    def __init__(
+        self,
+        guards: GuardSet,
+        service: ServiceGuard,
+        call: Call,
+        *,
+        now_s: Callable[[], float],
+        move: Callable[..., bool],
+    ) -> None:
+        self._guards, self._service, self._guard = guards, service, service.guard
+        self.attempts, self.attempt_timeout_ns = call.attempts, round(call.timeout_s * 1e9)
+        self._now_s, self._move = now_s, move
+        self._inflight = guards.stall.inflight
+
+    def begin(self, priority: int, deadline_ns: int | None) -> Ticket | None:
+        """A call; None: the guard refuses it."""
+        permit = self._guard.try_acquire_for(priority, deadline_ns)
+        return Ticket(self, permit, 1, redrivable=True) if isinstance(permit, Permit) else None
+
+    def again(self, ticket: Ticket, avoid: int) -> Ticket | None:
+        """A second life on another endpoint where this one is out by now, else a retry within the budget."""
+        if ticket.kind == RELAYED:
+            return None
+        guard = self._guard
+        if ticket.redrivable and (ticket.permit.probe or guard.is_ejected(avoid) or guard.is_kept(avoid)):
+            relief = guard.try_redrive(avoid)
+            if isinstance(relief, Permit):
+                return Ticket(self, relief, ticket.made, redrivable=False)
+        if ticket.made >= self.attempts:
+            return None
+        permit = guard.try_again(avoid)
+        if not isinstance(permit, Permit):
+            return None
+        return Ticket(self, permit, ticket.made + 1, redrivable=ticket.redrivable)
+
+    def succeed(self, ticket: Ticket) -> None:
+        """Answered, and well."""
+        self._leave(ticket)
+        ticket.permit.answered()
+        self._service.succeed(ticket.permit)
+
+    def fail(self, ticket: Ticket, kind: int) -> None:
+        """Failed, by the callee's own doing."""
+        self._leave(ticket)
+        ticket.kind = kind
+        self._service.fail(ticket.permit, kind)
+
+    def relay(self, ticket: Ticket, cause: str) -> None:
+        """The answer names another service: no evidence against this one, and not worth a retry."""
+        self._leave(ticket)
+        ticket.kind = RELAYED
+        self._service.relay(ticket.permit)
+        self._guards.relayed(self._service.name, cause)
+
+    def fell_back(self) -> None:
+        """The caller went on without an answer."""
+        self._guards.fell_back(self._service.name)
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._inflight.leave(ticket.flight)
+        del ticket.flight  # they know each other: else only the garbage collector would part them
+
+    def enter(self, ticket: Ticket) -> Attempt:
+        """Put a ticket in flight, where the stall watch sees it."""
+        scope: Any = ticket  # all that is asked of a cancel scope is to be cancelled
+        return self._inflight.enter(self._service, ticket.permit, scope, self._now_s(), redrivable=ticket.redrivable)
+
+    def moved(self, ticket: Ticket) -> None:
+        """Send the call of a redriven ticket again with the relief that it was given."""
+        relief = ticket.flight.relief
+        assert relief is not None
+        self._leave(ticket)
+        self._service.cancel(ticket.permit)
+        self._move(ticket, Ticket(self, relief, ticket.made, redrivable=False))

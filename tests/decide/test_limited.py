@@ -1,0 +1,121 @@
+"""A service that is limited still gets calls, so it is seen who in it is sick alone, and who is well again."""
+
+from controlplane.decide.engine import Engine
+from controlplane.model.command import Command, Eject, Limit, Weigh
+from controlplane.model.incident import Stage
+from controlplane.model.outcome import Outcome
+from controlplane.model.policy import ResponsePolicy
+from controlplane.model.signal import Acted, Cause, Probed, Sampled, Signal, Target, Tripped
+from controlplane.model.topology import Endpoint, Service, Topology
+from controlplane.model.unit import SECOND, Nanos
+
+ENDPOINTS = tuple(Endpoint(name=f"a{n}", url="http://h:1") for n in range(4))
+TOPOLOGY = Topology(services=(Service(name="web", calls=("a",)), Service(name="a", endpoints=ENDPOINTS)), entry="web")
+A, A0, A1, A2, A3 = Target("a"), *(Target("a", f"a{n}") for n in range(4))
+
+
+class Plane:
+    """An engine whose data plane obeys."""
+
+    def __init__(self) -> None:
+        self.engine, self.now = Engine(TOPOLOGY, ResponsePolicy()), Nanos(1000 * SECOND)
+        self.commands: list[Command] = []
+        self._carry_out(self.engine.start(self.now, boot="b", wall_ns=0))
+
+    def tell(self, signal: Signal) -> None:
+        """One fact."""
+        self._carry_out(self.engine.step(signal, self.now))
+
+    def tripped(self, target: Target, cause: Cause, *, capped: bool = False, contained: bool = False) -> None:
+        """A verdict."""
+        kind = {"capped": capped, "contained": contained}
+        self.tell(Tripped(at=self.now, target=target, cause=cause, calls=5, failures=5, **kind))
+
+    def well(self, target: Target, calls: int = 20) -> None:
+        """Calls that all went well."""
+        self.tell(Sampled(at=self.now, target=target, calls=calls, failures=0, slow=0))
+
+    def later(self, seconds: float) -> None:
+        """Time passes, with a tick."""
+        self.now = Nanos(self.now + round(seconds * SECOND))
+        self._carry_out(self.engine.tick(self.now))
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        self.commands += outcome.commands
+        for command in outcome.commands:
+            self._carry_out(self.engine.step(Acted(at=self.now, command=command.id, ok=True), self.now))
+
+    def limited(self) -> None:
+        """All four stall together."""
+        for target in (A0, A1, A2, A3):
+            self.tripped(target, Cause.OVERLOAD, capped=True)
+        assert isinstance(self.commands[-1].intent, Limit)
+
+
+def test_who_is_sick_alone_under_a_limit_is_ejected() -> None:
+    """The guard took it out by reflex, as its siblings are clean: that goes on record and recovers by stages."""
+    plane = Plane()
+    plane.limited()
+    plane.later(1)
+    for target in (A1, A2, A3):
+        plane.well(target)
+    plane.tripped(A0, Cause.STALLED, contained=True)
+    assert (plane.commands[-1].target, plane.commands[-1].intent) == (A0, Eject())
+
+
+def test_while_all_are_sick_under_a_limit_nobody_is_ejected() -> None:
+    """A second round of the same verdicts adds nothing."""
+    plane = Plane()
+    plane.limited()
+    before = len(plane.commands)
+    plane.later(1)
+    for target in (A0, A1, A2, A3):
+        plane.tripped(target, Cause.OVERLOAD, capped=True)
+    assert not any(isinstance(command.intent, Eject) for command in plane.commands[before:])
+
+
+def test_who_is_well_again_is_not_among_those_that_fail_together() -> None:
+    """Two of four bad, one of them well by now: the third verdict is not that of all. Four good calls are too few."""
+    for calls, together in ((20, False), (4, True)):
+        plane = Plane()
+        for target in (A1, A2, A3):
+            plane.tripped(target, Cause.SLOW)
+        plane.well(A1, calls)
+        plane.tripped(A0, Cause.SLOW)
+        refused = [text for incident in plane.engine.state.incidents.values() for text in incident.refused]
+        assert any("fail together" in text for text in refused) is together
+
+
+def test_bad_on_its_way_back_under_a_limit_earns_no_step() -> None:
+    """The service is limited as a whole meanwhile, so its part gets no order; it gets no step up either."""
+    plane = Plane()
+    plane.tripped(A0, Cause.ERRORS)
+    plane.later(5)
+    plane.tell(Probed(at=plane.now, target=A0, passed=True))
+    plane.now = Nanos(plane.now + 3 * SECOND)
+    plane.tripped(A, Cause.OVERLOAD)
+    assert isinstance(plane.commands[-1].intent, Limit)
+    plane.now = Nanos(plane.now + 1 * SECOND)
+    plane.tripped(A0, Cause.ERRORS)
+    plane.later(1.5)
+    held = plane.engine.state.containment(A0)
+    assert held is not None
+    assert (held[1].stage, held[1].percent, held[1].relapses) == (Stage.RAMP, 10, 1)
+
+
+def test_bad_on_its_way_back_together_with_all_others_earns_no_step() -> None:
+    """A verdict that is vetoed, as all fail together, begins the stage of the one in the ramp again."""
+    plane = Plane()
+    plane.tripped(A0, Cause.ERRORS)
+    plane.later(5)
+    plane.tell(Probed(at=plane.now, target=A0, passed=True))
+    assert plane.commands[-1].intent == Weigh(10)
+    plane.now = Nanos(plane.now + 4 * SECOND)
+    plane.well(A0)
+    for target in (A1, A2, A3):
+        plane.engine.step(Tripped(at=plane.now, target=target, cause=Cause.SLOW, calls=5, failures=5), plane.now)
+    plane.tripped(A0, Cause.SLOW)
+    plane.later(1.5)
+    held = plane.engine.state.containment(A0)
+    assert held is not None
+    assert (held[1].stage, held[1].percent, held[1].relapses) == (Stage.RAMP, 10, 1)
