@@ -36,6 +36,7 @@ _SIDES: dict[type[Intent], str] = {
 class _Seen(NamedTuple):
     number: int
     command: CommandId
+    gives_back: bool  # such a one and an older one that gives everything back do not contradict each other
 
 
 class Fence:
@@ -63,17 +64,24 @@ class Fence:
         number, what = _number(command), _what(command.intent)
         known = [self._seen.get((command.target, what)), self._restored.get(command.target)]
         if isinstance(command.intent, Restore) and not command.intent.what:
-            known = [seen for (target, _), seen in self._seen.items() if target == command.target]
+            known = [
+                seen for (target, _), seen in self._seen.items() if target == command.target and not seen.gives_back
+            ]
         for seen in known:
             if seen is not None and seen.number > number:
                 raise StaleCommand(seen.command, command.id)
 
     def note(self, command: Command) -> None:
         """`command`, which was checked, is in force."""
-        seen = _Seen(_number(command), command.id)
+        seen = _Seen(_number(command), command.id, isinstance(command.intent, Restore))
         if isinstance(command.intent, Restore) and not command.intent.what:
-            self._restored[command.target] = seen
-        self._seen[command.target, _what(command.intent)] = seen
+            before = self._restored.get(command.target)
+            if before is None or before.number <= seen.number:
+                self._restored[command.target] = seen
+        key = command.target, _what(command.intent)
+        before = self._seen.get(key)
+        if before is None or before.number <= seen.number:
+            self._seen[key] = seen
 
 
 def _number(command: Command) -> int:

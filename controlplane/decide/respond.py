@@ -117,7 +117,7 @@ def _laid_below(
             )
     elif found is None and everywhere:  # nobody tells of the calls that it makes
         below = blame.origin_below(
-            service.name, draft.state, evidence.graph, lambda open_: _explains(open_, evidence, draft.now)
+            service.name, draft.state, evidence.graph, lambda open_: _explains(draft, open_, evidence)
         )
     if below is None:
         return False
@@ -292,17 +292,23 @@ def escalate(draft: Draft, incident: Incident, reason: str) -> None:
         draft.notice(incident, "critical", f"{incident.id} needs a person: {reason}", "escalated")
 
 
-def _explains(below: Incident, evidence: Evidence, now: Nanos) -> bool:
+def _explains(draft: Draft, below: Incident, evidence: Evidence) -> bool:
     """Whether failures everywhere at a caller may be this incident's: it is fresh or still heard of, or its whole
-    service is held back. One that only stays open, for its recovery to be proven, must not hide a new failure."""
-    if below.cause is Cause.SLOW:
+    service is held back. One that only stays open, for its recovery to be proven, must not hide a new failure, and one
+    sick endpoint among well ones is no reason for everything at a caller to fail."""
+    if below.cause is Cause.SLOW or _is_one_of_many(draft, below):
         return False
-    name = below.origin.service
+    now, name = draft.now, below.origin.service
     whole = below.containments.get(name)
     if whole is not None and whole.stage in (Stage.HOLD, Stage.PROBE, Stage.RAMP):
         return True
     heard = max([below.signal_at, *(at for target, at in evidence.signal_at.items() if target.service == name)])
     return now - heard <= TOGETHER_NS or not evidence.relayed.quiet(name, now, Nanos(TOGETHER_NS))
+
+
+def _is_one_of_many(draft: Draft, incident: Incident) -> bool:
+    service = draft.topology.service(incident.origin.service)
+    return bool(incident.origin.endpoint) and service is not None and len(service.endpoints) > 1
 
 
 def _seen(signal: Tripped) -> str:

@@ -80,7 +80,9 @@ async def test_an_override_lets_one_act_through_and_is_named_with_it() -> None:
         name = await trip(plane)
         told = (await client.get(f"/v1/incidents/{name}")).json()
         assert [order["overrides"] for order in told["commands"]] == ["freeze"]
-        assert "Set aside by a person: freeze for eject orders/b [c1]." in told["explanation"]
+        (done,) = [line for line in told["explanation"] if line.startswith("Done:")]
+        assert "eject orders/b [c1]" in done
+        assert "(a person set freeze aside for it)" in done
         answer = await client.post("/v1/revoke", json={"rule": "freeze", "target": "orders", "by": "bob"})
         assert answer.json()["overrides"] == []
 

@@ -199,7 +199,7 @@ async def test_a_roll_back_is_somebody_elses(guards: GuardSet) -> None:
     """Whatever its target; but an older epoch is told so here, too."""
     await guards.apply(order(RollBack("v2"), Target("nowhere")))
     assert seen(guards) == STILL
-    guards.epoch = Epoch(2)
+    guards._fence.epoch = Epoch(2)
     with pytest.raises(StaleEpoch):
         await guards.apply(order(RollBack("v2")))
 
