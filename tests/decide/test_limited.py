@@ -90,7 +90,7 @@ def test_bad_on_its_way_back_under_a_limit_earns_no_step() -> None:
     """The service is limited as a whole meanwhile, so its part gets no order; it gets no step up either."""
     plane = Plane()
     plane.tripped(A0, Cause.ERRORS)
-    plane.later(5)
+    plane.later(5.5)  # the hold, and its jitter
     plane.tell(Probed(at=plane.now, target=A0, passed=True))
     plane.now = Nanos(plane.now + 3 * SECOND)
     plane.tripped(A, Cause.OVERLOAD)
@@ -107,7 +107,7 @@ def test_bad_on_its_way_back_together_with_all_others_earns_no_step() -> None:
     """A verdict that is vetoed, as all fail together, begins the stage of the one in the ramp again."""
     plane = Plane()
     plane.tripped(A0, Cause.ERRORS)
-    plane.later(5)
+    plane.later(5.5)  # the hold, and its jitter
     plane.tell(Probed(at=plane.now, target=A0, passed=True))
     assert plane.commands[-1].intent == Weigh(10)
     plane.now = Nanos(plane.now + 4 * SECOND)

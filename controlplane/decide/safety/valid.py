@@ -86,6 +86,8 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
             )  # counters that are read while others count: failures may be one ahead of calls
         case on.EntrySampled():
             wrong = _whole(requests=signal.requests, failed=signal.failed, slow=signal.slow)
+            if not wrong and max(signal.failed, signal.slow) > signal.requests:
+                wrong = f"{signal.failed} failed and {signal.slow} slow of {signal.requests} requests"
         case on.EdgeSampled():
             wrong = _edge(signal)
         case on.FellBack() | on.Relayed():
