@@ -9,7 +9,7 @@ from controlplane.model import record as on
 from controlplane.model.incident import MOVES, Phase
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.record import Record
-from controlplane.model.signal import Acted, Cause, EdgeSampled, Probed, Signal, Target, Told, Tripped
+from controlplane.model.signal import Acted, Cause, EdgeSampled, Probed, Sampled, Signal, Target, Told, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import SECOND, Nanos
 
@@ -106,6 +106,7 @@ def test_at_most_one_incident_a_service_and_every_one_ends(
             for held in [target for one in world.engine.state.open_incidents() for target in one.containments]:
                 service, _, endpoint = held.partition("/")
                 world.tell(Probed(at=at, target=Target(service, endpoint), passed=True), at)
+                world.tell(Sampled(at=at, target=Target(service, endpoint), calls=20, failures=0, slow=0), at)
         world.tell(None, at)
         services = [one.origin.service for one in world.engine.state.open_incidents()]
         assert len(services) == len(set(services))

@@ -25,6 +25,8 @@ STUCK_SHARE = 0.05  # failing share from which a service has not recovered
 BISECTIONS = 24  # of the way from healthy to failed, to find the point from which it goes up, not down
 POINTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of that way at which R is taken besides
 
+CALLS_MAX = 1e9  # for one request: more than the core takes is a figure that cannot be, and no reason to stop
+
 
 class Loop:
     """The load-failure loop over a call graph in CSR form, row = caller, column = callee. It never changes.
@@ -191,7 +193,7 @@ def from_telemetry(
         indices,
         base=np.maximum(0.0, seen - np.bincount(callee, weights=on_edge, minlength=len(seen))),
         capacity=np.divide(seen, share, out=np.full(len(seen), np.inf), where=known),
-        calls=by_request,
+        calls=np.minimum(by_request, CALLS_MAX),
         attempts=tries,
         budget=budget,
         need=need,

@@ -112,6 +112,7 @@ class Invariants:
             case on.ProbeFinished():
                 book = self._books[signal.target]
                 book.probes = book.probes + 1 if signal.ok else 0
+                book.seen_at = now
                 if not signal.ok:
                     self._accused.add(signal.target.service)
                 elif book.probes >= PROBES_TO_PASS:
