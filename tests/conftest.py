@@ -1,8 +1,11 @@
 """Fixtures of every test: async tests run on trio, on asyncio and on asyncio+uvloop."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from controlplane._native.guard import set_test_clock
 
 # asyncio names its loop outright: anyio would otherwise leave the choice to whichever policy is installed
 BACKENDS = [
@@ -21,3 +24,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--rewrite-scenarios`: write what the engine does into the scenario files, to be read and committed as a diff."""
     parser.addoption("--rewrite-scenarios", action="store_true", default=False)
+
+
+@pytest.fixture(autouse=True)
+def guards_read_the_real_clock() -> Iterator[None]:
+    """Whatever a test does to the guards' clock, the next one finds it running: a clock that stands waits for ever."""
+    yield
+    set_test_clock(-1)
