@@ -32,7 +32,8 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     incident = about(draft, service)
     if incident is None:
         # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
-        everywhere = not signal.target.endpoint or signal.capped
+        everywhere = signal.capped or any(not target.endpoint for target, _ in decided.acts)
+        everywhere = everywhere or not signal.target.endpoint
         if _laid_below(draft, evidence, service, signal, seen, everywhere=everywhere):
             return
         incident = open_incident(
@@ -146,7 +147,7 @@ def contain(
         # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
         _earns_nothing(draft, evidence, incident, target)
         return
-    step = recovery.contain(intent, draft.policy, held, penalty.sentence(draft, target))
+    step = recovery.contain(intent, draft.policy.pace(whole=not target.endpoint), held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
     command = draft.order(incident, target, intent, reason, signal_at=signal_at, reflex=reflex)
