@@ -87,8 +87,8 @@ def contain(intent: Intent, policy: ResponsePolicy, held: Containment | None, se
 
 
 def pace(held: Containment, policy: ResponsePolicy) -> ResponsePolicy:
-    """`policy`, as fast as what is held back allows. Siblings bear the load of an endpoint, and it may stay out for long;
-    of a whole service callers lose every call meanwhile, so it is tried again soon, at the cost of a probe. A limit
+    """`policy`, as fast as what is held back allows. Siblings bear the load of an endpoint: it may stay out for long.
+    Of a whole service callers lose every call meanwhile, so it is tried again soon, at the cost of a probe. A limit
     that was not clean for long is watched no more often than an endpoint: it adapts without being watched."""
     old = held.overload and held.relapses > policy.remedy_attempts_max
     return policy.pace(whole=not held.target.endpoint and not old)
