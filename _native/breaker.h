@@ -128,6 +128,7 @@ static void breaker_weigh(
     struct tally window = window_sum(s->g, st, v, now_ns);
     int64_t cause = breaker_verdict(&st->policy, consecutive, &window), calls = window.calls, bad = window.failures;
     if (cause && cause != BY_CONSECUTIVE && spared(s->g, st, now_ns)) return;
+    if (cause && st->limit) return; /* by order it is held back already, by what adapts to how much it still answers */
     if (!cause) {
         if (st->opens && !failed && now_ns - st->closed_since_ns >= st->policy.window_ns)
             breaker_decay(s, st->generation, now_ns);

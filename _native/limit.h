@@ -1,7 +1,10 @@
-/* A limit by order adapts (AIMD, as TCP's congestion window): it begins where the order says, grows by a quarter of a call
- * for each round of answers while it binds, and is halved by a call in vain. Several callers share an overloaded service
- * that way without knowing of one another; a quarter, because a whole call more at each of many callers that are at one
- * would double the load.
+/* A limit by order adapts: it begins where the order says, and while it binds each answer lets it grow by a sixteenth of a
+ * call (at most a quarter of a call for each round of answers where it is small), and each call in vain takes a call from
+ * it. So it stands still where one call in seventeen is lost, however large it is: one lost call among a hundred good ones
+ * costs nothing that lasts, and a service that answers nobody is at one call within a round. A round of clean answers adds
+ * a sixteenth, so a service that is well again has its load back within a second or two, not one call after the other.
+ * Several callers share an overloaded service that way without knowing of one another; a quarter, because a whole call
+ * more at each of many callers that are at one would double the load.
  *
  * What an overloaded service can bear may be less than one call at a time from each: its queue holds work in vain, and a
  * caller that sends the next call as soon as one has timed out keeps it full. So at a limit of one, a call in vain is
@@ -14,7 +17,9 @@
 #include "spared.h"
 
 #define LIMIT_ONE ((int64_t)1000)             /* limits are kept in thousandths of a call */
-#define LIMIT_GROWTH_MILLI ((int64_t)250)     /* a round */
+#define LIMIT_GROWTH_MILLI ((int64_t)250)     /* a round, at least */
+#define LIMIT_ANSWER_MILLI ((int64_t)62)      /* an answer, at least */
+#define LIMIT_LOST_MILLI LIMIT_ONE            /* a call in vain */
 #define LIMIT_MAX_MILLI (LIMIT_ONE * 1000000) /* far above what one host can have in flight */
 #define LIMIT_PAUSE_MAX_NS SECOND_NS          /* in a second any queue worth waiting for has moved */
 #define LIMIT_MASK (((int64_t)1 << 48) - 1)
@@ -69,13 +74,17 @@ static void limit_set(struct edge *g, const struct standing *st, int64_t (*chang
 
 /* Overdue is not in vain: an answer that comes late, and in time for who waits for it, says that the service bears this much. */
 static int64_t limit_grown(int64_t milli) {
-    milli += LIMIT_GROWTH_MILLI * LIMIT_ONE / milli;
+    int64_t round = LIMIT_GROWTH_MILLI * LIMIT_ONE / milli;
+    milli += round > LIMIT_ANSWER_MILLI ? round : LIMIT_ANSWER_MILLI;
     return milli < LIMIT_MAX_MILLI ? milli : LIMIT_MAX_MILLI;
 }
 
-static int64_t limit_halved(int64_t milli) { return milli >= 2 * LIMIT_ONE ? milli / 2 : LIMIT_ONE; }
+static int64_t limit_shrunk(int64_t milli) {
+    return milli >= LIMIT_LOST_MILLI + LIMIT_ONE ? milli - LIMIT_LOST_MILLI : LIMIT_ONE;
+}
 
-/* A call ended, or became overdue, under the limit. Calls from before it last shrank teach nothing about it. */
+/* A call ended, or became overdue, under the limit. Calls from before it began teach nothing about it, nor do those that
+ * were under way when it fell to one: they are the queue that it fell for. */
 static void limit_learn(
     struct edge *g, const struct standing *st, int64_t start_ns, int64_t now_ns, int64_t outcome
 ) {
@@ -91,14 +100,14 @@ static void limit_learn(
     /* where an endpoint serves well, those that do not are sick, and not the service overloaded: shrunk to one for their sake,
      * the limit would starve the very evidence that takes them out */
     if (spared(g, st, now_ns)) return;
-    word_store(&g->limit_since_ns, now_ns);
     if (limit_milli(g, st) < 2 * LIMIT_ONE) {
+        word_store(&g->limit_since_ns, now_ns);
         if (pause_ns < took_ns) pause_ns = took_ns;
         if (pause_ns > LIMIT_PAUSE_MAX_NS) pause_ns = LIMIT_PAUSE_MAX_NS;
         word_store(&g->limit_pause_ns, pause_ns);
         word_store(&g->limit_ready_ns, now_ns + pause_ns);
     }
-    limit_set(g, st, limit_halved);
+    limit_set(g, st, limit_shrunk);
 }
 
 #endif

@@ -117,8 +117,10 @@ static void order_limit(struct seat *s, int64_t now_ns, int64_t concurrency, int
     do {
         draft_begin(&d, s);
         if (!d.st->policy.enforced) return;
-        if (!d.st->limit) d.edge_signal_ns = signal_ns;
         begins = concurrency != d.st->limit;
+        /* the order answers the verdict that opened it, and adapts to what is answered; open, there would be no answers */
+        if (begins && d.st->state != EDGE_CLOSED) breaker_move(&d, EDGE_CLOSED, now_ns);
+        if (!d.st->limit) d.edge_signal_ns = signal_ns;
         if (begins) limit_begin(d.st, concurrency); /* a renewal keeps what was learned */
         d.st->limit_until_ns = now_ns + lease_ns;
         state_due(d.st, d.st->limit_until_ns);

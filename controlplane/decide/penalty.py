@@ -132,7 +132,7 @@ class Credits:
             return
         left = Nanos(penalty // 2)
         reason = f"{clean} clean calls in {credit.under_traffic_ns / 1e9:.0f} s under traffic"
-        if left < first(policy):
+        if left < first(policy.pace(whole=not target.endpoint)):
             left = Nanos(0)
         draft.record(PenaltyDecayed(at=draft.now, target=target, penalty_ns=left, reason=reason))
         self.forget(target)

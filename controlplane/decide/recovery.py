@@ -86,8 +86,17 @@ def contain(intent: Intent, policy: ResponsePolicy, held: Containment | None, se
     return Step(Stage.HOLD, 0, intent, reason, penalty, relapses, concurrency, hold)
 
 
+def pace(held: Containment, policy: ResponsePolicy) -> ResponsePolicy:
+    """`policy`, as fast as what is held back allows. Siblings bear the load of an endpoint: it may stay out for long.
+    Of a whole service callers lose every call meanwhile, so it is tried again soon, at the cost of a probe. A limit
+    that was not clean for long is watched no more often than an endpoint: it adapts without being watched."""
+    old = held.overload and held.relapses > policy.remedy_attempts_max
+    return policy.pace(whole=not held.target.endpoint and not old)
+
+
 def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
     """When `held` next wants to be looked at by time alone; None when only evidence can move it."""
+    policy = pace(held, policy)
     step = to_nanos(policy.ramp_step_s)
     match held.stage:
         case Stage.HOLD:
@@ -100,8 +109,14 @@ def due(held: Containment, policy: ResponsePolicy) -> Nanos | None:
             return None
 
 
-def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Nanos) -> Step | None:
-    """The step, forth or back, that time and traffic since this stage began call for by `now`; None: not yet."""
+def advance(
+    held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Nanos, *, dispensable: bool = True
+) -> Step | None:
+    """The step, forth or back, that time and traffic since this stage began call for by `now`; None: not yet.
+
+    `dispensable`: callers can do without the service, so it may be isolated where limiting it does not help.
+    """
+    policy = pace(held, policy)
     if held.stage in (Stage.RAMP, Stage.FULL) and traffic.dirty and _settled(held, policy, now) and not _limited(held):
         return back(held, traffic, policy)
     at = due(held, policy)
@@ -109,7 +124,7 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
         return None
     waited = has_waited(held, policy, now)
     if _limited(held):
-        return _loosen(held, traffic, policy, waited=waited)
+        return _loosen(held, traffic, policy, waited=waited, dispensable=dispensable)
     match held.stage:
         case Stage.HOLD:
             return _step(held, Stage.PROBE, 0, Probe(), "penalty is over: a few real requests may try")
@@ -125,7 +140,7 @@ def advance(held: Containment, traffic: Traffic, policy: ResponsePolicy, now: Na
 
 def has_waited(held: Containment, policy: ResponsePolicy, now: Nanos) -> bool:
     """Whether a stage has lasted so long that little traffic must do, and that none at all is worth telling."""
-    return now - held.since >= PATIENCE * to_nanos(policy.ramp_step_s)
+    return now - held.since >= PATIENCE * to_nanos(pace(held, policy).ramp_step_s)
 
 
 def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
@@ -137,6 +152,7 @@ def passed(held: Containment, policy: ResponsePolicy) -> Step | None:
 
 def back(held: Containment, traffic: Traffic, policy: ResponsePolicy) -> Step:
     """One stage back, with a longer penalty: traffic is dirty, and nobody's verdict has said more."""
+    policy = pace(held, policy)
     relapses = held.relapses + 1
     seen = f"relapse {relapses}: {traffic.failures} of {traffic.calls} calls failed, below a verdict: one stage back"
     penalty = lengthened(held.penalty_ns, policy)
@@ -154,7 +170,7 @@ def again(held: Containment, policy: ResponsePolicy) -> Step:
     reason = "a relapse that may not be held: the stage begins again"
     return msgspec.structs.replace(
         _step(held, held.stage, held.percent, None, reason),
-        penalty_ns=lengthened(held.penalty_ns, policy),
+        penalty_ns=lengthened(held.penalty_ns, pace(held, policy)),
         relapses=held.relapses + 1,
     )
 
@@ -196,7 +212,9 @@ def _ramp(held: Containment, policy: ResponsePolicy, reason: str) -> Step:
     return _step(held, Stage.RAMP, share, Weigh(share), reason)
 
 
-def _loosen(held: Containment, traffic: Traffic, policy: ResponsePolicy, *, waited: bool) -> Step | None:
+def _loosen(
+    held: Containment, traffic: Traffic, policy: ResponsePolicy, *, waited: bool, dispensable: bool
+) -> Step | None:
     """The limit adapts by itself; what is seen here is whether answers are clean, and whether it still binds."""
     if traffic.calls == 0:
         if not (waited and traffic.refused):
@@ -205,16 +223,18 @@ def _loosen(held: Containment, traffic: Traffic, policy: ResponsePolicy, *, wait
         return _step(held, Stage.FULL, 100, Restore(), f"no call ended and {traffic.refused} were refused")
     seen = f"{traffic.failures} of {traffic.calls} calls failed, {traffic.refused} were refused"
     if traffic.failures * 100 > DIRTY_PERCENT * traffic.calls:
-        return _clamp_again(held, seen, policy)
+        return _clamp_again(held, seen, policy, dispensable=dispensable)
     if traffic.refused * 100 > DIRTY_PERCENT * (traffic.calls + traffic.refused):
         return _step(held, Stage.RAMP, 0, None, f"answers are clean, the limit still binds: {seen}")
     return _step(held, Stage.FULL, 100, Restore(), f"the limit binds no longer: {seen}")
 
 
-def _clamp_again(held: Containment, reason: str, policy: ResponsePolicy) -> Step:
-    """Not clean yet, or no longer; a limit that does not help, long enough, gives way to isolation."""
+def _clamp_again(held: Containment, reason: str, policy: ResponsePolicy, *, dispensable: bool) -> Step:
+    """Not clean yet, or no longer. A limit that does not help, long enough, gives way to isolation where callers can do
+    without the service. Where they cannot it stays, and people are called: it opens by itself the moment the service
+    answers again, while isolation would have to be taken back step by step."""
     relapses = held.relapses + 1
-    if relapses > policy.remedy_attempts_max:
+    if relapses > policy.remedy_attempts_max and dispensable:
         return Step(Stage.HOLD, 0, Isolate(), f"limiting did not help: {reason}", held.penalty_ns, relapses)
     return Step(Stage.HOLD, 0, None, reason, held.penalty_ns, relapses, held.concurrency)
 

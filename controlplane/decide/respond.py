@@ -5,7 +5,7 @@ from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.plan.first_act import TOGETHER_NS, Plan, plan
-from controlplane.model.command import Command, Eject, Intent, Isolate, Probe
+from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
 from controlplane.model.record import (
     CommandAcknowledged,
@@ -18,7 +18,9 @@ from controlplane.model.record import (
 )
 from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tripped
 from controlplane.model.topology import Service
-from controlplane.model.unit import IncidentId, Nanos
+from controlplane.model.unit import SECOND, IncidentId, Nanos
+
+RELAY_GRACE_NS = SECOND  # from the first verdict about a service that calls others until it may be limited
 
 
 def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
@@ -30,9 +32,11 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     seen = _seen(signal)
     decided = plan(signal, service, tripped_at, draft.policy)
     incident = about(draft, service)
+    decided = _patient(evidence, service, incident, signal, decided)
     if incident is None:
         # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
-        everywhere = not signal.target.endpoint or signal.capped
+        everywhere = signal.capped or any(not target.endpoint for target, _ in decided.acts)
+        everywhere = everywhere or not signal.target.endpoint
         if _laid_below(draft, evidence, service, signal, seen, everywhere=everywhere):
             return
         incident = open_incident(
@@ -59,6 +63,28 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
     if all(target != signal.target for target, _ in decided.acts):
         _earns_nothing(draft, evidence, incident, signal.target)
+
+
+def _patient(
+    evidence: Evidence,
+    service: Service,
+    incident: Incident | None,
+    signal: Tripped,
+    decided: Plan,
+) -> Plan:
+    """`decided`, but no limit yet for a service that calls others. Its calls may only wait for one of them, which its
+    own plane holds back within moments; limited meanwhile it would refuse what it is about to answer. Where the
+    breaker has opened, calls are refused already, all of them, and a limit gives some back."""
+    if not signal.target.endpoint:
+        return decided
+    waits = any(isinstance(intent, Limit) and not target.endpoint for target, intent in decided.acts)
+    since = signal.at if incident is None else incident.signal_at
+    if not waits or signal.at - since >= RELAY_GRACE_NS:
+        return decided
+    if not service.calls and not evidence.graph.callees().get(service.name):
+        return decided
+    reason = f"{decided.reason}; it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
+    return Plan(cause=decided.cause, reason=reason, veto="correlated_cause")
 
 
 def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:
@@ -146,7 +172,7 @@ def contain(
         # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
         _earns_nothing(draft, evidence, incident, target)
         return
-    step = recovery.contain(intent, draft.policy, held, penalty.sentence(draft, target))
+    step = recovery.contain(intent, draft.policy.pace(whole=not target.endpoint), held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
     command = draft.order(incident, target, intent, reason, signal_at=signal_at, reflex=reflex)

@@ -98,11 +98,21 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
     if incident.shadow:
         step = recovery.observed(held, draft.policy, _verdict_at(evidence, held), draft.now)
     else:
-        step = recovery.advance(held, evidence.since_stage(held.target), draft.policy, draft.now)
+        service = draft.topology.service(held.target.service)
+        step = recovery.advance(
+            held,
+            evidence.since_stage(held.target),
+            draft.policy,
+            draft.now,
+            dispensable=service is not None and service.fallback,
+        )
     if step is None:
         _without_traffic(draft, evidence, incident, held)
         return
-    if held.stage is not Stage.HOLD and step.relapses > max(held.relapses, draft.policy.remedy_attempts_max):
+    if held.stage is Stage.HOLD and step.stage is Stage.HOLD and step.intent is None:
+        if step.relapses > draft.policy.remedy_attempts_max:
+            escalate(draft, incident, f"{held.target}: limiting does not help, nobody can do without it: {step.reason}")
+    elif held.stage is not Stage.HOLD and step.relapses > max(held.relapses, draft.policy.remedy_attempts_max):
         escalate(draft, incident, f"{held.target} relapsed {step.relapses} times: the remedy does not last")
     take(draft, evidence, incident, held, step)
 

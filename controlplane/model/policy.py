@@ -113,6 +113,9 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ramp_percent: tuple[Share, ...] = (10, 25, 50)  # stages before 100; (100,): none, which an empty one must not mean
     ramp_step_s: PositiveSeconds = 5.0  # clean time that earns the next stage
     ramp_calls_min: Count = 5  # and clean calls, unless traffic is lower than that
+    service_penalty_s: PositiveSeconds = 2.0  # the three of whole services, where they are shorter: nobody bears the
+    service_penalty_max_s: PositiveSeconds = 15.0  # load of a service that is held back, and a probe costs one request
+    service_step_s: PositiveSeconds = 1.0
     verify_s: PositiveSeconds = 10.0  # clean time at full traffic before the incident may close
     healthy_floor_percent: Share = 50  # of a service's endpoints that automation never goes below
     ejected_percent_max: Share = 67  # of the weight of a service, zone or priority; one endpoint is always allowed
@@ -125,6 +128,17 @@ class ResponsePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     overload_concurrency: Positive = 1  # what `Limit` clamps an overloaded edge to, per caller
     probe_interval_s: PositiveSeconds = 1.0  # active probes (standalone process)
     probe_timeout_s: PositiveSeconds = 1.0
+
+    def pace(self, *, whole: bool) -> "ResponsePolicy":
+        """This policy, with the pace at which a whole service recovers in place of an endpoint's."""
+        if not whole:
+            return self
+        return msgspec.structs.replace(
+            self,
+            penalty_s=min(self.penalty_s, self.service_penalty_s),
+            penalty_max_s=min(self.penalty_max_s, self.service_penalty_max_s),
+            ramp_step_s=min(self.ramp_step_s, self.service_step_s),
+        )
 
     def share(self, kind: ActKind) -> int:
         """Percent of the calls to which an act of that kind applies; 0: it is only reported (shadow)."""

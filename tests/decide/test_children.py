@@ -165,7 +165,7 @@ def test_what_is_said_of_a_held_target_changes_no_cause() -> None:
 def test_orders_of_a_merged_incident_are_renewed_by_its_parent() -> None:
     """Their lease must not lapse because the incident that gave them is closed."""
     script = (SCENARIOS / "two-incidents-of-one-cause-are-merged.txt").read_text().partition("\n---")[0]
-    script = script.replace("penalty_s=3", "penalty_s=120")
+    script = script.replace("penalty_s=3", "penalty_s=120 service_penalty_s=120")
     run = Run(parse(script + "\nuntil 100s"))
     run.play()
     assert {str(target) for target in run.engine.state.in_force} == {"cart", "stock/stock-1"}

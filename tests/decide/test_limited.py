@@ -1,5 +1,7 @@
 """A service that is limited still gets calls, so it is seen who in it is sick alone, and who is well again."""
 
+import msgspec
+
 from controlplane.decide.engine import Engine
 from controlplane.model.command import Command, Eject, Limit, Weigh
 from controlplane.model.incident import Stage
@@ -17,8 +19,8 @@ A, A0, A1, A2, A3 = Target("a"), *(Target("a", f"a{n}") for n in range(4))
 class Plane:
     """An engine whose data plane obeys."""
 
-    def __init__(self) -> None:
-        self.engine, self.now = Engine(TOPOLOGY, ResponsePolicy()), Nanos(1000 * SECOND)
+    def __init__(self, topology: Topology = TOPOLOGY) -> None:
+        self.engine, self.now = Engine(topology, ResponsePolicy()), Nanos(1000 * SECOND)
         self.commands: list[Command] = []
         self._carry_out(self.engine.start(self.now, boot="b", wall_ns=0))
 
@@ -119,3 +121,36 @@ def test_bad_on_its_way_back_together_with_all_others_earns_no_step() -> None:
     held = plane.engine.state.containment(A0)
     assert held is not None
     assert (held[1].stage, held[1].percent, held[1].relapses) == (Stage.RAMP, 10, 1)
+
+
+def test_who_calls_others_is_limited_only_if_it_does_not_help_itself() -> None:
+    """Its calls may wait for one that its own plane holds back within a moment; after a second it is limited."""
+    relay = msgspec.structs.replace(TOPOLOGY.services[1], calls=("b",))
+    plane = Plane(Topology(services=(TOPOLOGY.services[0], relay, Service(name="b")), entry="web"))
+    for target in (A0, A1, A2, A3):
+        plane.tripped(target, Cause.OVERLOAD, capped=True)
+    assert not any(isinstance(command.intent, Limit) for command in plane.commands)
+    plane.later(1)
+    plane.tripped(A0, Cause.OVERLOAD, capped=True)
+    assert (plane.commands[-1].target, isinstance(plane.commands[-1].intent, Limit)) == (A, True)
+
+
+def test_an_open_breaker_of_who_calls_others_is_answered_at_once() -> None:
+    """It refuses all calls already: a limit gives some back."""
+    relay = msgspec.structs.replace(TOPOLOGY.services[1], calls=("b",))
+    plane = Plane(Topology(services=(TOPOLOGY.services[0], relay, Service(name="b")), entry="web"))
+    plane.tripped(A, Cause.OVERLOAD)
+    assert isinstance(plane.commands[-1].intent, Limit)
+
+
+def test_a_limit_that_does_not_help_stays_and_people_are_called() -> None:
+    """Nobody can do without the service: isolated it would come back by steps, limited it opens by itself."""
+    plane = Plane()
+    plane.limited()
+    for _ in range(20):
+        plane.tell(Sampled(at=plane.now, target=A, calls=10, failures=10, slow=0))
+        plane.later(1)
+    held = plane.engine.state.containment(A)
+    assert held is not None
+    assert held[0].escalated
+    assert all(isinstance(command.intent, Limit) for command in plane.commands if not command.target.endpoint)

@@ -24,7 +24,7 @@ def full(guard: Guard) -> list[Permit]:
 
 
 def test_four_full_rounds_of_answers_make_room_for_one_more(clock) -> None:
-    """Additive increase: many callers at one each must not double the load at once."""
+    """Additive increase while it is small: many callers at one each must not double the load at once."""
     guard = Guard(failure_percent=0)
     guard.limit(1, LONG, 0)
     sizes = []
@@ -36,7 +36,19 @@ def test_four_full_rounds_of_answers_make_room_for_one_more(clock) -> None:
             permit.success()
     assert sizes[0] == 1
     assert all(after - before in (0, 1) for before, after in pairwise(sizes))
-    assert 9 <= sizes[-1] <= 12
+    assert 9 <= sizes[-1] <= 16
+
+
+def test_a_large_limit_grows_by_a_sixteenth_a_round(clock) -> None:
+    """A service that is well again must not get its load back one call after the other."""
+    guard = Guard(failure_percent=0)
+    guard.limit(100, LONG, 0)
+    for _ in range(12):
+        permits = full(guard)
+        clock.advance(10 * MILLISECOND)
+        for permit in permits:
+            permit.success()
+    assert 190 <= limit(guard) <= 210
 
 
 def test_answers_while_it_does_not_bind_teach_nothing(clock) -> None:
@@ -49,15 +61,42 @@ def test_answers_while_it_does_not_bind_teach_nothing(clock) -> None:
 
 
 @pytest.mark.parametrize("kind", [TIMEOUT, OVERLOAD])
-def test_calls_in_vain_of_one_round_halve_it_once(clock, kind: int) -> None:
-    """Eight time-outs of calls that were sent together are one piece of news."""
+@pytest.mark.parametrize(("lost", "left"), [(1, 7), (3, 5), (8, 1)])
+def test_each_call_in_vain_takes_one_from_it(clock, kind: int, lost: int, left: int) -> None:
+    """It shrinks by what was lost: by little where nearly all is answered, to one where nothing is."""
     guard = Guard(failure_percent=0)
     guard.limit(8, LONG, 0)
     permits = full(guard)
     clock.advance(250 * MILLISECOND)
-    for permit in permits:
+    for permit in permits[:lost]:
         permit.failure(kind)
-    assert limit(guard) == 4
+    assert limit(guard) == left
+
+
+def test_one_call_in_fifty_lost_costs_nothing_that_lasts(clock) -> None:
+    """A hundred at a time, two of each round in vain: the limit still grows while it binds."""
+    guard = Guard(failure_percent=0)
+    guard.limit(100, LONG, 0)
+    for _ in range(10):
+        permits = full(guard)
+        clock.advance(10 * MILLISECOND)
+        for number, permit in enumerate(permits):
+            if number % 50 == 0:
+                permit.failure(TIMEOUT)
+            else:
+                permit.success()
+    assert limit(guard) > 120
+
+
+def test_the_breaker_does_not_open_under_a_limit(clock) -> None:
+    """What holds the edge back adapts to how much is still answered; opened on top, it would lose that, too."""
+    guard = Guard(failure_percent=50, window_calls_min=10)
+    guard.limit(20, LONG, 0)
+    for _ in range(100):
+        if isinstance(permit := guard.try_acquire(), Permit):
+            clock.advance(MILLISECOND)
+            permit.failure(ERROR)
+    assert isinstance(guard.try_acquire(), Permit)
 
 
 def test_an_error_is_an_answer_and_no_sign_of_load(clock) -> None:
@@ -111,7 +150,7 @@ def test_overdue_is_not_in_vain_before_it_has_ended(clock, gives_up) -> None:
     permit.stalled()
     assert limit(guard) == 8
     gives_up(permit)
-    assert limit(guard) == 4
+    assert limit(guard) == 7
 
 
 def test_a_late_answer_that_was_waited_for_makes_room(clock) -> None:
@@ -151,7 +190,7 @@ def test_renewing_keeps_what_was_learned_and_another_number_begins_anew(clock) -
     clock.advance(MILLISECOND)
     permit.failure(TIMEOUT)
     guard.limit(8, LONG, 0)
-    assert limit(guard) == 4
+    assert limit(guard) == 7
     guard.limit(2, LONG, 0)
     assert limit(guard) == 2
     guard.restore(-1)
@@ -194,7 +233,7 @@ def test_what_was_never_learned_is_no_limit_when_its_tag_comes_round(clock) -> N
     assert limit(guard) == 6
     assert len(full(guard)) == 6
     admitted(guard.try_acquire()).failure(TIMEOUT)
-    assert limit(guard) == 3
+    assert limit(guard) == 5
 
 
 def test_sick_endpoints_do_not_shrink_it_while_others_serve_well(clock) -> None:

@@ -299,3 +299,12 @@ def test_a_weighed_endpoint_may_be_probed_again_and_says_that_it_passed(clock) -
     assert kinds(guard) == [(ENDPOINT_PROBE_PASSED, 0)]
     guard.weigh(0, 25, 30 * SECOND)
     assert guard.endpoint(0)["weight"] == 25
+
+
+def test_a_limit_closes_the_breaker_that_its_verdict_opened(clock) -> None:
+    """The order answers that verdict: open, nothing would be answered, and the limit could not adapt."""
+    guard = Guard(breaker_consecutive=3, endpoint_consecutive=0, endpoints=1)
+    fail(guard, 0, 3)
+    assert refused(guard.try_acquire()).reason == OPEN
+    guard.limit(1, 30 * SECOND, 0)
+    admitted(guard.try_acquire()).success()

@@ -40,15 +40,18 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
         return _whole_service(trip, service, policy, "the breaker of the whole edge opened")
     if len(bad) > 1 and len(bad) < len(names):
         version = shared(service, bad, "version")
-        if version:
-            acts = tuple(
-                (Target(service.name, endpoint.name), Eject())
-                for endpoint in service.endpoints
-                if endpoint.version == version
-            )
+        of_version = [endpoint.name for endpoint in service.endpoints if endpoint.version == version]
+        # time-outs and slowness come from whom one waits for, too: the first few that show them share what most run by
+        # chance; all that run it, and nobody else, are no chance
+        if version and (trip.cause is Cause.ERRORS or bad.issuperset(of_version)):
+            acts = tuple((Target(service.name, name), Eject()) for name in of_version)
             return Plan(acts, Cause.VERSION, version, f"all {len(bad)} failing endpoints run version {version}")
     if len(bad) == len(names) or len(names) < 2:
         return _whole_service(trip, service, policy, f"all {len(names)} endpoints fail together")
+    if trip.cause is Cause.SLOW and len(bad) > 1 and not shared(service, bad, "zone"):
+        # each one that is taken out leaves its load to siblings that are about to be as slow
+        reason = f"{len(bad)} endpoints are slow, with nothing in common but the load"
+        return Plan(reason=reason, veto="correlated_cause")
     if trip.capped and len(bad) == 1:
         # The reflex may always eject one endpoint whose siblings are clean. It did not: they are suspect too, if not
         # yet condemned, and must not get this one's load on top.

@@ -239,7 +239,8 @@ class Invariants:
             if shown_at < book.since:
                 held_s = (now - book.since) / SECOND
                 self._break("readmission", f"{command.target} is back after {held_s:g} s without evidence", now)
-        hurried = book.passed_at <= book.bad_at and now - book.bad_at < to_nanos(self.policy.ramp_step_s)
+        step_s = self.policy.pace(whole=not command.target.endpoint).ramp_step_s
+        hurried = book.passed_at <= book.bad_at and now - book.bad_at < to_nanos(step_s)
         if hurried and book.bad_at >= 0 and isinstance(step, Weigh | Restore) and book.held is None:
             since_s = (now - book.bad_at) / SECOND
             self._break("readmission", f"{command.target} takes a step up {since_s:g} s after a bad verdict", now)

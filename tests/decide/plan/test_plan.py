@@ -87,3 +87,20 @@ def test_a_lone_endpoint_is_never_ejected() -> None:
     """A service with one endpoint is isolated as a whole."""
     decided = plan(tripped("e1"), service("a"), {"e1": NOW}, POLICY)
     assert decided.acts == ((Target("s"), Isolate()),)
+
+
+def test_what_most_run_is_no_cause_of_time_outs() -> None:
+    """Two of the three that run v1 hang: they may as well wait for somebody. All three and nobody else: that is v1."""
+    pool = service("v1", "v1", "v1", "v2", "v2")
+    some = plan(tripped("e2", Cause.STALLED), pool, {"e1": NOW, "e2": NOW}, POLICY)
+    assert (some.version, some.acts) == ("", ((Target("s", "e2"), Eject()),))
+    every = plan(tripped("e3", Cause.STALLED), pool, {"e1": NOW, "e2": NOW, "e3": NOW}, POLICY)
+    assert every.version == "v1"
+
+
+def test_a_second_slow_endpoint_is_left_in() -> None:
+    """Each one taken out leaves its load to siblings that are about to be as slow; the first one may be slow alone."""
+    pool = service("v1", "v1", "v1", "v1")
+    assert plan(tripped("e1", Cause.SLOW), pool, {"e1": NOW}, POLICY).acts == ((Target("s", "e1"), Eject()),)
+    second = plan(tripped("e2", Cause.SLOW), pool, {"e1": NOW, "e2": NOW}, POLICY)
+    assert (second.acts, second.veto) == ((), "correlated_cause")
