@@ -172,6 +172,11 @@ def contain(
         # held as a whole; only where it is limited, and so still called, a guard may see that one is sick alone
         _earns_nothing(draft, evidence, incident, target)
         return
+    if held is not None and isinstance(intent, Isolate) and not _dispensable(draft, target):
+        # a part of its calls may well be answered, as where one shard is out: probes in a row would never pass, and all
+        # of that part would be lost
+        intent = Limit(draft.policy.overload_concurrency)
+        reason = f"{reason}; it relapsed and nobody can do without it: limited, for what it still answers"
     step = recovery.contain(intent, draft.policy.pace(whole=not target.endpoint), held, penalty.sentence(draft, target))
     if step.relapses > draft.policy.remedy_attempts_max:
         escalate(draft, incident, f"{target} relapsed {step.relapses} times: the remedy does not last")
@@ -184,6 +189,12 @@ def contain(
             incident, target, recovery.again(held, draft.policy), None
         )  # bad, but not to be held: at least no step further
         evidence.stage_began(target)
+
+
+def _dispensable(draft: Draft, target: Target) -> bool:
+    """Whether callers can do without `target`, so that isolating it costs them little."""
+    service = draft.topology.service(target.service)
+    return service is None or service.fallback
 
 
 def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from controlplane.decide.engine import Engine
-from controlplane.model.command import Command, Eject, Limit, Weigh
+from controlplane.model.command import Command, Eject, Isolate, Limit, Weigh
 from controlplane.model.incident import Stage
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
@@ -154,3 +154,15 @@ def test_a_limit_that_does_not_help_stays_and_people_are_called() -> None:
     assert held is not None
     assert held[0].escalated
     assert all(isinstance(command.intent, Limit) for command in plane.commands if not command.target.endpoint)
+
+
+def test_a_service_that_relapses_is_limited_where_nobody_can_do_without_it() -> None:
+    """One shard of it may be out: probes in a row never pass, and what it still answers would be lost all the while."""
+    for fallback, intent in ((False, Limit), (True, Isolate)):
+        bare = msgspec.structs.replace(TOPOLOGY.services[1], fallback=fallback)
+        plane = Plane(Topology(services=(TOPOLOGY.services[0], bare), entry="web"))
+        plane.tripped(A, Cause.ERRORS)
+        assert isinstance(plane.commands[-1].intent, Isolate)
+        plane.later(2.5)
+        plane.tell(Probed(at=plane.now, target=A, passed=False))
+        assert isinstance(plane.commands[-1].intent, intent)
