@@ -134,7 +134,7 @@ class GuardSet:
     # ports.SignalSource
 
     def drain(self) -> list[Signal]:
-        """Facts since the last call, oldest first."""
+        """Facts since the last call, oldest first; what edges did only when there is nothing more urgent."""
         signals: list[Signal] = []
         at = Nanos(now_ns())
         for name, service in self._rung_services(at):
@@ -147,7 +147,8 @@ class GuardSet:
                 self._observe(name, finding.endpoint, at)
             service.findings.clear()
         signals.sort(key=lambda signal: signal.at)
-        return [*signals, *self._notes.take(at), *self._edges.sample(at)]
+        edges = [] if signals else self._edges.sample(at)  # the next verdict must not wait behind what can
+        return [*signals, *self._notes.take(at), *edges]
 
     def sample(self) -> list[Signal]:
         """Counts since the last sample, or of the last seconds when that is long ago; and what is not well yet."""

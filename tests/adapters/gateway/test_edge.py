@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from controlplane._native.guard import ERROR, Guard, Permit, set_test_clock
 from controlplane.adapters.gateway.edge import LatencySums
 from controlplane.adapters.gateway.guards import GuardSet
-from controlplane.model.signal import EdgeSampled, Signal
+from controlplane.model.signal import EdgeSampled, Signal, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import MILLISECOND, SECOND
 
@@ -68,6 +68,17 @@ def test_an_edge_is_told_with_what_its_guard_counted(guards: GuardSet) -> None:
     assert (one.calls, one.attempts, one.failures, one.timed, one.in_flight) == (20, 20, 2, 18, 0)
     assert one.client_latency_ns == pytest.approx(18 * 10 * MILLISECOND, rel=0.01)
     assert one.server_latency_ns is None
+
+
+def test_a_verdict_is_told_first_and_alone(guards: GuardSet) -> None:
+    """Fifty faults at once ring fifty times; samples told at each ring would be a queue before all verdicts."""
+    call(guards, "orders")
+    for _ in range(20):
+        call(guards, "db", kind=ERROR)
+    set_test_clock(BEGAN + SECOND)
+    first = guards.drain()
+    assert {type(signal) for signal in first} == {Tripped}
+    assert set(edges(guards.drain())) == {"orders", "db"}
 
 
 def test_a_retry_is_an_attempt_and_no_call(guards: GuardSet) -> None:
