@@ -12,9 +12,8 @@ from controlplane.model.unit import SECOND, Nanos
 from controlplane.sim.invariant import Invariants, garbage
 from controlplane.sim.run import BEGIN_NS, FleetPolicy, Simulation
 from controlplane.sim.scenario import Scenario, draw
-from controlplane.sim.textbook.calls import ATTEMPTS
-from controlplane.sim.textbook.fleet import Fleet
 from controlplane.simulate.fleet import Ours
+from controlplane.simulate.peer import fleet_of
 from controlplane.simulate.plane import Plane
 
 GARBAGE_EVERY_NS = 5 * SECOND  # an invalid signal to one plane or another
@@ -29,14 +28,6 @@ class Job(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class Client(msgspec.Struct, frozen=True):
-    """What a textbook edge is told: the same attempts and time-outs as ours."""
-
-    attempts: int
-    attempt_timeout_ns: int
-    priorities: tuple[int, ...]
-
-
 def live(job: Job) -> list[Run]:
     """Every policy of the job in its world."""
     scenario = draw(job.seed, job.fault_class or None, seconds=round(job.seconds))
@@ -47,7 +38,7 @@ def _lived(scenario: Scenario, policy: str) -> Run:
     begun = time.perf_counter()
     simulation = Simulation(scenario)
     watched = Watched(simulation, scenario.seed) if policy == OURS else None
-    fleet: FleetPolicy = textbook(simulation, policy) if watched is None else watched
+    fleet: FleetPolicy = fleet_of(policy, simulation) if watched is None else watched
     result = simulation.run(fleet)
     blast = result.blast(scenario.faults[0].origin if scenario.faults else "")
     return Run(
@@ -65,19 +56,6 @@ def _lived(scenario: Scenario, policy: str) -> Run:
         wall_s=time.perf_counter() - begun,
         violations=tuple(watched.violations()) if watched else (),
     )
-
-
-def textbook(simulation: Simulation, policy: str) -> Fleet:
-    """That textbook policy at every edge of the world."""
-    calls = {(caller, call.callee): call for caller, call in simulation.edges}
-
-    def client(caller: str, callee: str) -> Client:
-        call = calls[caller, callee]
-        node = simulation.scenario.mesh.node(callee)
-        priorities = tuple(replica.priority for replica in node.replicas)
-        return Client(ATTEMPTS, round(call.timeout_s * SECOND), priorities)
-
-    return Fleet(policy, client, seed=simulation.scenario.seed)
 
 
 class Watched(Ours):
