@@ -8,6 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controlplane.adapters.bounded import bounded_body
+
 T = TypeVar("T")
 
 BODY_BYTES_MAX = 64 * 1024  # a thousand signals are about 50 KiB; anything larger is not a control message
@@ -57,13 +59,4 @@ async def read_json(request: Request, kind: type[T]) -> T:
 
 async def _bounded_body(request: Request) -> bytes:
     too_large = Problem(413, f"body is larger than {BODY_BYTES_MAX} bytes", headers={"connection": "close"})
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > BODY_BYTES_MAX:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
+    return await bounded_body(request, BODY_BYTES_MAX, too_large)

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from controlplane.adapters.bounded import bounded_body
 from controlplane.adapters.ingest import otlp_json
 from controlplane.adapters.ingest.span import SpanSource
 from controlplane.model.unit import Nanos
@@ -113,16 +114,7 @@ class OtlpReceiver:
 
 async def _body(request: Request) -> bytes:
     too_large = Refused(413, f"the body is larger than {BODY_BYTES_MAX} bytes; send smaller batches")
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > BODY_BYTES_MAX:
-        raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
+    return await bounded_body(request, BODY_BYTES_MAX, too_large)
 
 
 def _expanded(body: bytes, encoding: str) -> bytes:
