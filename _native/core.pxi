@@ -95,6 +95,9 @@ cdef extern from "hdr.h":
     hdr hdr_shape(int64_t lowest, int64_t highest, int64_t digits)
     int64_t hdr_quantile(const hdr *h, const int64_t *counts, int64_t permille)
 
+cdef extern from "summary.h":
+    uint64_t hdr_values(const hdr *h, const int64_t *counts, int64_t *total)
+
 cdef extern from "retry.h":
     int64_t retry_word(int64_t balance, int64_t now_ns)
     int64_t retry_balance(int64_t word, const policy *p, int64_t now_ns)

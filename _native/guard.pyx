@@ -392,6 +392,11 @@ cdef class Guard:
         counts = memoryview(self)[at:at + self.seat.g.hdr.counters]
         return counts, <int64_t>LATENCY_LOWEST_NS, LATENCY_HIGHEST_NS, <int64_t>LATENCY_DIGITS
 
+    def latency_sum(self):
+        cdef int64_t total
+        cdef uint64_t sum_ns = hdr_values(&self.seat.g.hdr, state_counts(self.seat.g), &total)
+        return total, sum_ns
+
     def latency_quantile_ns(self, permille, /):
         return hdr_quantile(&self.seat.g.hdr, state_counts(self.seat.g), integer(permille, "permille", 0, 1000))
 

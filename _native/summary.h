@@ -52,6 +52,19 @@ static inline int64_t hdr_middle(const struct hdr *h, int64_t index) {
     return hdr_low(h, index) + (((int64_t)1 << hdr_width_log2(h, index)) >> 1);
 }
 
+/* The sum of all values, modulo 2^64: the difference of two sums is right where it has 63 bits; and how many they are. */
+static inline uint64_t hdr_values(const struct hdr *h, const int64_t *counts, int64_t *total) {
+    uint64_t sum = 0;
+    *total = 0;
+    for (int64_t i = 0; i < h->counters; i++) {
+        int64_t count = word_load(counts + i);
+        if (!count) continue;
+        *total += count;
+        sum += (uint64_t)count * (uint64_t)hdr_middle(h, i);
+    }
+    return sum;
+}
+
 static inline double hdr_mean(const struct hdr *h, const int64_t *counts) {
     int64_t total = 0;
     __int128 sum = 0; /* exact: a count and a value have 63 bits each */

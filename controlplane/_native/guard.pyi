@@ -317,6 +317,8 @@ class Guard:
         """How many calls each part would have refused, had it been enforced for them."""
     def latency_counts(self) -> tuple[memoryview, int, int, int]:
         """(counts, lowest_ns, highest_ns, significant_digits) of the HDR histogram of successful calls' latency."""
+    def latency_sum(self) -> tuple[int, int]:
+        """(successful calls, nanoseconds they took together modulo 2**64), by the middles of the buckets."""
     def latency_quantile_ns(self, permille: int, /) -> int:
         """The latency that `permille` / 1000 of the successful calls stayed at or under; 0 without any."""
     def latency_reset(self) -> None: ...

@@ -124,7 +124,7 @@ class Plane:
             self._engine,
             clock=self.clock,
             journal=self._journal,
-            data_planes=[InMode(self)],
+            at_once=[InMode(self)],
             sources=[
                 self._guards,
                 self._deployers,

@@ -32,15 +32,21 @@ from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import (
     BecameEffective,
     EpochStarted,
+    EvidenceAdded,
     ImpactCounted,
+    IncidentClosed,
+    IncidentMerged,
+    IncidentOpened,
     JournalGap,
     LeaseExpired,
+    OriginMoved,
     Record,
 )
 from controlplane.model.signal import Cause, Signal, Target, Tripped
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Epoch, Nanos
 
+_RUNS = (EpochStarted, IncidentOpened, IncidentClosed, IncidentMerged, OriginMoved, EvidenceAdded)  # where, since when
 PROBES_TO_PASS = 3  # active probes in a row that count like passed real requests
 
 
@@ -162,13 +168,19 @@ class Engine:
 
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
+        if not draft.records and not everything:  # as most signals: nothing is another than before
+            due_at = self._evidence.expected.due_at
+            if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
+                self._wake_at = due_at
+            return draft.outcome(self._wake_at)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
         times += [self._evidence.expected.due_at, self.state.standing.due(), self._wake_at]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
-        if outcome.records:  # what is seen while an incident runs must not become normal
+        if any(isinstance(record, _RUNS) for record in outcome.records):
+            # what is seen while an incident runs must not become normal
             running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
             self.graph.follow(running, draft.now)
             self._evidence.follow(running)

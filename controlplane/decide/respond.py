@@ -200,8 +200,9 @@ def _dispensable(draft: Draft, target: Target) -> bool:
 def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:
     """A data plane answered: only now is the target held back, or a person called."""
     target = command.target
+    at = min(signal.at, draft.now)  # when it took it, not when the engine heard so
     draft.record(
-        CommandAcknowledged(at=draft.now, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason)
+        CommandAcknowledged(at=at, incident=incident.id, command=command.id, ok=signal.ok, reason=signal.reason)
     )
     if not signal.ok:
         evidence.not_taken(target, draft.now, retryable=signal.retryable)

@@ -1,7 +1,8 @@
 """Commands on their way to the data planes: in order on each, and no data plane waits for another.
 
-Each data plane has a lane, a queue with a task. The loop waits for the lanes that are prompt, `PATIENCE_S` at most, and
-then goes on deciding: one that hangs costs that once, and later only its own commands, until it has answered again.
+Those that act at once, as guards in this process, are simply called. Each other one has a lane, a queue with a task.
+What is carried out next waits for the lanes that are prompt, `PATIENCE_S` at most: one that hangs costs that once, and
+later only its own commands, until it has answered again.
 """
 
 import logging
@@ -34,20 +35,21 @@ class Group:
         self._open = self._awaited = 0
         self._prompt = anyio.Event()
 
-    def begin(self, lanes: Sequence["Lane"], *, awaited: int) -> list[list[Acted]]:
-        """Expect an answer of each lane; `awaited` of them keep `wait_prompt`."""
-        self._by_lane = [[] for _ in lanes]
-        self._open, self._awaited = len(lanes), awaited
+    def begin(self, lanes: int, *, awaited: int, given: Sequence[list[Acted]]) -> list[list[Acted]]:
+        """Expect an answer of so many lanes; `awaited` of them keep `wait_prompt`. Others have `given` theirs."""
+        by_lane: list[list[Acted]] = [[] for _ in range(lanes)]
+        self._by_lane = [*given, *by_lane]
+        self._open, self._awaited = lanes, awaited
         if not awaited:
             self._prompt.set()
-        return self._by_lane
+        return by_lane
 
     def lane_done(self, *, was_awaited: bool) -> None:
         """One lane has answered every command."""
         self._open -= 1
         self._awaited -= was_awaited
         if not self._open:
-            self.finish([_merged(each) for each in zip(*self._by_lane, strict=True)])
+            self.finish(merged(self._by_lane))
         if not self._awaited:
             self._prompt.set()
 
@@ -98,7 +100,8 @@ class Lane:
             for command in group.commands:
                 answer = None if hung else await self._ask(command)
                 hung = answer is None
-                answers.append(answer or self._failed(command, f"no answer within {self._apply_timeout_s} s", True))
+                reason = f"no answer within {self._apply_timeout_s} s"
+                answers.append(answer or _failed(self._clock, command, reason, True))
             group.lane_done(was_awaited=was_awaited)
         self.slow, self.busy = hung, False
 
@@ -107,23 +110,26 @@ class Lane:
             try:
                 await self.data_plane.apply(command)
             except ActuationError as error:
-                return self._failed(command, str(error), error.retryable, error.rule)
+                return _failed(self._clock, command, str(error), error.retryable, error.rule)
             except Exception as error:
                 logger.exception("%s failed to apply %s", type(self.data_plane).__name__, command.id)
-                return self._failed(command, repr(error), False)
+                return _failed(self._clock, command, repr(error), False)
             return Acted(at=self._clock.now(), command=command.id, ok=True)
         return None
 
-    def _failed(self, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
-        now = self._clock.now()
-        return Acted(at=now, command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
-
 
 class Actuation:
-    """Every data plane of one loop."""
+    """Every data plane of one loop; those `at_once` have no lane: their `apply` waits for nothing."""
 
-    def __init__(self, data_planes: Sequence[DataPlane], *, clock: Clock, apply_timeout_s: float) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        data_planes: Sequence[DataPlane],
+        *,
+        clock: Clock,
+        apply_timeout_s: float,
+        at_once: Sequence[DataPlane] = (),
+    ) -> None:
+        self._clock, self._at_once = clock, tuple(at_once)
         self._lanes = [Lane(each, clock=clock, apply_timeout_s=apply_timeout_s) for each in data_planes]
 
     def start(self, tasks: TaskGroup) -> None:
@@ -147,19 +153,46 @@ class Actuation:
         `on_done` is called once every data plane has answered every command, which may be later.
         """
         group = Group(commands, on_done)
+        given = [[apply_at_once(each, command, self._clock) for command in commands] for each in self._at_once]
         if not self._lanes:
-            reason = "there is no data plane"
-            now = self._clock.now()
-            group.finish([Acted(at=now, command=each.id, ok=False, reason=reason) for each in commands])
+            reason, now = "there is no data plane", self._clock.now()
+            nobody = [[Acted(at=now, command=each.id, ok=False, reason=reason) for each in commands]]
+            group.finish(merged(given or nobody))
             return
         prompt = [lane for lane in self._lanes if not lane.slow]
-        for lane, answers in zip(self._lanes, group.begin(self._lanes, awaited=len(prompt)), strict=True):
+        by_lane = group.begin(len(self._lanes), awaited=len(prompt), given=given)
+        for lane, answers in zip(self._lanes, by_lane, strict=True):
             lane.put(group, answers)
         with anyio.move_on_after(PATIENCE_S) as patience:
             await group.wait_prompt()
         if patience.cancelled_caught:
             for lane in prompt:
                 lane.slow = lane.slow or lane.busy
+
+
+def apply_at_once(data_plane: DataPlane, command: Command, clock: Clock) -> Acted:
+    """The answer of a data plane whose `apply` waits for nothing; one that waits all the same has not taken it."""
+    work = data_plane.apply(command)
+    try:
+        work.send(None)
+    except StopIteration:
+        return Acted(at=clock.now(), command=command.id, ok=True)
+    except ActuationError as error:
+        return _failed(clock, command, str(error), error.retryable, error.rule)
+    except Exception as error:
+        logger.exception("%s failed to apply %s", type(data_plane).__name__, command.id)
+        return _failed(clock, command, repr(error), False)
+    work.close()
+    return _failed(clock, command, f"{type(data_plane).__name__} waits, and was to act at once", False)
+
+
+def _failed(clock: Clock, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
+    return Acted(at=clock.now(), command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
+
+
+def merged(answers: Sequence[Sequence[Acted]]) -> list[Acted]:
+    """One answer for each command, of those of each data plane."""
+    return [_merged(each) for each in zip(*answers, strict=True)]
 
 
 def _merged(answers: Sequence[Acted]) -> Acted:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 import anyio
 
 from controlplane.model.errors import ControlPlaneError
-from controlplane.model.signal import Signal
+from controlplane.model.signal import EdgeSampled, Sampled, Signal
+
+COUNTS = (EdgeSampled, Sampled)  # they say how much, not that something is wrong
 
 
 class Errand:
@@ -30,9 +32,9 @@ class Errand:
 
 
 class Inbox:
-    """Four queues, first to last: people's orders (a freeze must not wait), answers of data planes and the journal,
-    facts of the sources, and signals from outside, which alone can be a flood and alone are bounded here; senders of
-    errands wait, and sources bound their own."""
+    """Five queues, first to last: people's orders (a freeze must not wait), facts of the sources, answers of data
+    planes and the journal, signals from outside, which alone can be a flood and alone are bounded here (senders of
+    errands wait, and sources bound their own), and last what only counts, which no verdict waits behind."""
 
     def __init__(self, *, signals_max: int) -> None:
         self._signals_max = signals_max
@@ -40,10 +42,12 @@ class Inbox:
         self._answers: deque[Signal] = deque()
         self._facts: deque[Signal] = deque()
         self._signals: deque[Signal] = deque()
+        self._counts: deque[Signal] = deque()
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._errands) + len(self._answers) + len(self._facts) + len(self._signals)
+        own = len(self._errands) + len(self._facts) + len(self._answers) + len(self._counts)
+        return own + len(self._signals)
 
     @property
     def is_full(self) -> bool:
@@ -59,8 +63,13 @@ class Inbox:
         self._answers.extend(answers)
 
     def put_facts(self, facts: Iterable[Signal]) -> None:
-        """Queue what a source has drained."""
-        self._facts.extend(facts)
+        """Queue what a source has drained or sampled."""
+        for fact in facts:
+            (self._counts if isinstance(fact, COUNTS) else self._facts).append(fact)
+
+    def put_counts(self, counts: Iterable[Signal]) -> None:
+        """Queue what nobody waits for."""
+        self._counts.extend(counts)
 
     def put_nowait(self, signal: Signal) -> None:
         """Queue a signal from outside. Raises anyio.WouldBlock, and counts, when the queue is full."""
@@ -70,17 +79,23 @@ class Inbox:
         self._signals.append(signal)
 
     def take(self) -> Errand | Signal | None:
-        """What to decide next, None: nothing."""
-        own = self.take_own()
-        return own if own is not None or not self._signals else self._signals.popleft()
+        """What to decide next, of what somebody waits for; None: nothing."""
+        return self._first(self._errands, self._facts, self._answers, self._signals)
+
+    def take_urgent(self) -> Errand | Signal | None:
+        """The same while something is being carried out: orders and facts, which alone do not wait for that."""
+        return self._first(self._errands, self._facts)
+
+    def take_count(self) -> Signal | None:
+        """What to decide when nobody waits for anything; None: nothing."""
+        return self._counts.popleft() if self._counts else None
 
     def take_own(self) -> Errand | Signal | None:
         """What to decide next, signals from outside apart."""
-        if self._errands:
-            return self._errands.popleft()
-        if self._answers:
-            return self._answers.popleft()
-        return self._facts.popleft() if self._facts else None
+        return self._first(self._errands, self._facts, self._answers, self._counts)
+
+    def _first(self, *queues: "deque[Errand] | deque[Signal]") -> Errand | Signal | None:
+        return next((queue.popleft() for queue in queues if queue), None)
 
     def fail_errands(self, failure: ControlPlaneError) -> None:
         """Nobody will decide what waits here."""

@@ -2,47 +2,46 @@
 
     ring, inbox or wake_at -> engine -> journal -> data planes -> answers back into the engine -> notices
 
-Nothing polls. One task decides, so that the engine sees one signal after the other. What waits is decided together and
-goes on record in one append (fifty faults at once cost one, not fifty), and then acts: no command before its records.
+Nothing polls. One task decides, so that the engine sees one signal after the other, and another (`effect`) carries out:
+what is decided while it writes goes on record together, in one append (fifty faults at once cost a few, not fifty).
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskStatus
 
 from controlplane.from_thread import Soon, soon
-from controlplane.model.command import Command
-from controlplane.model.errors import ControlPlaneError, JournalError
+from controlplane.model.errors import ControlPlaneError
 from controlplane.model.input import Began, Setup, Stepped, Ticked
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
-from controlplane.model.record import Record
-from controlplane.model.signal import Acted, Signal, Told
+from controlplane.model.signal import Signal, Told
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
 from controlplane.ports import Clock, DataPlane, Engine, Journal, Notifier, SignalSource
 from controlplane.runtime.actuation import Actuation
+from controlplane.runtime.effect import Effects
 from controlplane.runtime.follow import Follower, Tail
 from controlplane.runtime.herald import Herald
 from controlplane.runtime.inbox import Errand, Inbox
 from controlplane.runtime.recorder import Recorder
-from controlplane.runtime.statistics import LoopStatistics, Stopwatch, latency
+from controlplane.runtime.statistics import LoopStatistics, latency
 
 __all__ = ["ControlLoop", "LoopStatistics"]
 
 logger = logging.getLogger(__name__)
 
-_GROUP_STEPS_MAX = 64  # decided before the first of them acts; then the host's other tasks get their turn
-_GROUP_NS = MILLISECOND
+_TURN_NS = MILLISECOND  # of deciding; then the host's other tasks get their turn
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
 
 class ControlLoop:
     """Runs one engine on the event loop that calls `run`. The journal belongs to whoever made it, who also closes it.
 
+    Of the data planes, those `at_once` wait for nothing when they apply (guards in this process), and nobody for them.
     `apply_timeout_s` cuts off a data plane that hangs, `append_timeout_s` a journal that does. `setup` is what `engine`
     was made of: with it, everything the engine is told goes on record, so that it can be replayed.
     """
@@ -54,6 +53,7 @@ class ControlLoop:
         clock: Clock,
         journal: Journal,
         data_planes: Sequence[DataPlane] = (),
+        at_once: Sequence[DataPlane] = (),
         sources: Sequence[SignalSource] = (),
         notifiers: Sequence[Notifier] = (),
         inbox_max: int = 10_000,
@@ -68,18 +68,17 @@ class ControlLoop:
         self._recorder = Recorder(
             journal, self._tail, clock=clock, append_timeout_s=append_timeout_s, inputs=setup is not None
         )
-        self._actuation = Actuation(data_planes, clock=clock, apply_timeout_s=apply_timeout_s)
+        self._actuation = Actuation(data_planes, clock=clock, apply_timeout_s=apply_timeout_s, at_once=at_once)
         self._herald = Herald(notifiers, clock=clock, tell_engine=self._told)
+        self._effects = Effects(self._recorder, self._actuation, clock=clock, loop=self)
         self._inbox = Inbox(signals_max=inbox_max)
-        self._stopwatch = Stopwatch()
         self._wake = anyio.Event()
         self._rung = self._rung_by_thread = False
         self._soon: Soon | None = None
         self._began = self._ended = False
         self._wake_at: Nanos | None = None
         self._steps = self._engine_errors = self._source_errors = 0
-        self._commands = self._commands_failed = self._notices = 0
-        self._errands: set[Errand] = set()  # decided, and not yet applied everywhere
+        self._notices = 0
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Decide and act until cancelled; `started()` once the journal is folded and orders in force are applied again.
@@ -96,19 +95,29 @@ class ControlLoop:
             outcome = self._begin_epoch()
             async with anyio.create_task_group() as tasks:
                 self._actuation.start(tasks)
+                tasks.start_soon(self._effects.run)
                 try:
-                    await self._carry_out_start(outcome)
+                    self._add(outcome)
+                    await self._carried_out()
                     await self._decide_waiting()
+                    await self._carried_out()
                     self._herald.start(tasks)
                     task_status.started()
                     while True:
                         await self._turn()
                 finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._carried_out()
+                        self._decide_own()  # the answers to it
+                        await self._carried_out()
+                    self._effects.stop()
                     self._actuation.stop()
         finally:
             self._ended = True
             self._tail.end()
-            self._fail_errands()
+            ended = ControlPlaneError("the control loop has ended")
+            self._effects.fail(ended)
+            self._inbox.fail_errands(ended)
             with anyio.CancelScope(shield=True):
                 await self._recorder.flush(all_of_them=True)
 
@@ -156,8 +165,8 @@ class ControlLoop:
             last_number=self._tail.last_number,
             journal_lag_ns=self._recorder.lag_ns,
             journal_ok=not self._recorder.failure,
-            commands=self._commands,
-            commands_failed=self._commands_failed,
+            commands=self._effects.commands,
+            commands_failed=self._effects.failed,
             inbox=len(self._inbox),
             degraded=tuple(self._degraded()),
             inbox_refused=self._inbox.refused,
@@ -166,9 +175,9 @@ class ControlLoop:
             notices=self._notices,
             notices_failed=self._herald.failed,
             notices_dropped=self._herald.dropped,
-            decided=latency(self._stopwatch.decided),
-            journaled=latency(self._stopwatch.journaled),
-            applied=latency(self._stopwatch.applied),
+            decided=latency(self._effects.stopwatch.decided),
+            journaled=latency(self._effects.stopwatch.journaled),
+            applied=latency(self._effects.stopwatch.applied),
         )
 
     def _begin_epoch(self) -> Outcome:
@@ -177,13 +186,13 @@ class ControlLoop:
         if self._setup is not None:
             self._recorder.note(Began(at=now, boot=boot, wall_ns=wall_ns, setup=self._setup))
         for command in outcome.commands:  # ordered again: what decided was answered before this start
-            self._stopwatch.answered(command)
+            self._effects.stopwatch.answered(command)
         return outcome
 
-    async def _carry_out_start(self, outcome: Outcome) -> None:
-        group = _Group(self._clock)
-        self._add(group, outcome)
-        await self._carry_out(group)
+    async def _carried_out(self) -> None:
+        """Return when everything decided so far is in force."""
+        self._effects.begin()
+        await self._effects.wait_idle()
 
     def _degraded(self) -> Iterator[str]:
         if self._recorder.failure:
@@ -198,12 +207,12 @@ class ControlLoop:
     async def _turn(self) -> None:
         self._wake = anyio.Event()  # before looking: a ring while we look must not be slept through
         self._drain_sources()
-        await self._decide_waiting()
+        more = await self._decide_waiting()
         if self._wake_at is not None and self._clock.now() >= self._wake_at:
             self._ask_sources(lambda source: source.sample())
-            await self._tick()
-        elif not self._inbox:
-            await self._recorder.flush()
+            self._tick()
+        elif not more:
+            self._effects.rest()
             await self._wait()
             return
         await anyio.lowlevel.checkpoint()
@@ -217,32 +226,33 @@ class ControlLoop:
         with anyio.move_on_after(delay_s):
             await self._wake.wait()
 
-    async def _decide_waiting(self) -> None:
-        """One group after the other: the answers to the first are decided before anybody else gets a turn."""
-        steps = 0
-        while steps < _GROUP_STEPS_MAX:
-            group = _Group(self._clock)
-            while not group.full():
-                if self._rung:
-                    self._drain_sources()
-                waiting = self._inbox.take()
-                if waiting is None:
-                    break
-                self._decide(waiting, group)
-            if not group.steps:
-                return
-            await self._carry_out(group)
-            steps += group.steps
+    async def _decide_waiting(self) -> bool:
+        """What waits, the most urgent first, for a turn; whether more of it waits. It is carried out when all is
+        decided that somebody waits for, or when it has gathered for long enough."""
+        if self._effects.full:
+            await self._effects.wait_room()
+        until = self._clock.now() + _TURN_NS
+        while not self._effects.full:
+            if self._rung:
+                self._drain_sources()
+            waiting = self._inbox.take_urgent() if self._effects.busy else self._inbox.take()
+            if waiting is None:
+                self._effects.begin()
+                waiting = None if self._effects.busy else self._inbox.take_count()
+            if waiting is None:
+                return False
+            self._decide(waiting)
+            if self._clock.now() >= until:
+                break
+        self._effects.begin_if_due()
+        return True
 
-    def _decide(self, waiting: Errand | Signal, group: "_Group") -> None:
+    def _decide(self, waiting: Errand | Signal) -> None:
         signal = waiting.signal if isinstance(waiting, Errand) else waiting
         outcome = self._asked(lambda now: self._engine.step(signal, now), signal)
-        group.steps += 1
-        if outcome is not None:
-            self._add(group, outcome)
+        self._add(outcome)
         if isinstance(waiting, Errand):
-            self._errands.add(waiting)
-            group.errands.append((waiting, outcome is not None))
+            self._effects.open.errands.append((waiting, outcome is not None))
 
     def _drain_sources(self) -> None:
         self._rung = False  # before asking: a ring meanwhile asks again
@@ -256,20 +266,21 @@ class ControlLoop:
                 self._source_errors += 1
                 logger.exception("%s failed to tell what it has seen", type(source).__name__)
 
-    async def _tick(self) -> None:
-        """Samples first, and no flood from outside between them and the tick, which is due."""
-        group = _Group(self._clock)
+    def _decide_own(self) -> None:
         while (waiting := self._inbox.take_own()) is not None:
-            self._decide(waiting, group)
+            self._decide(waiting)
+
+    def _tick(self) -> None:
+        """Samples first, and no flood from outside between them and the tick, which is due."""
+        self._decide_own()
         now = self._clock.now()
         outcome = self._asked(self._engine.tick, None)
+        self._add(outcome)
         if outcome is None:
             self._wake_at = Nanos(now + _ENGINE_ERROR_PAUSE)
-        else:
-            self._add(group, outcome)
-            if self._wake_at is not None and self._wake_at <= now:  # an engine that never rests must not spin its host
-                self._wake_at = Nanos(now + MILLISECOND)
-        await self._carry_out(group)
+        elif self._wake_at is not None and self._wake_at <= now:  # an engine that never rests must not spin its host
+            self._wake_at = Nanos(now + MILLISECOND)
+        self._effects.begin()
 
     def _asked(self, ask: Callable[[Nanos], Outcome], signal: Signal | None) -> Outcome | None:
         """Its answer, or None where it raised: a mistake of ours must not take the host's process with it."""
@@ -287,90 +298,29 @@ class ControlLoop:
             told = Ticked(at=now, raised=raised) if signal is None else Stepped(at=now, signal=signal, raised=raised)
             self._recorder.note(told)
 
-    def _add(self, group: "_Group", outcome: Outcome) -> None:
-        self._wake_at = outcome.wake_at
-        group.add(outcome, decided=self._clock.now())
+    def _add(self, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self._wake_at = outcome.wake_at
+        self._effects.add(outcome)
 
-    async def _carry_out(self, group: "_Group") -> None:
-        """Effects in their order. A shutdown waits for the last of them, which the time-outs bound."""
-        with anyio.CancelScope(shield=True):
-            self._inbox.put_answers(await self._recorder.write(group.records))
-            group.on_record(self._clock.now(), failure=self._recorder.failure)
-            if group.commands:
-                await self._actuation.apply(group.commands, lambda acts: self._applied(group, acts.answers))
-            group.left = True
-            if not group.commands or group.applied:
-                self._settle(group)
-        for notice in group.notices:
-            self._notices += 1
-            self._herald.tell(notice)
-
-    def _applied(self, group: "_Group", answers: list[Acted]) -> None:
-        """Every data plane has answered, maybe long after the loop went on."""
-        for (command, decided), answer in zip(group.decided, answers, strict=True):
-            self._stopwatch.record(command, decided=decided, journaled=group.journaled, applied=answer.at)
-        self._commands += len(answers)
-        self._commands_failed += sum(not answer.ok for answer in answers)
+    def hear(self, answers: Iterable[Signal]) -> None:
+        """What follows from effects is decided soon."""
         self._inbox.put_answers(answers)
-        group.applied = True
-        if group.left:  # else the loop waits, and settles when it goes on
-            self._wake.set()
-            self._settle(group)
+        self._wake.set()
 
-    def _settle(self, group: "_Group") -> None:
-        for errand, decided in group.errands:
-            self._errands.discard(errand)
-            if not decided:
-                errand.settle(ControlPlaneError("the engine failed on this order; the log has the traceback"))
-            elif group.failure:
-                errand.settle(JournalError(f"the order is in force, but not on record: {group.failure}"))
-            else:
-                errand.settle()
+    def rested(self) -> None:
+        """Everything that had gathered has been carried out: what is less urgent may be decided."""
+        self._wake.set()
 
-    def _fail_errands(self) -> None:
-        ended = ControlPlaneError("the control loop has ended")
-        while self._errands:
-            self._errands.pop().settle(ended)
-        self._inbox.fail_errands(ended)
+    def tell(self, notice: Notice) -> None:
+        """Have `notice` delivered."""
+        self._notices += 1
+        self._herald.tell(notice)
 
     def _told(self, signal: Told) -> None:
-        self._inbox.put_facts([signal])
+        self._inbox.put_counts([signal])
         self._wake.set()
 
     def _ring_from_thread(self) -> None:
         self._rung_by_thread = False
         self.ring()
-
-
-class _Group:
-    """What was decided together, on its way into effect."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._until = clock, clock.now() + _GROUP_NS
-        self.steps = 0
-        self.records: list[Record] = []
-        self.decided: list[tuple[Command, Nanos]] = []
-        self.notices: list[Notice] = []
-        self.errands: list[tuple[Errand, bool]] = []  # with whether the engine has decided on it
-        self.journaled: Nanos | None = None
-        self.failure = ""
-        self.applied = self.left = False  # by every data plane; by the loop, which waited long enough
-
-    @property
-    def commands(self) -> list[Command]:
-        """In the order in which they were decided."""
-        return [command for command, _ in self.decided]
-
-    def full(self) -> bool:
-        """Whether what was decided must not wait for more."""
-        return self.steps >= _GROUP_STEPS_MAX or (self.steps > 0 and self._clock.now() >= self._until)
-
-    def add(self, outcome: Outcome, *, decided: Nanos) -> None:
-        """Append the effects of one decision."""
-        self.records += outcome.records
-        self.decided += [(command, decided) for command in outcome.commands]
-        self.notices += outcome.notices
-
-    def on_record(self, now: Nanos, *, failure: str) -> None:
-        """The journal has answered."""
-        self.journaled, self.failure = (None, failure) if failure else (now, "")

@@ -60,10 +60,15 @@ class Recorder:
         self.lag_ns = now - began
         return self._works_again(now) if self.failure else []
 
+    @property
+    def flush_due(self) -> bool:
+        """Whether inputs have waited long enough to go on record by themselves."""
+        now = self._clock.now()
+        return now >= self._stuck_until and self._tape.due(now)
+
     async def flush(self, *, all_of_them: bool = False) -> None:
         """Put inputs on record that caused no record and have waited long enough, or all of them. Never raises."""
-        now = self._clock.now()
-        if now < self._stuck_until or not (all_of_them or self._tape.due(now)):
+        if not (self.flush_due or (all_of_them and self._clock.now() >= self._stuck_until)):
             return
         batches = self._tape.take()
         if batches and await self._append((), batches):

@@ -51,6 +51,25 @@ async def test_nothing_acts_while_the_journal_writes() -> None:
     assert isinstance(world.journal, MemoryJournal)
 
 
+async def test_a_verdict_is_decided_while_the_journal_writes() -> None:
+    """What a source has seen does not wait for the journal, nor overtake: it acts after its own append, which comes
+    after what was decided before has acted."""
+    world = world_of(4)
+    async with world.running() as loop:
+        gate = world.journal.gate = anyio.Event()
+        loop.submit_nowait(fact("f0"))
+        await anyio.wait_all_tasks_blocked()
+        for name in ("f1", "f2"):
+            world.source.tell(fact(name))
+            loop.ring()
+            await anyio.wait_all_tasks_blocked()
+        assert "step f2" in world.log
+        gate.set()
+        await anyio.wait_all_tasks_blocked()
+    order = ["step f1", "step f2", "append r0", "apply c0", "append r1 r2", "apply c1", "apply c2"]
+    assert [line for line in world.log if line in order] == order
+
+
 async def test_an_order_goes_before_what_waits_for_the_next_group() -> None:
     """A group is bounded: a person's order waits for at most one of them, however long the queue is."""
     world = world_of(500)

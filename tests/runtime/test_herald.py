@@ -151,6 +151,7 @@ async def test_a_queue_that_grows_gives_up_its_oldest() -> None:
     async with world.running() as loop:
         for _ in range(40):
             await loop.execute(fact("web"))
+        await anyio.wait_all_tasks_blocked()
         assert len(told) >= 400 - herald.QUEUE_NOTICES - 12
         assert {one.reason for one in told} == {"Deaf: too many notices waited behind it"}
 

@@ -21,6 +21,7 @@ async def test_effects_keep_the_order_of_the_outcome() -> None:
     world.engine.on["acted c1 ok"] = Outcome((record("a1"),))
     async with world.running() as loop:
         await loop.execute(fact("web"))
+        await anyio.wait_all_tasks_blocked()
         await loop.execute(fact("after"))
     assert world.log[:6] == ["start boot", "step web", "append r1 r2", "apply c1", "apply c2", "step acted c1 ok"]
     assert sorted(world.log[6:8]) == ["append a1", "step acted c2 ok"]  # together, unless the machine was slow
@@ -251,6 +252,7 @@ async def test_response_times_are_those_of_the_deciding_signal() -> None:
     world.meeting["c1"] = lambda: clock.advance(0.02)
     async with world.running() as loop:
         await loop.execute(fact("web"))
+        await anyio.wait_all_tasks_blocked()
         seen = loop.statistics()
     assert (seen.decided.count, seen.journaled.count, seen.applied.count) == (1, 1, 1)
     assert 10_000_000 <= seen.decided.p50_ns <= seen.journaled.p50_ns < seen.applied.p50_ns

@@ -52,9 +52,13 @@ class ConditionWatch:
         self._observed_until = now + OBSERVED_NS
         self._usual.rest(self._observed_until)
 
+    def watches(self, at: int) -> bool:
+        """Whether there may be anything to tell: an incident is on, or what was told is not taken back."""
+        return at < self._observed_until or bool(self._unwell)
+
     def sample(self, at: Nanos) -> list[Condition]:
         """What has changed, and what is still not well."""
-        if at >= self._observed_until and not self._unwell:
+        if not self.watches(at):
             return []
         return [told for what, reason in self._reasons(at) if (told := self._told(at, what, reason)) is not None]
 

@@ -1,60 +1,45 @@
 """What each edge did since it was told last, for the dependency graph: about once a second, and only under traffic.
 
-The first call after a quiet second starts a timer, which wakes the loop once a second until a second passes without a
-call; an idle process sleeps on. What is due is told whenever the loop is awake for another reason, too. Nothing is
-counted here that the guards do not count already.
+The first call after a quiet second starts a timer, which wakes the loop often enough to tell a few edges each time,
+until a second passes without a call; an idle process sleeps on. Nothing is counted here that the guards do not count
+already.
 """
 
 from collections import deque
 from collections.abc import Callable
-from functools import cache
 from typing import Final
 
 import anyio
-import numpy as np
-from numpy.typing import NDArray
 
 from controlplane._native.guard import Guard
-from controlplane.adapters.gateway.learn import upper_bounds
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.adapters.gateway.tally import EntryCounts
 from controlplane.model.signal import EdgeSampled
 from controlplane.model.unit import MILLISECOND, Nanos
 
 BEAT_S: Final = 1.0
-SAMPLES_MAX: Final = 16  # told in one go, half a millisecond: nobody waits longer for an answer
-LOOKS_MAX: Final = 64  # of edges in one go, most of which are quiet
+SAMPLES_MAX: Final = 8  # told in one go, a quarter of a millisecond: nobody waits longer for an answer
+LOOKS_MAX: Final = 32  # of edges in one go, most of which are quiet
 DUE_NS: Final = 900 * MILLISECOND  # since the last sample: a beat that comes a little early finds something to tell
 
 
 class LatencySums:
     """Number and sum of the latencies a guard has recorded since the last look: middles of buckets, right to 1 %."""
 
-    __slots__ = ("_guard", "_middles", "_seen")
+    __slots__ = ("_calls", "_guard", "_ns")
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        counts, lowest_ns, _, digits = guard.latency_counts()
-        self._seen = np.array(counts, dtype=np.int64)
-        self._middles = _middles(len(self._seen), lowest_ns, digits)
+        self._calls, self._ns = guard.latency_sum()
 
     def take(self) -> tuple[int, int]:
         """(calls, nanoseconds); the next look begins here."""
-        now = np.array(self._guard.latency_counts()[0], dtype=np.int64)
-        since = now - self._seen
-        self._seen = now
-        if since.min() < 0:  # somebody reset the histogram: what it holds now is what is new
-            since = now
-        filled = np.flatnonzero(since)
-        return int(since.sum()), round(float(since[filled] @ self._middles[filled]))
-
-
-@cache
-def _middles(length: int, lowest_ns: int, digits: int) -> NDArray[np.float64]:
-    """The middle of each bucket; every guard has the same."""
-    highest = upper_bounds(length, lowest_ns, digits)
-    middles: NDArray[np.float64] = (highest + np.concatenate([[0], highest[:-1] + 1])) / 2
-    return middles
+        calls, ns = self._guard.latency_sum()
+        since, since_ns = calls - self._calls, (ns - self._ns) % (1 << 64)
+        self._calls, self._ns = calls, ns
+        if since < 0 or since_ns >= 1 << 63:  # somebody reset the histogram: what it holds now is what is new
+            return calls, ns
+        return since, since_ns
 
 
 class EdgeTally:
@@ -137,7 +122,7 @@ class EdgeTallies:
         self._turns = deque(_Turn(now + DUE_NS, tally) for tally in tallies)
         self._beat_s = BEAT_S / -(-len(tallies) // SAMPLES_MAX)
         self._resting: anyio.Event | None = None
-        self._called = False
+        self._called = self._beaten = False
 
     def traffic(self) -> None:
         """Calls are made: start beating, unless it beats already."""
@@ -153,6 +138,13 @@ class EdgeTallies:
     def moved(self) -> bool:
         """Whether there is something to tell."""
         return any(edge.moved() for edge in self._edges)
+
+    def sample_of_beat(self, at: Nanos) -> list[EdgeSampled]:
+        """`sample`, once for each beat: a loop that is awake for something else has better to do."""
+        if not self._beaten:
+            return []
+        self._beaten = False
+        return self.sample(at)
 
     def sample(self, at: Nanos) -> list[EdgeSampled]:
         """What happened on edges of which it is time to tell and that did anything: at most SAMPLES_MAX of them, those
@@ -178,6 +170,7 @@ class EdgeTallies:
                 await anyio.sleep(BEAT_S)  # the calls of the first second are told together
                 while self._goes_on():
                     for _ in range(round(BEAT_S / self._beat_s)):
+                        self._beaten = True
                         ring()
                         await anyio.sleep(self._beat_s)
         finally:

@@ -37,7 +37,7 @@ TELL_EVERY_NS = 100 * MILLISECOND  # a flood of relayed failures wakes the loop 
 
 
 LEARN_MAX = 16  # services that learn in one sample
-READ_ALL_NS = 250 * MILLISECOND  # a thousand guards are read in half a millisecond
+READ_ALL_NS = 250 * MILLISECOND  # every guard is read so often, rung or not; a few at a time while others ring
 
 
 def _nobody() -> None:
@@ -90,12 +90,14 @@ class GuardSet:
             name: ConditionWatch(name, service.guard, service.usual, service.policy)
             for name, service in self.services.items()
         }
+        self._watched: dict[str, ConditionWatch] = {}  # of those, the ones that may have something to tell
         self._entry = EntryTally(self.entry, now)
         self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
         self._notes = Notes() if host is None else host.notes
         self._rows = RingReader()
         self._rung: dict[str, None] = {}
-        self._all_read_at = 0
+        self._unrung = deque(self.services)  # the next to be read without a ring first
+        self._unrung_read_at = 0
         self._learners = deque(self.services.values())
         self._asked: dict[str, int] = {}  # services that are reported on, and until when
         self._told_at = 0
@@ -147,7 +149,7 @@ class GuardSet:
                 self._observe(name, finding.endpoint, at)
             service.findings.clear()
         signals.sort(key=lambda signal: signal.at)
-        edges = [] if signals else self._edges.sample(at)  # the next verdict must not wait behind what can
+        edges = [] if signals else self._edges.sample_of_beat(at)  # a verdict must not wait behind what can
         return [*signals, *self._notes.take(at), *edges]
 
     def sample(self) -> list[Signal]:
@@ -160,8 +162,9 @@ class GuardSet:
         for _ in range(min(len(self._learners), LEARN_MAX)):  # whose calls are settled by hand have no other occasion
             self._learners[0].learn(at)
             self._learners.rotate(-1)
-        for condition in self._conditions.values():
-            signals += condition.sample(at)
+        self._watched = {name: watch for name, watch in self._watched.items() if watch.watches(at)}
+        for watch in self._watched.values():
+            signals += watch.sample(at)
         return [*signals, *self._notes.take(at), *self._edges.sample(at)]
 
     async def beat(self, ring: Callable[[], None]) -> None:
@@ -254,11 +257,16 @@ class GuardSet:
     def _rung_services(self, now: int) -> list[tuple[str, ServiceGuard]]:
         """Those whose guards have said that they changed, and from time to time all of them: other processes of a host
         do not say whose guard it was, and who settles permits by himself need not say it either."""
-        if self.host is not None or now - self._all_read_at >= READ_ALL_NS:
-            self._all_read_at = now
+        if self.host is not None:
             self._rung.clear()
             return [*self.services.items()]
         rung, self._rung = self._rung, {}
+        due = min(len(self._unrung), len(self._unrung) * (now - self._unrung_read_at) // READ_ALL_NS)
+        if due:
+            self._unrung_read_at = now
+        for _ in range(due):
+            rung.setdefault(self._unrung[0])
+            self._unrung.rotate(-1)
         return [(name, self.services[name]) for name in rung]
 
     def _changed(self, service: ServiceGuard, endpoint: int) -> None:
@@ -274,7 +282,8 @@ class GuardSet:
     def _observe(self, service: str, endpoint: int | None, now: int) -> None:
         """An incident is on: from now on samples are asked for, and every count there is somebody's evidence."""
         self._asked[service] = max(self._asked.get(service, 0), now + OBSERVED_NS)
-        self._conditions[service].observe(now)
+        self._watched[service] = self._conditions[service]
+        self._watched[service].observe(now)
         if endpoint is not None:
             self._tallies[service].observe(endpoint, now)
 

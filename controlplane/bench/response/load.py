@@ -12,7 +12,7 @@ from controlplane.bench.response.mesh import Fault
 from controlplane.model.unit import MILLISECOND
 
 PAUSE_S = 0.001  # between two looks at who is due: calls keep their own times, to a millisecond
-TURN = 64  # calls, after which the loop's other tasks get their turn
+TURN = 8  # calls, after which the loop's other tasks get their turn: in a gateway each call is a task of its own
 
 
 class Failed(Exception):

@@ -106,7 +106,8 @@ async def _round(setting: Setting, path: Path, number: int) -> Seen:
     chosen = faults(setting.services, setting.faults)
     sick = {fault.service for fault in chosen}
     seen = Seen(sick)
-    plane = Plane(config(setting.services, path), journal=SqliteJournal(path), seed=setting.seed + number)
+    configured = config(setting.services, setting.faults, path)
+    plane = Plane(configured, journal=SqliteJournal(path), seed=setting.seed + number)
     names = [service.name for service in plane.topology.services if service.name != plane.topology.entry]
     rates = {name: RATE_SICK if name in sick else RATE_OTHER for name in names}
     load = Load(plane, rates, seed=setting.seed * 1000 + number)

@@ -3,6 +3,9 @@
 replica   one endpoint of three answers with errors: the guard ejects it by reflex, the engine confirms
 service   every endpoint does: the guard opens the edge by reflex, the engine isolates
 reported  another gateway says that an endpoint fails, and no call of ours has shown it: only the engine can act
+
+The services are of as many teams as there are faults, and each calls a few of its own team: the faults are independent.
+Where one failing service calls another it is one incident, not two, and there is nothing to measure.
 """
 
 from pathlib import Path
@@ -18,7 +21,7 @@ Kind = Literal["replica", "service", "reported"]
 KINDS: Final[tuple[Kind, ...]] = ("replica", "service", "reported")
 
 ENDPOINTS: Final = 3
-CALLEES: Final = 4  # of each service: the graph that a verdict is weighed in
+CALLEES: Final = 4  # of each service, at most: the graph that a verdict is weighed in
 COMMANDS_A_MINUTE: Final = 10_000  # the velocity limit is not what is measured
 
 
@@ -29,8 +32,8 @@ class Fault(msgspec.Struct, frozen=True):
     kind: Kind
 
 
-def config(services: int, journal: Path) -> Config:
-    """A gateway that calls every one of so many services, which call each other."""
+def config(services: int, teams: int, journal: Path) -> Config:
+    """A gateway that calls every one of so many services, which call others of their team."""
     return Config(
         journal=JournalSection(path=str(journal)),
         response=ResponsePolicy(commands_per_minute_max=COMMANDS_A_MINUTE),
@@ -41,20 +44,21 @@ def config(services: int, journal: Path) -> Config:
                     Endpoint(name=f"s{number}-{replica}", url=f"http://127.0.0.1:{replica}")
                     for replica in range(1, ENDPOINTS + 1)
                 ),
-                calls=tuple(f"s{callee}" for callee in _callees(number, services)),
+                calls=tuple(f"s{callee}" for callee in _callees(number, services // teams, services)),
             )
             for number in range(services)
         ),
     )
 
 
-def _callees(number: int, services: int) -> list[int]:
-    """A wide graph without cycles: everybody calls a few of those behind."""
-    ahead = [number + 1 + (number * 7 + step * 131) % max(1, services - number) for step in range(CALLEES)]
-    return sorted({callee for callee in ahead if number < callee < services})
+def _callees(number: int, team: int, services: int) -> list[int]:
+    """A graph without cycles: everybody calls a few of those of the team that come after."""
+    end = min(services, (number // team + 1) * team)
+    after = [number + 1 + (number * 7 + step * 5) % max(1, end - number) for step in range(CALLEES)]
+    return sorted({callee for callee in after if callee < end})
 
 
 def faults(services: int, count: int) -> list[Fault]:
-    """`count` of them spread over the services, a third of each kind."""
-    apart = services // count
-    return [Fault(f"s{number * apart}", KINDS[number % len(KINDS)]) for number in range(count)]
+    """`count` of them, one in each team, at every depth in turn; a third of each kind."""
+    team = services // count
+    return [Fault(f"s{number * team + number % team}", KINDS[number % len(KINDS)]) for number in range(count)]

@@ -25,11 +25,18 @@ UNCLEAN, SUSPECT = 1 / 3, 2 / 3  # of a limit: no proof that the fault is local;
 BATCH_MAX = 100  # one report moves the test by at most so many calls: a hostile or stale sum must not decide alone
 
 
+CLEAR = (0.0, 0.0, 0.0)  # nothing is held against the target
+
+
+def _nearest(sums: tuple[float, float, float], limits: tuple[float, ...]) -> float:
+    return max(sums[0] / limits[0], sums[1] / limits[1], sums[2] / limits[2])
+
+
 class Share(msgspec.Struct):
     """The running test of one share: three sums in thousandths of a nat, and the base rate that they are against."""
 
     floor: float
-    sums: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sums: tuple[float, float, float] = CLEAR
     learned_calls: float = 0.0
     learned_bad: float = 0.0
     window_bad: float = 0.0
@@ -42,18 +49,20 @@ class Share(msgspec.Struct):
 
     def reached(self) -> float:
         """How near the nearest sum is to its limit; 1: a verdict."""
+        if self.sums == CLEAR:
+            return 0.0
         _, _, _, limits = bank(self.base, FALSE_ALARM)
-        return max(each / limit for each, limit in zip(self.sums, limits, strict=True))
+        return _nearest(self.sums, limits)
 
     def weigh(self, bad: float, good: float) -> float:
         """Take in a batch whose order is unknown, successes first: the order that accuses least on the way up."""
-        _, failed, passed, _ = bank(self.base, FALSE_ALARM)
+        _, failed, passed, limits = bank(self.base, FALSE_ALARM)
         a, b, c = (
             max(0.0, each + good * down) + bad * up for each, up, down in zip(self.sums, failed, passed, strict=True)
         )
         self.sums = (a, b, c)
         self.window_bad += bad
-        return self.reached()
+        return _nearest(self.sums, limits)
 
     def learn(self, calls: float) -> None:
         """Take in the window."""
@@ -81,7 +90,7 @@ class Cusum(msgspec.Struct):
 
     def reset(self) -> None:
         """Begin again, after a verdict: it must be earned anew, and what led to it is not learned."""
-        self.failing.sums = self.slow.sums = (0.0, 0.0, 0.0)
+        self.failing.sums = self.slow.sums = CLEAR
         self.calls = self.failures = 0
         self._begin_window()
 

@@ -2,7 +2,7 @@
 
 Buckets lie on a grid of `width_ns`, and exist only where something was heard: without traffic none are made, so that
 with little of it they reach back further. An incident that begins cuts the bucket it begins in, so that its first one
-holds nothing from before, and one that ends does so again.
+holds nothing from before (or next to nothing, where others run already), and one that ends does so again.
 
 When the list is full, one goes for each that comes: first those of past incidents, which teach nothing; then, while an
 incident runs and half of the list is its own, the oldest of that half; else the oldest. So an incident may last and
@@ -20,6 +20,7 @@ WORDS = 9  # COUNTED: calls whose attempts are known; SERVED: attempts in SERVER
 
 EDGES_MIN = 16  # room that the smallest bucket is made with; it doubles
 HOLD_NS_MAX = Nanos(3_600 * SECOND)  # what has lasted an hour is what the graph is like now
+CUTS = 64  # in the width of a bucket, at most, by incidents that begin while others run: fifty at once cut it once
 
 
 class Bucket:
@@ -77,7 +78,9 @@ class Buckets:
         """From `since` on an incident of `service` runs. Again for the same one: the earlier time counts."""
         since = min(since, self._held.get(service, since))
         self._held[service] = since
-        self._cut(since)
+        newest = self.all[-1] if self.all else None
+        if newest is None or not newest.held or since - newest.start >= self.width_ns // CUTS:
+            self._cut(since)
         for bucket in self.all:
             bucket.held = bucket.held or bucket.end > since
 

@@ -18,6 +18,7 @@ from controlplane.model.signal import Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Nanos
 
+_GIVEN_BACK = (Probe, Weigh)
 TRAFFIC: frozenset[ActKind | None] = frozenset({None, "eject", "isolate", "limit", "reroute"})
 
 
@@ -45,21 +46,24 @@ def blast_budget(ask: Ask) -> No | None:
     wanted = charge(ask.intent, ask.topology, target=ask.target, kind=ask.kind, percent=ask.percent)
     if wanted <= 0:
         return None
-    allowed, everything = ask.policy.blast_budget_percent, held(ask.state)
-    others = [(one, kept_away(one, ask.topology)) for one in everything if not _replaced(ask, one)]
-    charged = sum(share for _, share in others)
+    allowed = ask.policy.blast_budget_percent
+    charged, services = 0.0, False
+    for one in held(ask.state):
+        if one.target.service == ask.target.service and _replaced(ask, one):
+            continue
+        share = kept_away(one, ask.topology)
+        charged += share
+        services = services or (share > 0 and not one.target.endpoint)
     if (charged + wanted) * 100 <= allowed + 1e-9:
         return None
-    whole = not ask.target.endpoint
-    services = any(share for one, share in others if not one.target.endpoint)
-    if whole and not services:
+    if not ask.target.endpoint and not services:
         return None
     return No(f"{charged + wanted:.0%} of all endpoints would be held, {allowed} % allowed")
 
 
 def kept_away(command: Command, topology: Topology) -> float:
     """Share of all endpoints that an order in force keeps from traffic now: on probation still all of what it was."""
-    if not isinstance(command.intent, Probe | Weigh):
+    if type(command.intent) not in _GIVEN_BACK:
         return command.charge
     service = topology.service(command.target.service)
     size = 1 if command.target.endpoint or service is None else max(1, len(service.endpoints))

@@ -25,8 +25,9 @@ def correlated_cause(ask: Ask) -> No | None:
     for (kind, what), services in ask.seen.sharing(name):
         if len(services) < SERVICES_MIN:
             continue
-        bad = [one for one, found in lately.items() if one in services and (found.by_probes or _mostly_bad(ask, one))]
-        others = sum(1 for one in lately if one not in services)
+        accused = services & lately.keys()
+        bad = [one for one in accused if lately[one].by_probes or _mostly_bad(ask, one)]
+        others = len(lately) - len(accused)
         needed = len(services) * (SHARE_MIN if kind == "callee" else 1.0)
         if name in bad and len(bad) >= max(SERVICES_MIN, needed) and others < len(bad):
             shared = f"the callee {what}" if kind == "callee" else f"the {kind} {what}"
