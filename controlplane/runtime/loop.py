@@ -35,6 +35,7 @@ __all__ = ["ControlLoop", "LoopStatistics"]
 logger = logging.getLogger(__name__)
 
 _TURN_NS = MILLISECOND  # of deciding; then the host's other tasks get their turn
+_LATE_NS = 20 * MILLISECOND  # so long a tick waits for what is being carried out
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
 
@@ -208,7 +209,7 @@ class ControlLoop:
         self._wake = anyio.Event()  # before looking: a ring while we look must not be slept through
         self._drain_sources()
         more = await self._decide_waiting()
-        if self._wake_at is not None and self._clock.now() >= self._wake_at:
+        if self._tick_due():
             self._ask_sources(lambda source: source.sample())
             self._tick()
         elif not more:
@@ -217,12 +218,19 @@ class ControlLoop:
             return
         await anyio.lowlevel.checkpoint()
 
+    def _tick_due(self) -> bool:
+        """A tick takes milliseconds: what is being carried out goes first, unless that would put it off too long."""
+        if self._wake_at is None:
+            return False
+        late = self._clock.now() - self._wake_at
+        return late >= (_LATE_NS if self._effects.busy or self._effects.open.steps else 0)
+
     async def _wait(self) -> None:
         """Sleep until rung, submitted to, or wake_at. Whole milliseconds, rounded up: uvloop's timers know no less and
         would fire early, again and again."""
         delay_s = math.inf
         if self._wake_at is not None:
-            delay_s = math.ceil((self._wake_at - self._clock.now()) / MILLISECOND) / 1000
+            delay_s = max(1, math.ceil((self._wake_at - self._clock.now()) / MILLISECOND)) / 1000
         with anyio.move_on_after(delay_s):
             await self._wake.wait()
 

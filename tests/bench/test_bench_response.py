@@ -27,11 +27,28 @@ ORDER = Command(
 
 
 def test_faults_are_spread_and_of_every_kind(tmp_path: Path) -> None:
-    """Fifty services of a thousand, and each of them is declared."""
+    """Fifty services of a thousand, each of them declared, and none calls another, however indirectly."""
     chosen = faults(1000, 50)
     assert len({fault.service for fault in chosen}) == 50
-    assert {fault.kind for fault in chosen} == {"replica", "service", "reported"}
-    assert {fault.service for fault in chosen} <= {service.name for service in config(1000, tmp_path / "j").services}
+    assert {fault.kind for fault in chosen} == {"replica", "service"}
+    assert {fault.kind for fault in faults(1000, 50, ["reported"])} == {"reported"}
+    services = {service.name: service for service in config(1000, 50, tmp_path / "j").services}
+    sick = {fault.service for fault in chosen}
+    assert sick <= services.keys()
+    for name in sick:
+        below, waiting = set[str](), list(services[name].calls)
+        while waiting:
+            below.add(callee := waiting.pop())
+            waiting += [one for one in services[callee].calls if one not in below]
+        assert not below & sick
+
+
+def test_what_is_reported_is_counted_apart() -> None:
+    """Whom the plane's own guards saw is one histogram, what others told of another."""
+    assert Setting(rounds=6).kinds == [("replica", "service")] * 6 + [("reported",)] * 2
+    times = Times()
+    times.record("effective", "reported", 5_000_000)
+    assert list(times.of) == [("effective", "reported")]
 
 
 def test_effective_is_the_earlier_of_two_and_what_never_came_counts_as_late() -> None:

@@ -274,7 +274,7 @@ async def test_response_times_count_a_signal_once() -> None:
         await loop.execute(fact("relapse"))
         seen = loop.statistics()
     assert (seen.decided.count, seen.journaled.count, seen.applied.count) == (2, 2, 2)
-    assert seen.applied.max_ns < 20_000_000
+    assert seen.applied.max_ns < 1_000_000_000  # and not thirty seconds
 
 
 async def test_what_a_start_orders_again_is_no_response() -> None:

@@ -90,7 +90,7 @@ async def test_a_flood_does_not_starve_the_tick() -> None:
     async with world.running() as loop:
         for _ in range(1000):
             loop.submit_nowait(fact("flood"))
-        world.clock.advance(0.01)  # type: ignore[attr-defined]
+        world.clock.advance(0.1)  # type: ignore[attr-defined]
         while not world.engine.ticked_at:
             await anyio.lowlevel.checkpoint()
         assert loop.statistics().inbox > 800  # two groups were decided, not all of them

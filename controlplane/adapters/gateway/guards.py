@@ -37,7 +37,8 @@ TELL_EVERY_NS = 100 * MILLISECOND  # a flood of relayed failures wakes the loop 
 
 
 LEARN_MAX = 16  # services that learn in one sample
-READ_ALL_NS = 250 * MILLISECOND  # every guard is read so often, rung or not; a few at a time while others ring
+READ_ALL_NS = 250 * MILLISECOND  # every guard is read so often, rung or not
+READ_MAX = 32  # of those that did not ring, in one go
 
 
 def _nobody() -> None:
@@ -261,10 +262,14 @@ class GuardSet:
             self._rung.clear()
             return [*self.services.items()]
         rung, self._rung = self._rung, {}
-        due = min(len(self._unrung), len(self._unrung) * (now - self._unrung_read_at) // READ_ALL_NS)
-        if due:
+        everybody = len(self._unrung)
+        due = everybody * (now - self._unrung_read_at) // READ_ALL_NS
+        if due > READ_MAX and due <= everybody:  # the rest in the next turn, which comes at once
+            self._unrung_read_at += READ_MAX * READ_ALL_NS // everybody
+            self._ring()
+        elif due:
             self._unrung_read_at = now
-        for _ in range(due):
+        for _ in range(min(due, READ_MAX)):
             rung.setdefault(self._unrung[0])
             self._unrung.rotate(-1)
         return [(name, self.services[name]) for name in rung]

@@ -12,7 +12,7 @@ from controlplane.adapters.histogram import percentile_table
 from controlplane.bench import result
 from controlplane.bench.response import floor, plot
 from controlplane.bench.response.measure import POINTS, Point, Setting, Times, measure
-from controlplane.bench.response.mesh import KINDS
+from controlplane.bench.response.mesh import OWN
 from controlplane.bench.result import Result
 
 P50_MAX_MS: Final = 0.3  # promised of `response.embedded`
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     setting = Setting(services=args.services, faults=args.faults, rounds=rounds)
     options = {"use_uvloop": True} if args.loop == "uvloop" else {}
     backend = "trio" if args.loop == "trio" else "asyncio"
-    times = anyio.run(measure, setting, _progress(rounds), backend=backend, backend_options=options)
+    times = anyio.run(measure, setting, _progress(len(setting.kinds)), backend=backend, backend_options=options)
     append = anyio.run(floor.append, backend=backend, backend_options=options)
     figures = list(_figures(times, append))
     print("\n".join([HEAD, *(_line(name, histogram) for name, histogram in figures)]))
@@ -61,9 +61,10 @@ def _progress(rounds: int) -> Callable[[int], None]:
 def _figures(times: Times, append: Histogram) -> Iterator[tuple[str, Histogram]]:
     for point, name in NAMES.items():
         yield name, times.of[point, ""]
-    for kind in KINDS:
+    for kind in OWN:
         yield f"response.embedded.{kind}", times.of["effective", kind]
         yield f"response.ordered.{kind}", times.of["ordered", kind]
+    yield "response.reported", times.of["effective", "reported"]
     yield "response.append", append
 
 

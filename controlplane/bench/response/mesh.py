@@ -1,13 +1,15 @@
-"""What is measured: a plane over a thousand services, and fifty of them that fail at one instant, in three ways.
+"""What is measured: a plane over a thousand services, and fifty of them that fail at one instant.
 
 replica   one endpoint of three answers with errors: the guard ejects it by reflex, the engine confirms
 service   every endpoint does: the guard opens the edge by reflex, the engine isolates
-reported  another gateway says that an endpoint fails, and no call of ours has shown it: only the engine can act
+reported  another gateway says that an endpoint fails, and no call of ours has shown it: only the engine can act. These
+          are measured apart: fifty verdicts in one instant are decided one after the other
 
 The services are of as many teams as there are faults, and each calls a few of its own team: the faults are independent.
 Where one failing service calls another it is one incident, not two, and there is nothing to measure.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,7 +20,8 @@ from controlplane.model.policy import ResponsePolicy
 from controlplane.model.topology import Endpoint, Service
 
 Kind = Literal["replica", "service", "reported"]
-KINDS: Final[tuple[Kind, ...]] = ("replica", "service", "reported")
+OWN: Final[tuple[Kind, ...]] = ("replica", "service")  # seen by the plane's own guards
+KINDS: Final[tuple[Kind, ...]] = (*OWN, "reported")
 
 ENDPOINTS: Final = 3
 CALLEES: Final = 4  # of each service, at most: the graph that a verdict is weighed in
@@ -58,7 +61,7 @@ def _callees(number: int, team: int, services: int) -> list[int]:
     return sorted({callee for callee in after if callee < end})
 
 
-def faults(services: int, count: int) -> list[Fault]:
-    """`count` of them, one in each team, at every depth in turn; a third of each kind."""
+def faults(services: int, count: int, kinds: Sequence[Kind] = OWN) -> list[Fault]:
+    """`count` of them, one in each team, at every depth in turn, and of `kinds` in turn."""
     team = services // count
-    return [Fault(f"s{number * team + number % team}", KINDS[number % len(KINDS)]) for number in range(count)]
+    return [Fault(f"s{number * team + number % team}", kinds[number % len(kinds)]) for number in range(count)]

@@ -62,6 +62,7 @@ class DependencyGraph:
             entry=topology.entry,
             fade_ns=self._fade_ns,
         )
+        self._groups: list[Group] | None = None
         self._late = 0
         self._numbers = self._register.edges  # read for every sample
         self._spread()
@@ -204,7 +205,11 @@ class DependencyGraph:
 
     def groups(self) -> list[Group]:
         """Targets with a cause they may share."""
-        return groups(self.topology, self._register.edges)
+        if any(service.external for service in self.topology.services):  # who calls them is heard of
+            return groups(self.topology, self._register.edges)
+        if self._groups is None:
+            self._groups = groups(self.topology)
+        return self._groups
 
     def aliases(self) -> list[Alias]:
         """Names that mean another service: declared ones, and services that merely relay to another."""
