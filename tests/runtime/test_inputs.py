@@ -174,7 +174,7 @@ async def test_an_epoch_whose_begin_was_not_taken_is_put_on_record_later(
     await second.journal.open()
     await pages(second, 1)
     async with second.lived():
-        assert not second.loop.statistics().journal_ok
+        assert second.loop.statistics().lost  # what is smaller may still find room
         await second.tell([second.trip()])
         await pages(second, 1_000_000)
         clock.advance(2)
