@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _TURN_NS = MILLISECOND  # of deciding; then the host's other tasks get their turn
 _LATE_NS = 20 * MILLISECOND  # so long a tick waits for what is being carried out
+_START_TURNS_MAX = 8  # of deciding what follows from the start, before it counts as done
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
 
@@ -100,8 +101,10 @@ class ControlLoop:
                 try:
                     self._add(outcome)
                     await self._carried_out()
-                    await self._decide_waiting()
-                    await self._carried_out()
+                    for _ in range(_START_TURNS_MAX):  # what follows from it
+                        if self._inbox:
+                            await self._decide_waiting()
+                            await self._carried_out()
                     self._herald.start(tasks)
                     task_status.started()
                     while True:
