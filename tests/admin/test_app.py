@@ -67,7 +67,9 @@ async def trip(plane: Plane) -> str:
     with anyio.fail_after(5):
         while not plane.guard("orders").is_ejected(1):
             await anyio.lowlevel.checkpoint()
-    await plane.order("resume", by="test")  # whatever followed from it is decided when this returns
+        while plane.statistics().inbox or plane.state.untold:  # whatever follows from it is decided then
+            await anyio.lowlevel.checkpoint()
+    await plane.order("resume", by="test")  # and on record when this returns
     return next(iter(plane.state.incidents))
 
 
