@@ -69,7 +69,7 @@ async def trip(plane: Plane) -> str:
             await anyio.lowlevel.checkpoint()
         while plane.statistics().inbox or plane.state.untold:  # whatever follows from it is decided then
             await anyio.lowlevel.checkpoint()
-    await plane.order("resume", by="test")  # and on record when this returns
+    await anyio.wait_all_tasks_blocked()  # and on record
     return next(iter(plane.state.incidents))
 
 
