@@ -55,6 +55,7 @@ class Evidence:
         self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
+        self._late: dict[str, tuple[Nanos, Nanos]] = {}  # of services: first and last verdict of a row of late answers
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
         self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
@@ -70,6 +71,13 @@ class Evidence:
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts
+
+    def late_since(self, service: str, at: Nanos) -> Nanos:
+        """Note that several endpoints of `service` answer late, and return since when they have done so in a row."""
+        first, last = self._late.get(service, (at, at))
+        first = first if at - last <= ACTIVE_NS else at
+        self._late[service] = (first, at)
+        return first
 
     def cleared(self, target: Target) -> None:
         """Forget what was held against `target`."""
@@ -93,6 +101,7 @@ class Evidence:
         self.detector = Detector()
         self._suspect_since.clear()
         self.tripped_at.clear()
+        self._late.clear()
         self.signal_at.clear()
         self._since_stage.clear()
 

@@ -1,11 +1,13 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
+import msgspec
+
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
-from controlplane.decide.plan.first_act import TOGETHER_NS, Plan, plan
-from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
+from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan, plan
+from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe, Restore
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
 from controlplane.model.record import (
     CommandAcknowledged,
@@ -20,7 +22,7 @@ from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tri
 from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
-RELAY_GRACE_NS = SECOND  # from the first verdict about a service that calls others until it may be limited
+RELAY_GRACE_NS = 2 * SECOND  # from the first verdict about a service that calls others until it may be limited
 
 
 def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
@@ -32,7 +34,7 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     seen = _seen(signal)
     decided = plan(signal, service, tripped_at, draft.policy)
     incident = about(draft, service)
-    decided = _patient(evidence, service, incident, signal, decided)
+    decided = _patient(evidence, service, signal, decided)
     if incident is None:
         # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
         everywhere = signal.capped or any(not target.endpoint for target, _ in decided.acts)
@@ -63,28 +65,51 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
     if all(target != signal.target for target, _ in decided.acts):
         _earns_nothing(draft, evidence, incident, signal.target)
+    if decided.together:
+        _acquit(draft, evidence, incident, service)
 
 
-def _patient(
-    evidence: Evidence,
-    service: Service,
-    incident: Incident | None,
-    signal: Tripped,
-    decided: Plan,
-) -> Plan:
-    """`decided`, but no limit yet for a service that calls others. Its calls may only wait for one of them, which its
-    own plane holds back within moments; limited meanwhile it would refuse what it is about to answer. Where the
-    breaker has opened, calls are refused already, all of them, and a limit gives some back."""
-    if not signal.target.endpoint:
+def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
+    """`decided`, but for a service that calls others nothing yet for several endpoints that answer late. They may only
+    wait for one of those, whom their own plane holds back within moments. Limited meanwhile the service would refuse
+    what it is about to answer; and endpoints that are taken out by turns, as each is found late, leave their load to
+    the rest and the floor to the one that is dead. One that is late alone is out at once, by its guard's reflex. Where
+    the breaker has opened, calls are refused already, all of them, and a limit gives some back."""
+    if not signal.target.endpoint or signal.contained or signal.cause not in LATE or not decided.acts:
         return decided
-    waits = any(isinstance(intent, Limit) and not target.endpoint for target, intent in decided.acts)
-    since = signal.at if incident is None else incident.signal_at
-    if not waits or signal.at - since >= RELAY_GRACE_NS:
+    alone = [target for target, _ in decided.acts] == [signal.target] and not signal.capped
+    if alone and not _others_late(evidence, signal):
+        return decided
+    since = evidence.late_since(service.name, signal.at)
+    if signal.at - since >= RELAY_GRACE_NS:
         return decided
     if not service.calls and not evidence.graph.callees().get(service.name):
         return decided
     reason = f"{decided.reason}; it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
-    return Plan(cause=decided.cause, reason=reason, veto="correlated_cause")
+    return msgspec.structs.replace(decided, acts=(), reason=reason, veto="correlated_cause")
+
+
+def _others_late(evidence: Evidence, signal: Tripped) -> bool:
+    """Whether another endpoint of that service was found bad lately."""
+    found = evidence.tripped_at.get(signal.target.service, {})
+    return any(signal.at - at <= TOGETHER_NS for name, at in found.items() if name != signal.target.endpoint)
+
+
+def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:
+    """Put back whoever of `service` was taken out for being slow alone, before its siblings were slow, too."""
+    for endpoint in service.endpoints:
+        target = Target(service.name, endpoint.name)
+        held = incident.containments.get(str(target))
+        if held is None or held.stage not in (Stage.HOLD, Stage.PROBE, Stage.RAMP) or side.withheld(draft, target):
+            continue
+        if not any(one.target == target and one.cause is Cause.SLOW for one in incident.alerts()):
+            continue
+        step = recovery.acquitted(held)
+        at = evidence.signal_at.get(target, incident.signal_at)
+        command = draft.order(incident, target, Restore(), step.reason, signal_at=at)
+        if command is not None:
+            draft.stage(incident, target, step, command)
+            evidence.stage_began(target)
 
 
 def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:

@@ -20,6 +20,8 @@ from controlplane.model.topology import Service
 from controlplane.model.unit import Nanos
 
 TOGETHER_NS = 10_000_000_000  # verdicts this close to each other count as one event
+LATE = (Cause.OVERLOAD, Cause.STALLED, Cause.SLOW)
+"""What is seen of an endpoint that is overloaded, and as well of one that only waits for a callee of its own."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     version: str = ""
     reason: str = ""
     veto: str = ""
+    together: bool = False  # all endpoints are late alike: whoever was taken out for that was not the cause
 
 
 def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: ResponsePolicy) -> Plan:
@@ -47,7 +50,8 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
             acts = tuple((Target(service.name, name), Eject()) for name in of_version)
             return Plan(acts, Cause.VERSION, version, f"all {len(bad)} failing endpoints run version {version}")
     if len(bad) == len(names) or len(names) < 2:
-        return _whole_service(trip, service, policy, f"all {len(names)} endpoints fail together")
+        found = _whole_service(trip, service, policy, f"all {len(names)} endpoints fail together")
+        return msgspec.structs.replace(found, together=trip.cause in LATE)
     if trip.cause is Cause.SLOW and len(bad) > 1 and not shared(service, bad, "zone"):
         # each one that is taken out leaves its load to siblings that are about to be as slow
         reason = f"{len(bad)} endpoints are slow, with nothing in common but the load"
