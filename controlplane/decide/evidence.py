@@ -33,6 +33,14 @@ class Lately(msgspec.Struct):
     latency_ns: int = 0
 
 
+class LateRow(msgspec.Struct):
+    """Verdicts about late endpoints of one service that follow each other, and its calls that ended meanwhile."""
+
+    since: Nanos
+    last: Nanos
+    traffic: Traffic = Traffic()
+
+
 class Evidence:
     """The engine's short memory."""
 
@@ -55,7 +63,7 @@ class Evidence:
         self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
-        self._late: dict[str, tuple[Nanos, Nanos]] = {}  # of services: first and last verdict of a row of late answers
+        self._late: dict[str, LateRow] = {}
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
         self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
@@ -72,12 +80,13 @@ class Evidence:
             verdicts[target.endpoint] = at
         return verdicts
 
-    def late_since(self, service: str, at: Nanos) -> Nanos:
-        """Note that several endpoints of `service` answer late, and return since when they have done so in a row."""
-        first, last = self._late.get(service, (at, at))
-        first = first if at - last <= ACTIVE_NS else at
-        self._late[service] = (first, at)
-        return first
+    def late(self, service: str, at: Nanos) -> LateRow:
+        """Note that several endpoints of `service` answer late; returns the row of such verdicts, and what ended in it."""
+        row = self._late.get(service)
+        if row is None or at - row.last > ACTIVE_NS:
+            row = self._late[service] = LateRow(since=at, last=at)
+        row.last = at
+        return row
 
     def cleared(self, target: Target) -> None:
         """Forget what was held against `target`."""
@@ -123,6 +132,8 @@ class Evidence:
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = _more(seen, sample)
         self._since_side[sample.target] = _more(self.since_side(sample.target), sample)
+        if not sample.target.endpoint and (row := self._late.get(sample.target.service)) is not None:
+            row.traffic = _more(row.traffic, sample)
 
     def judge(self, report: CallsFinished) -> tuple[tuple[Cause, Cusum] | None, Nanos | None]:
         """(the verdict after `report` with what it rests on, None: go on; when what is held against it began)."""

@@ -175,10 +175,10 @@ def again(held: Containment, policy: ResponsePolicy) -> Step:
     )
 
 
-def acquitted(held: Containment) -> Step:
+def acquitted(held: Containment, reason: str) -> Step:
     """Back at once: it was taken out for being slow, and then all of its siblings were. What they share is the cause,
     and what it bore is on top of what they cannot bear."""
-    return _step(held, Stage.VERIFIED, 100, Restore(), "all endpoints are late alike: it was not this one")
+    return _step(held, Stage.VERIFIED, 100, Restore(), reason)
 
 
 def observed(held: Containment, policy: ResponsePolicy, last_verdict: Nanos, now: Nanos) -> Step | None:

@@ -4,7 +4,7 @@ import msgspec
 
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
-from controlplane.decide.evidence import Evidence
+from controlplane.decide.evidence import WELL_CALLS, Evidence
 from controlplane.decide.impact import masked
 from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan, plan
 from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe, Restore
@@ -22,6 +22,8 @@ from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tri
 from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
+ALIKE = "all endpoints are late alike: it was not this one"
+LATE_GRACE_NS = SECOND // 2  # from the first verdict that several endpoints are late until their service may be limited
 RELAY_GRACE_NS = 2 * SECOND  # from the first verdict about a service that calls others until it may be limited
 
 
@@ -67,26 +69,40 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         _earns_nothing(draft, evidence, incident, signal.target)
     if decided.together:
         _acquit(draft, evidence, incident, service)
+        if signal.contained and str(signal.target) not in incident.containments:  # by its guard, and not to be held
+            draft.order(incident, signal.target, Restore(), ALIKE, signal_at=signal.at)
 
 
 def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
-    """`decided`, but for a service that calls others nothing yet for several endpoints that answer late. They may only
-    wait for one of those, whom their own plane holds back within moments. Limited meanwhile the service would refuse
-    what it is about to answer; and endpoints that are taken out by turns, as each is found late, leave their load to
-    the rest and the floor to the one that is dead. One that is late alone is out at once, by its guard's reflex. Where
-    the breaker has opened, calls are refused already, all of them, and a limit gives some back."""
-    if not signal.target.endpoint or signal.contained or signal.cause not in LATE or not decided.acts:
+    """`decided`, but nothing yet for several endpoints that answer late and may be about to answer in time.
+
+    Those of a service that calls others may only wait for one of them, whom their own plane holds back within moments.
+    Limited meanwhile the service would refuse what it is about to answer; and endpoints that are taken out by turns, as
+    each is found late, leave their load to the rest and the floor to the one that is dead. One that is late alone is
+    out at once, by its guard's reflex. And whatever it calls: as long as calls do not end in vain, a limit would refuse
+    users what they get a little later. Where the breaker has opened, calls are refused already, all of them, and a
+    limit gives some back.
+    """
+    if not signal.target.endpoint or signal.cause not in LATE or not decided.acts:
         return decided
     alone = [target for target, _ in decided.acts] == [signal.target] and not signal.capped
-    if alone and not _others_late(evidence, signal):
+    if alone and (signal.contained or not _others_late(evidence, signal)):
         return decided
-    since = evidence.late_since(service.name, signal.at)
-    if signal.at - since >= RELAY_GRACE_NS:
+    row, limits = evidence.late(service.name, signal.at), _limits(decided)
+    waits = bool(service.calls or evidence.graph.callees().get(service.name))
+    grace_ns = RELAY_GRACE_NS if waits else LATE_GRACE_NS if limits else 0
+    reason = ""
+    if signal.at - row.since < grace_ns:
+        reason = f"it has {grace_ns / 1e9:g} s to answer" + (" and to hold back whom it waits for" if waits else "")
+    elif limits and row.traffic.calls >= WELL_CALLS and not row.traffic.dirty:
+        reason = f"only {row.traffic.failures} of {row.traffic.calls} calls ended in vain"
+    if not reason:
         return decided
-    if not service.calls and not evidence.graph.callees().get(service.name):
-        return decided
-    reason = f"{decided.reason}; it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
-    return msgspec.structs.replace(decided, acts=(), reason=reason, veto="correlated_cause")
+    return msgspec.structs.replace(decided, acts=(), reason=f"{decided.reason}; {reason}", veto="correlated_cause")
+
+
+def _limits(decided: Plan) -> bool:
+    return any(isinstance(intent, Limit) for _, intent in decided.acts)
 
 
 def _others_late(evidence: Evidence, signal: Tripped) -> bool:
@@ -104,7 +120,7 @@ def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Servi
             continue
         if not any(one.target == target and one.cause is Cause.SLOW for one in incident.alerts()):
             continue
-        step = recovery.acquitted(held)
+        step = recovery.acquitted(held, ALIKE)
         at = evidence.signal_at.get(target, incident.signal_at)
         command = draft.order(incident, target, Restore(), step.reason, signal_at=at)
         if command is not None:

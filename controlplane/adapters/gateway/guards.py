@@ -287,7 +287,8 @@ class GuardSet:
             self._entry.freshen(now)
 
     def _redrive(self, service: ServiceGuard, endpoint: int) -> None:
-        if service.policy.redrive and service.enforced:
+        """Not while its siblings are found bad, too: a whole queue, sent again to who is as late, is a retry storm."""
+        if service.policy.redrive and service.enforced and not service.guard.describe()["retries_suspended"]:
             self.stall.inflight.redrive(service, endpoint)
 
     def _tell(self) -> None:
