@@ -53,6 +53,7 @@ class Evidence:
         self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
+        self.late_ones: dict[str, set[str]] = {}  # endpoints whose last verdict said no more than that they are late
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
@@ -110,6 +111,7 @@ class Evidence:
         self.detector = Detector()
         self._suspect_since.clear()
         self.tripped_at.clear()
+        self.late_ones.clear()
         self._late.clear()
         self.signal_at.clear()
         self._since_stage.clear()

@@ -34,7 +34,9 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         return  # unknown is no ground to act on; the admin API refuses such signals with a message
     tripped_at = evidence.tripped(signal.target, signal.at)
     seen = _seen(signal)
-    decided = plan(signal, service, tripped_at, draft.policy)
+    late = evidence.late_ones.setdefault(service.name, set())
+    (late.add if signal.cause in LATE else late.discard)(signal.target.endpoint)
+    decided = plan(signal, service, tripped_at, draft.policy, late=late - {signal.target.endpoint})
     incident = about(draft, service)
     decided = _patient(evidence, service, signal, decided)
     if incident is None:
@@ -69,8 +71,10 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         _earns_nothing(draft, evidence, incident, signal.target)
     if decided.together:
         _acquit(draft, evidence, incident, service)
-        if signal.contained and str(signal.target) not in incident.containments:  # by its guard, and not to be held
-            draft.order(incident, signal.target, Restore(), ALIKE, signal_at=signal.at)
+    late = decided.together or signal.cause in LATE
+    if late and signal.contained and str(signal.target) not in incident.containments and decided.veto:
+        # its guard took it out, who looks at one edge and one second, and it is not to be held
+        draft.order(incident, signal.target, Restore(), decided.reason, signal_at=signal.at)
 
 
 def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
@@ -83,7 +87,7 @@ def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Pla
     users what they get a little later. Where the breaker has opened, calls are refused already, all of them, and a
     limit gives some back.
     """
-    if not signal.target.endpoint or signal.cause not in LATE or not decided.acts:
+    if not signal.target.endpoint or not (signal.cause in LATE or decided.together) or not decided.acts:
         return decided
     alone = [target for target, _ in decided.acts] == [signal.target] and not signal.capped
     if alone and (signal.contained or not _others_late(evidence, signal)):

@@ -96,7 +96,14 @@ class _Server:
         self.worker_seconds, self.shard = 0.0, 0.0
         self._rates: list[tuple[float, float, float]] = []  # (worker-seconds, factor on the work, share of errors)
         for number, replica in enumerate(node.replicas):
-            now = {"workers": float(replica.workers), "slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "shard": 0.0}
+            now = {
+                "workers": float(replica.workers),
+                "slow": 1.0,
+                "errors": 0.0,
+                "down": 0.0,
+                "hangs": 0.0,
+                "shard": 0.0,
+            }
             at_s = begin_s
             changes = [
                 one
@@ -109,7 +116,9 @@ class _Server:
                     self._spent(now, min(change.at_s, end_s) - at_s)
                     at_s = min(change.at_s, end_s)
                 now[change.what] = change.value
-                self.shard = max(self.shard, now["shard"] * min(1.0, (scenario.faults[0].ends_s - begin_s) / (end_s - begin_s)))
+                self.shard = max(
+                    self.shard, now["shard"] * min(1.0, (scenario.faults[0].ends_s - begin_s) / (end_s - begin_s))
+                )
             self._spent(now, end_s - at_s)
 
     def _spent(self, now: dict[str, float], lasts_s: float) -> None:
