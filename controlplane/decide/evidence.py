@@ -82,7 +82,7 @@ class Evidence:
         return verdicts
 
     def late(self, service: str, at: Nanos) -> LateRow:
-        """Note that several endpoints of `service` answer late; returns the row of such verdicts, and what ended in it."""
+        """Note that several endpoints of `service` answer late; returns the row of such verdicts so far."""
         row = self._late.get(service)
         if row is None or at - row.last > ACTIVE_NS:
             row = self._late[service] = LateRow(since=at, last=at)

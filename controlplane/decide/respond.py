@@ -23,7 +23,6 @@ from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 ALIKE = "all endpoints are late alike: it was not this one"
-LATE_GRACE_NS = SECOND // 2  # from the first verdict that several endpoints are late until their service may be limited
 RELAY_GRACE_NS = 2 * SECOND  # from the first verdict about a service that calls others until it may be limited
 
 
@@ -78,14 +77,13 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
 
 
 def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
-    """`decided`, but nothing yet for several endpoints that answer late and may be about to answer in time.
+    """`decided`, but nothing yet for several late endpoints of a service that calls others.
 
-    Those of a service that calls others may only wait for one of them, whom their own plane holds back within moments.
-    Limited meanwhile the service would refuse what it is about to answer; and endpoints that are taken out by turns, as
-    each is found late, leave their load to the rest and the floor to the one that is dead. One that is late alone is
-    out at once, by its guard's reflex. And whatever it calls: as long as calls do not end in vain, a limit would refuse
-    users what they get a little later. Where the breaker has opened, calls are refused already, all of them, and a
-    limit gives some back.
+    They may only wait for one of those, whom their own plane holds back within moments. Limited meanwhile the service
+    would refuse what it is about to answer, and as long as its calls do not end in vain, what users get a little later.
+    And endpoints that are taken out by turns, as each is found late, leave their load to the rest and the floor to the
+    one that is dead. One that is late alone is out at once, by its guard's reflex. Where the breaker has opened, calls
+    are refused already, all of them, and a limit gives some back.
     """
     if not signal.target.endpoint or not (signal.cause in LATE or decided.together) or not decided.acts:
         return decided
@@ -93,11 +91,11 @@ def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Pla
     if alone and (signal.contained or not _others_late(evidence, signal)):
         return decided
     row, limits = evidence.late(service.name, signal.at), _limits(decided)
-    waits = bool(service.calls or evidence.graph.callees().get(service.name))
-    grace_ns = RELAY_GRACE_NS if waits else LATE_GRACE_NS if limits else 0
+    if not service.calls and not evidence.graph.callees().get(service.name):
+        return decided
     reason = ""
-    if signal.at - row.since < grace_ns:
-        reason = f"it has {grace_ns / 1e9:g} s to answer" + (" and to hold back whom it waits for" if waits else "")
+    if signal.at - row.since < RELAY_GRACE_NS:
+        reason = f"it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
     elif limits and row.traffic.calls >= WELL_CALLS and not row.traffic.dirty:
         reason = f"only {row.traffic.failures} of {row.traffic.calls} calls ended in vain"
     if not reason:
@@ -120,7 +118,7 @@ def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Servi
     for endpoint in service.endpoints:
         target = Target(service.name, endpoint.name)
         held = incident.containments.get(str(target))
-        if held is None or held.stage not in (Stage.HOLD, Stage.PROBE, Stage.RAMP) or side.withheld(draft, target):
+        if held is None or held.stage not in (Stage.HOLD, Stage.PROBE) or side.withheld(draft, target):
             continue
         if not any(one.target == target and one.cause is Cause.SLOW for one in incident.alerts()):
             continue

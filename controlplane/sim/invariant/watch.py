@@ -22,8 +22,8 @@ RULES: Final = {
     "lease": "each act has a lease, no longer than the policy's, and an undo, and is on record before it acts",
     "epoch": "an older epoch never wins",
     "invalid": "nothing is done because of a signal that cannot be, nor without any evidence against the service",
-    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict; or at once,"
-    " when its siblings are found bad, too",
+    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict;"
+    " at once only when its siblings are found bad, too",
     "flapping": "no target is taken out more than FLAPS_MAX times in FLAP_WINDOW_NS",
 }
 FLAPS_MAX: Final = 6  # penalties of 5, 10, 20 s let a target fail its probes four times in the window
