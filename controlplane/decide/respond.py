@@ -120,7 +120,7 @@ def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Servi
         held = incident.containments.get(str(target))
         if held is None or held.stage not in (Stage.HOLD, Stage.PROBE) or side.withheld(draft, target):
             continue
-        if not any(one.target == target and one.cause is Cause.SLOW for one in incident.alerts()):
+        if {one.cause for one in incident.alerts() if one.target == target} != {Cause.SLOW}:
             continue
         step = recovery.acquitted(held, ALIKE)
         at = evidence.signal_at.get(target, incident.signal_at)
