@@ -1,11 +1,10 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
-import msgspec
-
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
-from controlplane.decide.evidence import WELL_CALLS, Evidence
+from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import masked
+from controlplane.decide.late import patient
 from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan, plan
 from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe, Restore
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
@@ -20,10 +19,9 @@ from controlplane.model.record import (
 )
 from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tripped
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, IncidentId, Nanos
+from controlplane.model.unit import IncidentId, Nanos
 
 ALIKE = "all endpoints are late alike: it was not this one"
-RELAY_GRACE_NS = 2 * SECOND  # from the first verdict about a service that calls others until it may be limited
 
 
 def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
@@ -37,7 +35,7 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     (late.add if signal.cause in LATE else late.discard)(signal.target.endpoint)
     decided = plan(signal, service, tripped_at, draft.policy, late=late - {signal.target.endpoint})
     incident = about(draft, service)
-    decided = _patient(evidence, service, signal, decided)
+    decided = patient(evidence, service, signal, decided)
     if incident is None:
         # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
         everywhere = signal.capped or any(not target.endpoint for target, _ in decided.acts)
@@ -74,43 +72,6 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     if unsure and signal.contained and str(signal.target) not in incident.containments:
         # its guard took it out, who looks at one edge and one second, and it is not to be held
         draft.order(incident, signal.target, Restore(), decided.reason, signal_at=signal.at)
-
-
-def _patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
-    """`decided`, but nothing yet for several late endpoints of a service that calls others.
-
-    They may only wait for one of those, whom their own plane holds back within moments. Limited meanwhile the service
-    would refuse what it is about to answer, and as long as its calls do not end in vain, what users get a little later.
-    And endpoints that are taken out by turns, as each is found late, leave their load to the rest and the floor to the
-    one that is dead. One that is late alone is out at once, by its guard's reflex. Where the breaker has opened, calls
-    are refused already, all of them, and a limit gives some back.
-    """
-    if not signal.target.endpoint or not (signal.cause in LATE or decided.together) or not decided.acts:
-        return decided
-    alone = [target for target, _ in decided.acts] == [signal.target] and not signal.capped
-    if alone and (signal.contained or not _others_late(evidence, signal)):
-        return decided
-    row, limits = evidence.late(service.name, signal.at), _limits(decided)
-    if not service.calls and not evidence.graph.callees().get(service.name):
-        return decided
-    reason = ""
-    if signal.at - row.since < RELAY_GRACE_NS:
-        reason = f"it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
-    elif limits and row.traffic.calls >= WELL_CALLS and not row.traffic.dirty:
-        reason = f"only {row.traffic.failures} of {row.traffic.calls} calls ended in vain"
-    if not reason:
-        return decided
-    return msgspec.structs.replace(decided, acts=(), reason=f"{decided.reason}; {reason}", veto="correlated_cause")
-
-
-def _limits(decided: Plan) -> bool:
-    return any(isinstance(intent, Limit) for _, intent in decided.acts)
-
-
-def _others_late(evidence: Evidence, signal: Tripped) -> bool:
-    """Whether another endpoint of that service was found bad lately."""
-    found = evidence.tripped_at.get(signal.target.service, {})
-    return any(signal.at - at <= TOGETHER_NS for name, at in found.items() if name != signal.target.endpoint)
 
 
 def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:
