@@ -1,4 +1,4 @@
-"""Several endpoints of a service answer late at once: by their own doing, or waiting for whom others are about to hold."""
+"""Several endpoints of a service answer late at once: by themselves, or because they wait for whom others will hold."""
 
 import msgspec
 
