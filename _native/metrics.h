@@ -20,7 +20,7 @@ enum { SUM_FIELD = 7, HISTOGRAM_FIELD = 9, EXPONENTIAL_FIELD = 10 };
 
 struct point {
     int metric, temporality, failed, ended, virtual_node;
-    uint64_t series; /* a keyed hash of all that sets it apart, in whatever order it is written */
+    uint64_t sender, series; /* keyed hashes of all that sets it apart, in whatever order it is written */
     int64_t start_ns, at_ns;
     double count, sum; /* sum in the metric's unit; of a counter, count is its value */
     struct bytes client, server;
@@ -30,7 +30,7 @@ struct metric {
     int number, temporality, monotonic;
     uint32_t shape; /* the field its points came by */
     double unit_s;
-    uint64_t series;
+    uint64_t sender, series;
     struct bytes service;
 };
 
@@ -94,7 +94,8 @@ static int point_read(struct point *p, const struct metric *m, const int64_t sec
     uint32_t flags = m->shape == SUM_FIELD ? 8 : 10;
     int got, rank = 0;
     memset(p, 0, sizeof *p);
-    p->metric = m->number, p->temporality = m->temporality, p->series = m->series, p->failed = -1;
+    p->metric = m->number, p->temporality = m->temporality, p->failed = -1;
+    p->sender = m->sender, p->series = m->series;
     while ((got = proto_next(&message, &f)) > 0) {
         if (f.wire == PROTO_BYTES && f.number == attributes) {
             if (point_attribute(p, secret, f.bytes, &rank) < 0) return -1;
@@ -139,7 +140,7 @@ static int metric_points(
 
 /* 0: read. -1: broken. -2: more than `left` points. Less: what `take` returned. */
 static int metric_read(
-    struct bytes message, struct bytes service, uint64_t series, const int64_t secret[2], int64_t *left, point_taker take,
+    struct bytes message, struct bytes service, uint64_t sender, const int64_t secret[2], int64_t *left, point_taker take,
     void *taker
 ) {
     struct field f;
@@ -152,7 +153,8 @@ static int metric_read(
     }
     struct metric m = {.number = metric_number(name), .service = service, .unit_s = bytes_are(unit, "ms") ? 1e-3 : 1};
     if (got < 0 || m.number == METRIC_OTHER) return got;
-    m.series = series + hash_of(secret, name);
+    m.sender = sender;
+    m.series = hash_of(secret, name);
     int counter = m.number == METRIC_REQUESTS || m.number == METRIC_FAILED;
     while ((got = proto_next(&message, &f)) > 0) {
         if (f.wire != PROTO_BYTES) continue;
@@ -164,12 +166,12 @@ static int metric_read(
     return got;
 }
 
-/* What sets the series of one resource apart from those of another. */
-static int resource_series(struct bytes message, const int64_t secret[2], uint64_t *series) {
+/* What sets one resource apart from another. */
+static int resource_hash(struct bytes message, const int64_t secret[2], uint64_t *sender) {
     struct field f;
     int got;
     while ((got = proto_next(&message, &f)) > 0)
-        if (f.number == 1 && f.wire == PROTO_BYTES) *series += hash_of(secret, f.bytes);
+        if (f.number == 1 && f.wire == PROTO_BYTES) *sender += hash_of(secret, f.bytes);
     return got;
 }
 
@@ -179,17 +181,17 @@ static int otlp_metrics(struct bytes request, const int64_t secret[2], int64_t l
     int got, read;
     while ((got = proto_next(&request, &resource)) > 0) {
         if (resource.number != 1 || resource.wire != PROTO_BYTES) continue;
-        uint64_t series = 0;
+        uint64_t sender = 0;
         if (resource_service(resource.bytes, &service) < 0) return -1;
         whole = resource.bytes;
         while ((got = proto_next(&whole, &f)) > 0)
-            if (f.number == 1 && f.wire == PROTO_BYTES && resource_series(f.bytes, secret, &series) < 0) return -1;
+            if (f.number == 1 && f.wire == PROTO_BYTES && resource_hash(f.bytes, secret, &sender) < 0) return -1;
         if (got < 0) return -1;
         while ((got = proto_next(&resource.bytes, &scope)) > 0) {
             if (scope.number != 2 || scope.wire != PROTO_BYTES) continue;
             while ((got = proto_next(&scope.bytes, &f)) > 0) {
                 if (f.number != 2 || f.wire != PROTO_BYTES) continue;
-                if ((read = metric_read(f.bytes, service, series, secret, &left, take, taker)) < 0) return read;
+                if ((read = metric_read(f.bytes, service, sender, secret, &left, take, taker)) < 0) return read;
             }
             if (got < 0) return -1;
         }

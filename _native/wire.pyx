@@ -42,12 +42,13 @@ cdef extern from "metrics.h":
     int32_t name_number(pairing *p, bytes_view b) noexcept nogil
     void span_begin(span *s) noexcept nogil
     double span_weight(bytes_view state) noexcept nogil
+    int grpc_status(bytes_view name) noexcept nogil
     int attribute_key(bytes_view key) noexcept nogil
     int peer_rank(int key) noexcept nogil
     int status_of(int64_t number) noexcept nogil
     struct point:
         int metric, temporality, failed, ended
-        uint64_t series
+        uint64_t sender, series
         int64_t start_ns, at_ns
         double count, sum
         bytes_view client, server
@@ -172,6 +173,10 @@ def weight_of(const uint8_t[::1] tracestate not None):
     return span_weight(view_of(tracestate))
 
 
+def grpc_code(const uint8_t[::1] name not None):
+    return grpc_status(view_of(name))
+
+
 def rank_of(const uint8_t[::1] key not None):
     return peer_rank(attribute_key(view_of(key)))
 
@@ -183,7 +188,7 @@ cdef str text_of(bytes_view b):
 cdef int take_point(void *taker, const point *p, double unit_s) noexcept:
     try:
         (<list>taker).append((
-            p.metric, text_of(p.client), text_of(p.server), <bint>p.failed, p.series, p.temporality, <bint>p.ended,
+            p.metric, text_of(p.client), text_of(p.server), <bint>p.failed, p.sender, p.series, p.temporality, <bint>p.ended,
             p.start_ns, p.at_ns, p.count, p.sum * unit_s,
         ))
     except MemoryError:

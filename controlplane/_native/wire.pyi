@@ -11,9 +11,8 @@ _Told = tuple[str, str, float, float, float, float, float, float]
 """caller ("" where nobody knows), callee, calls, failures, timed, client_ns, served, server_ns: sums of what each span
 stands for, so that they need not be whole."""
 
-_Point = tuple[int, str, str, bool, int, int, bool, int, int, float, float]
-"""metric (see adapters/ingest/point.py), client, server, failed, series (a hash), temporality (1 delta, 2 cumulative, else
-neither), ended, start_ns, at_ns, count, sum in seconds"""
+_Point = tuple[int, str, str, bool, int, int, int, bool, int, int, float, float]
+"""A point, field by field as in adapters/ingest/point.py."""
 
 @final
 class SpanPairs:
@@ -60,19 +59,22 @@ class SpanPairs:
         """Edges since the last time, in the order in which they were first seen; they begin again at zero. Spans that
         have waited since `before_ns` are told without their other side."""
     def statistics(self) -> dict[str, int]:
-        """spans, rejected (of those: without ids), paired (calls of which both sides were seen), alone (told without the other side), evicted (of those:
-        before their time, for want of room), unnamed (calls to nobody that was named), without_place (names or edges
-        beyond what fits), names, edges."""
+        """spans, rejected (of those: without ids), paired (calls of which both sides were seen), alone (told without
+        the other side), evicted (of those: before their time, for want of room), unnamed (calls to nobody that was
+        named), without_place (names or edges beyond what fits), names, edges."""
 
 def weight_of(tracestate: Buffer, /) -> float:
     """How many calls a sampled span stands for; 1 where its tracestate does not say."""
+
+def grpc_code(name: Buffer, /) -> int:
+    """The number of a gRPC status that is told by its name; -1: it is none."""
 
 def rank_of(key: Buffer, /) -> int:
     """How well an attribute of that name says who the other end is; 0: it does not."""
 
 def read_metrics(request: Buffer, secret: int, points_max: int, /) -> list[_Point]:
-    """The points of an ExportMetricsServiceRequest in protobuf that tell of calls, in their order; any others are passed
-    over. `secret` keys the hash that tells series apart.
+    """The points of an ExportMetricsServiceRequest in protobuf that tell of calls, in their order; any others are
+    passed over. `secret` keys the hash that tells series apart.
 
     Raises  ValueError: it is none; OverflowError: it holds more than `points_max` such points.
     """

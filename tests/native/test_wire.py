@@ -195,9 +195,7 @@ def test_who_has_met_its_other_side_gives_way_first() -> None:
     pairs = SpanPairs(names_max=16, edges_max=16, waiting_max=16)
     pairs.traces(batch(web=[span(1, 0, CLIENT, trace=1)]), 1)
     for number in range(2, 200):  # each complete at once
-        pairs.traces(
-            batch(web=[span(1, 0, CLIENT, trace=number)], cart=[span(2, 1, SERVER, trace=number)]), number
-        )
+        pairs.traces(batch(web=[span(1, 0, CLIENT, trace=number)], cart=[span(2, 1, SERVER, trace=number)]), number)
     pairs.traces(batch(cart=[span(2, 1, SERVER, trace=1)]), 200)
     assert told(pairs)["web", "cart"][0] == 199
     assert pairs.statistics()["evicted"] == 0
