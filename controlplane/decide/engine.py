@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from controlplane.decide import (
+    alert,
     clock,
     lifecycle,
     outbox,
@@ -98,6 +99,7 @@ class Engine:
         draft = self._draft(now)
         people.lapse(draft)
         watch.silent(draft, self._evidence)
+        alert.stand(draft, self._evidence)
         tend.tend(draft, self._evidence)
         spread.measure(draft, self._evidence)
         self._wake_at = None
@@ -117,6 +119,8 @@ class Engine:
                 watch.drifted(draft, signal)
             case on.Heartbeat():
                 watch.beat(draft, self._evidence, signal)
+            case on.Alerted():
+                alert.hear(draft, self._evidence, signal)
             case on.Probed():
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
@@ -164,12 +168,17 @@ class Engine:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
-        times += [self._evidence.expected.due_at, self.state.standing.due(), self._wake_at]
+        times += [
+            self._evidence.expected.due_at,
+            self._evidence.alerts.due_at,
+            self.state.standing.due(),
+            self._wake_at,
+        ]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
         if outcome.records:  # what is seen while an incident runs must not become normal
-            running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
+            running = alert.with_evidence(self.state)
             self.graph.follow(running, draft.now)
             self._evidence.follow(running)
         return outcome
