@@ -1,4 +1,4 @@
-"""Checks of `[otlp]` and `[prometheus]`: where telemetry is taken, and whom to ask for it."""
+"""Checks of `[otlp]`, `[prometheus]` and `[alerts]`: where telemetry is taken, whom to ask for it, whom alerts mean."""
 
 from collections import Counter
 from urllib.parse import urlsplit
@@ -15,6 +15,8 @@ def check_telemetry(config: Config, problems: Problems) -> None:
         _check_otlp(config.otlp, config, problems)
     if config.prometheus is not None:
         _check_prometheus(config.prometheus, problems)
+    if not config.alerts.service_labels:
+        problems.add("alerts.service_labels", "is empty: no alert would be about anybody; leave it out for the default")
 
 
 def _check_otlp(otlp: OtlpSection, config: Config, problems: Problems) -> None:

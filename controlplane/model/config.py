@@ -93,6 +93,14 @@ class PrometheusSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     token_file: str = ""
 
 
+class AlertsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which labels of others' alerts say whom they are about: the first whose value is a declared service (or an
+    alias of one), and the first whose value is an endpoint's name, or its host and port."""
+
+    service_labels: tuple[Name, ...] = ("service", "service_name", "app", "job")
+    endpoint_labels: tuple[Name, ...] = ("endpoint", "instance", "pod")
+
+
 class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who rolls services back, as `deployer` of a service names it.
 
@@ -119,6 +127,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     arena: ArenaSection | None = None
     otlp: OtlpSection | None = None
     prometheus: PrometheusSection | None = None
+    alerts: AlertsSection = AlertsSection()
     response: ResponsePolicy = ResponsePolicy()
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}
