@@ -22,8 +22,10 @@ HISTOGRAMS: Final = {
 }
 NAMES: Final = (*COUNTERS, *HISTOGRAMS)
 
-_LINE = re.compile(r"(\w+)\s*(?:\{(.*?)\}(?=\s))?\s*(\S+)(?:\s+-?[\d.]+)?(?:\s*#.*)?")
-_LABEL = re.compile(r'\s*([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+# possessive throughout: what was matched is never tried another way, so that no line takes longer than its length
+_LABELS = r'\{((?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+)\}'
+_LINE = re.compile(rf"(\w++)(?:\s*+{_LABELS}\s*+|\s++)(\S++)(?:\s++-?[\d.]++)?(?:\s*+#.*)?", re.DOTALL)
+_LABEL = re.compile(r'\s*+([a-zA-Z_]\w*+)\s*+=\s*+"((?:[^"\\]++|\\.)*+)"\s*+(?:,|$)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)")
 
 Sample = tuple[str, Mapping[str, str], float]
