@@ -52,6 +52,8 @@ bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick
 	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench propagation --json bench/results/latest.json \
 		$(filter --quick --check,$(BENCH_ARGS)))
+	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench ingest --json bench/results/latest.json \
+		$(filter --quick --check,$(BENCH_ARGS)))
 	$(BIN)/controlplane bench detection --json bench/results/latest.json
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench response --json bench/results/latest.json \
 		--hgrm bench/results/response.hgrm --plot bench/results/response.svg $(filter --quick --check,$(BENCH_ARGS)))

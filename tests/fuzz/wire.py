@@ -208,7 +208,8 @@ class Campaign:
 
 
 _SPANS_JSON = b"""{"resourceSpans": [{"resource": {"attributes": [
- {"key": "service.name", "value": {"stringValue": "web"}}]}, "scopeSpans": [{"spans": [{"traceId": "00000000000000000000000000000007", "spanId": "0000000000000001", "kind": 3,
+ {"key": "service.name", "value": {"stringValue": "web"}}]}, "scopeSpans": [{"spans": [
+ {"traceId": "00000000000000000000000000000007", "spanId": "0000000000000001", "kind": 3,
  "startTimeUnixNano": "1000", "endTimeUnixNano": 2000, "status": {"code": 2}, "attributes": [
  {"key": "http.response.status_code", "value": {"intValue": "503"}}]}]}]}]}"""
 _METRICS_JSON = b"""{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "traces_service_graph_request_total",
