@@ -17,7 +17,7 @@ enum {
     /* who is at the other end, the better the later */
     KEY_SERVER_ADDRESS, KEY_DB_SYSTEM, KEY_DB_SYSTEM_NAME, KEY_MESSAGING_SYSTEM, KEY_PEER_SERVICE, KEY_SERVICE_PEER_NAME,
     KEY_SERVICE_NAME, KEY_HTTP_STATUS, KEY_HTTP_STATUS_OLD, KEY_GRPC_STATUS, KEY_RPC_STATUS, KEY_ERROR_TYPE,
-    KEY_CLIENT, KEY_SERVER, KEY_CONNECTION_TYPE
+    KEY_CLIENT, KEY_SERVER, KEY_CONNECTION_TYPE, KEY_FAILED, KEY_VIRTUAL_NODE
 };
 
 #define KEY_IS(text, number) \
@@ -29,12 +29,14 @@ PROTO_INLINE int attribute_key(struct bytes key) {
     case 6:
         KEY_IS("client", KEY_CLIENT);
         KEY_IS("server", KEY_SERVER);
+        KEY_IS("failed", KEY_FAILED);
         return KEY_OTHER;
     case 9: KEY_IS("db.system", KEY_DB_SYSTEM); return KEY_OTHER;
     case 10: KEY_IS("error.type", KEY_ERROR_TYPE); return KEY_OTHER;
     case 12:
         KEY_IS("service.name", KEY_SERVICE_NAME);
         KEY_IS("peer.service", KEY_PEER_SERVICE);
+        KEY_IS("virtual_node", KEY_VIRTUAL_NODE);
         return KEY_OTHER;
     case 14:
         KEY_IS("server.address", KEY_SERVER_ADDRESS);

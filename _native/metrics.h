@@ -68,8 +68,10 @@ static int point_attribute(struct point *p, const int64_t secret[2], struct byte
     struct bytes name, value, text;
     int64_t number;
     if (key_value(pair, &name, &value) < 0) return -1;
-    p->series += hash_of(secret, pair);
     int key = attribute_key(name);
+    /* the connector labels a counter by how the last call on it went: the same series all the same */
+    int wavers = p->metric < METRIC_HTTP_CLIENT && (key == KEY_FAILED || key == KEY_VIRTUAL_NODE);
+    if (!wavers) p->series += hash_of(secret, pair);
     if (key == KEY_OTHER) return 0;
     if (any_value(value, &text, &number) < 0) return -1;
     if (p->metric >= METRIC_HTTP_CLIENT) {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from controlplane.adapters.ingest.point import CUMULATIVE, Metric, Point, graph_ends
+from controlplane.adapters.ingest.point import CUMULATIVE, WAVERING, Metric, Point, graph_ends
 
 LINE_CHARS_MAX: Final = 8_192
 SAMPLES_MAX: Final = 200_000  # of one answer
@@ -60,34 +60,38 @@ def samples(text: str) -> Iterable[Sample]:
 
 
 def points(found: Iterable[Sample], at_wall_ns: int) -> list[Point]:
-    """`found` as points of cumulative series, the sum and the count of a histogram joined."""
+    """`found` as points of cumulative series, the sum and the count of a histogram joined.
+
+    A series whose labels waver may stand there twice, as it was and as it is: the larger one is.
+    """
     joined: dict[tuple[Metric, int], tuple[Mapping[str, str], dict[str, float]]] = {}
     for name, labels, value in found:
         metric, part = (COUNTERS[name], "_count") if name in COUNTERS else HISTOGRAMS[name]
-        key = metric, hash(tuple(sorted((label, text) for label, text in labels.items() if label != "__name__")))
+        key = metric, hash(tuple(sorted(pair for pair in labels.items() if pair[0] != "__name__")))
         joined.setdefault(key, (labels, {}))[1][part] = value
-    made = []
-    for (metric, series), (labels, parts) in joined.items():
+    made: dict[int, Point] = {}
+    for (metric, _), (labels, parts) in joined.items():
         if "_count" not in parts:
             continue
-        client, server = graph_ends(dict(labels))
-        made.append(
-            Point(
-                metric=metric,
-                client=client,
-                server=server,
-                failed=False,
-                sender=hash((labels.get("job"), labels.get("instance"))),
-                series=hash((metric, series)),
-                temporality=CUMULATIVE,
-                ended=False,
-                start_ns=0,
-                at_ns=at_wall_ns,
-                value=parts["_count"],
-                sum_s=parts.get("_sum", 0.0),
-            )
+        client, server = graph_ends(labels)
+        apart = sorted(pair for pair in labels.items() if pair[0] not in ("__name__", *WAVERING))
+        point = Point(
+            metric=metric,
+            client=client,
+            server=server,
+            failed=False,
+            sender=hash((labels.get("job"), labels.get("instance"))),
+            series=hash((metric, tuple(apart))),
+            temporality=CUMULATIVE,
+            ended=False,
+            start_ns=0,
+            at_ns=at_wall_ns,
+            value=parts["_count"],
+            sum_s=parts.get("_sum", 0.0),
         )
-    return made
+        if point.series not in made or made[point.series].value < point.value:
+            made[point.series] = point
+    return list(made.values())
 
 
 def _labels(text: str, number: int) -> dict[str, str]:

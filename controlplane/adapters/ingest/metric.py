@@ -60,9 +60,15 @@ class MetricSource:
         self._heard_at = Nanos(0)
         self._heard = anyio.Event()
 
-    def take_in(self, points: Iterable[Point], now: Nanos, *, origin: str = "") -> tuple[int, str]:
-        """Fold `points` that came from `origin`; (how many make no sense, why the first one does not)."""
+    def take_in(
+        self, points: Iterable[Point], now: Nanos, *, origin: str = "", complete: bool = False
+    ) -> tuple[int, str]:
+        """Fold `points` that came together from `origin`; (how many make no sense, why the first one does not).
+
+        `complete`: they are all that their senders have; else part of it may come on its own.
+        """
         refused, why = 0, ""
+        self.series.begin(complete=complete)
         for point in sorted(points, key=_by_metric):  # those who know the caller before those who do not
             self.points += 1
             if reason := wrong(point):

@@ -4,7 +4,7 @@ import msgspec
 
 from controlplane._native.wire import rank_of
 from controlplane.adapters.ingest.attribute import Attribute, Resource, number_of, service_of, text_of
-from controlplane.adapters.ingest.point import OTLP_NAMES, Metric, Point, graph_ends
+from controlplane.adapters.ingest.point import OTLP_NAMES, WAVERING, Metric, Point, graph_ends
 
 _TEMPORALITIES = {"AGGREGATION_TEMPORALITY_DELTA": 1, "AGGREGATION_TEMPORALITY_CUMULATIVE": 2}
 _COUNTERS = (Metric.REQUESTS, Metric.FAILED)
@@ -84,10 +84,12 @@ def _point(number: Metric, metric: _Metric, shape: _Shape, one: _DataPoint, serv
     temporality = shape.aggregation_temporality
     if not isinstance(temporality, int):
         temporality = _TEMPORALITIES.get(temporality, 0)
-    if number in (Metric.HTTP_CLIENT, Metric.HTTP_SERVER):
+    graph = number not in (Metric.HTTP_CLIENT, Metric.HTTP_SERVER)
+    if not graph:
         client, server = (service, _peer(one)) if number == Metric.HTTP_CLIENT else ("", service)
     else:
         client, server = graph_ends({each.key: text_of(each) for each in one.attributes})
+    apart = (each for each in one.attributes if not graph or each.key not in WAVERING)
     value = float(one.as_double) or float(one.as_int)
     return Point(
         metric=number,
@@ -95,7 +97,7 @@ def _point(number: Metric, metric: _Metric, shape: _Shape, one: _DataPoint, serv
         server=server,
         failed=not counter and _failed(one),
         sender=sender,
-        series=hash((metric.name, tuple(sorted(_pair(each) for each in one.attributes)))),
+        series=hash((metric.name, tuple(sorted(_pair(each) for each in apart)))),
         temporality=temporality if shape.is_monotonic or not counter else 0,
         ended=bool(one.flags & _ENDED),
         start_ns=int(one.start_time_unix_nano),

@@ -4,6 +4,7 @@ Of a service graph the requests, the failed ones, and how long both sides took; 
 HTTP requests took in the client and in the server, with the status in the labels.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -56,7 +57,11 @@ OTLP_NAMES: Final = {
 }
 
 
-def graph_ends(labels: dict[str, str]) -> tuple[str, str]:
+WAVERING: Final = ("failed", "virtual_node")
+"""Labels by which a Collector's service graph tells how the last call on a counter went: they set no series apart."""
+
+
+def graph_ends(labels: Mapping[str, str]) -> tuple[str, str]:
     """(client, server) as a service graph labels them; an uninstrumented client is called "user" there, and is
     nobody."""
     client, server = labels.get("client", ""), labels.get("server", "")

@@ -133,7 +133,7 @@ class PrometheusPoller:
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError, too
             raise Unusable(f"the answer {'' if target.query else 'is no exposition: '}{error}") from error
         now = self._clock.now()
-        self._source.take_in(points(found, self._clock.wall_ns()), now, origin=target.url)
+        self._source.take_in(points(found, self._clock.wall_ns()), now, origin=target.url, complete=True)
 
     async def _get(self, client: httpx.AsyncClient, target: Target) -> bytes:
         """The body of the answer, plain and no larger than it may be. Raises Unusable, httpx.HTTPError."""

@@ -1,9 +1,9 @@
 """Counters as they are told become what was counted since: whatever the temporality, and over restarts of who counts.
 
 A cumulative counter that was never heard of says nothing by itself: how much of it is old, nobody knows. All of it is
-news where it began after we did, or where its sender has told everything before and did not have it: so the first
-failures of an edge are not lost. A counter that begins again (a later start, or a value that fell) counts from zero.
-What is told twice counts once.
+news where it began after we did, or where its sender has told all it has before, without it, and tells of nothing
+like it: so the first failures of an edge are not lost. A counter that begins again (a later start, or a value that
+fell) counts from zero. What is told twice counts once.
 """
 
 from collections.abc import Hashable
@@ -40,14 +40,18 @@ class _Known(NamedTuple):
 
 
 class _Sender(msgspec.Struct):
-    """Times of the batches of one sender, the first by its clock, the others by both. `whole`: of its series none was
-    left out or forgotten, so that one we do not know is new."""
+    """Who sends. `turn`: the last request with points of it, heard `heard_at`, the one before at `before_at`.
+    `told_all`: the request by which it had told all it has. `whole`: none of its series was left out or forgotten."""
 
-    first_ns: int
-    at_ns: int
+    turn: int
     heard_at: Nanos
     before_at: Nanos
+    told_all: int | None = None
     whole: bool = True
+
+
+Kind = tuple[Hashable, int, str, str, bool]
+"""Sender, metric, both ends, failed: series that are alike"""
 
 
 class SeriesTable:
@@ -58,9 +62,16 @@ class SeriesTable:
         self._began_wall_ns, self._series_max = began_wall_ns, series_max
         self._known: dict[Key, _Known] = {}
         self._senders: dict[Hashable, _Sender] = {}
+        self._kinds: set[Kind] = set()
+        self._turn, self._complete = 0, False
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def begin(self, *, complete: bool) -> None:
+        """The points that follow come together. `complete`: they are all that their senders have."""
+        self._turn += 1
+        self._complete = complete
 
     def step(self, sender: Hashable, point: Point, now: Nanos) -> Step | None:
         """What `point` adds to what `sender` told of its series; None: nothing, or nothing that can be known."""
@@ -71,13 +82,17 @@ class SeriesTable:
             return None
         if before is not None and point.at_ns and point.at_ns <= before.at_ns:
             return None  # sent again, or overtaken on the way
-        batch = self._batch(sender, point, now)
+        who = self._sender(sender, now)
         if before is None and len(self._known) >= self._series_max:
             self.without_place += 1
-            batch.whole = False
+            who.whole = False
             return None
+        if who.told_all is None and (before is not None or self._complete):
+            who.told_all = self._turn  # it begins again with what we know, or told everything at once
         if point.temporality == CUMULATIVE:
-            value, sum_s, window_ns = self._since(before, batch, point, now)
+            kind = sender, point.metric, point.client, point.server, point.failed
+            value, sum_s, window_ns = self._since(before, who, kind, point, now)
+            self._remember(kind)
         else:
             value, sum_s = point.value, point.sum_s
             window_ns = point.at_ns - point.start_ns if point.start_ns else 0
@@ -85,23 +100,33 @@ class SeriesTable:
         self._known[key] = _Known(point.start_ns, point.at_ns, point.value, point.sum_s, now, changed_at)
         return Step(value, max(sum_s, 0.0), max(1, min(window_ns, WINDOW_NS_MAX))) if value > 0 else None
 
-    def _batch(self, sender: Hashable, point: Point, now: Nanos) -> _Sender:
-        batch = self._senders.get(sender)
-        if batch is None:
-            batch = self._senders[sender] = _Sender(point.at_ns, point.at_ns, now, now)
+    def _remember(self, kind: Kind) -> None:
+        if kind not in self._kinds and len(self._kinds) >= 2 * self._series_max:
+            self._kinds.clear()  # invented names: from here on nothing is new of anybody
+            for who in self._senders.values():
+                who.whole = False
+        self._kinds.add(kind)
+
+    def _sender(self, name: Hashable, now: Nanos) -> _Sender:
+        who = self._senders.get(name)
+        if who is None:
+            who = self._senders[name] = _Sender(self._turn, now, now)
             if len(self._senders) > self._series_max:
                 del self._senders[next(iter(self._senders))]
-        elif point.at_ns > batch.at_ns:
-            batch.at_ns, batch.before_at, batch.heard_at = point.at_ns, batch.heard_at, now
-        return batch
+        elif who.turn != self._turn:
+            who.turn, who.before_at, who.heard_at = self._turn, who.heard_at, now
+        return who
 
-    def _since(self, before: _Known | None, batch: _Sender, point: Point, now: Nanos) -> tuple[float, float, int]:
+    def _since(
+        self, before: _Known | None, who: _Sender, kind: Kind, point: Point, now: Nanos
+    ) -> tuple[float, float, int]:
         """(value, sum, window) of a cumulative point."""
         if before is None:
             if point.start_ns >= self._began_wall_ns:
                 return point.value, point.sum_s, point.at_ns - point.start_ns
-            if batch.whole and point.at_ns > batch.first_ns:
-                return point.value, point.sum_s, now - batch.before_at
+            told_all = who.told_all is not None and who.told_all < self._turn
+            if told_all and who.whole and kind not in self._kinds:
+                return point.value, point.sum_s, now - who.before_at
             return 0.0, 0.0, 0
         window_ns = now - before.changed_at
         if point.start_ns > before.start_ns or point.value < before.value:
@@ -112,7 +137,9 @@ class SeriesTable:
         """Make room: what was not heard of for STALE_NS will hardly be missed."""
         for key in [key for key, known in self._known.items() if now - known.heard_at > STALE_NS]:
             del self._known[key]
-            if (sender := self._senders.get(key[0])) is not None:
-                sender.whole = False  # should it come back, it is not new
-        for name in [name for name, sender in self._senders.items() if now - sender.heard_at > STALE_NS]:
-            del self._senders[name]
+            if (who := self._senders.get(key[0])) is not None:
+                who.whole = False  # should it come back, it is not new
+        gone = {name for name, who in self._senders.items() if now - who.heard_at > STALE_NS}
+        if gone:
+            self._senders = {name: who for name, who in self._senders.items() if name not in gone}
+            self._kinds = {kind for kind in self._kinds if kind[0] not in gone}

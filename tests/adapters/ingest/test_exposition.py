@@ -60,6 +60,18 @@ traces_service_graph_request_total{client="a",server="b",instance="x:2",job="j"}
     assert len({one.sender for one in found}) == 2
 
 
+def test_a_series_that_wavers_is_the_larger_of_what_stands_there() -> None:
+    """An exporter keeps what it was for a while beside what it is."""
+    name, text = "traces_service_graph_request_client_seconds", ""
+    for failed, total, count in (("false", 90.0, 900), ("true", 100.0, 1000), ("false", 5.0, 50)):
+        labels = f'{{client="a",server="b",failed="{failed}"}}' if count > 50 else '{client="c",server="b"}'
+        text += f"{name}_sum{labels} {total}\n{name}_count{labels} {count}\n"
+    assert [(one.client, one.value, one.sum_s) for one in points(samples(text), 1)] == [
+        ("a", 1000, 100.0),
+        ("c", 50, 5.0),
+    ]
+
+
 def test_a_value_may_be_none() -> None:
     """Infinite or not a number is a value of the format; what follows makes nothing of it."""
     ((_, _, value),) = samples('traces_service_graph_request_total{client="a",server="b"} NaN')

@@ -94,13 +94,44 @@ async def test_a_counter_that_begins_again_counts_from_zero() -> None:
 
 
 async def test_a_series_that_its_sender_did_not_have_before_is_all_news() -> None:
-    """The first failures of an edge make a series of their own: they are not taken for history."""
+    """The first failures of an edge make a series of their own: they are not taken for history, once the sender has
+    begun to repeat itself and so has told all it has."""
     heard = Listener()
     exporter = Exporter()
     await heard.hear(exporter.counter("total", 1000, 0, **ENDS))
+    await heard.hear(exporter.counter("total", 1010, 15, **ENDS))
     heard.edges()
-    await heard.hear(exporter.counter("total", 1020, 15, **ENDS).counter("failed_total", 3, 15, **ENDS))
+    await heard.hear(exporter.counter("total", 1020, 30, **ENDS).counter("failed_total", 3, 30, **ENDS))
     assert heard.edges()["web", "cart"].failures == 3
+
+
+async def test_what_a_sender_tells_in_parts_is_not_news() -> None:
+    """A batch may be cut, and each point has a time of its own: history stays history."""
+    heard = Listener()
+    exporter = Exporter()
+    await heard.hear(exporter.counter("total", 1000, 0, **ENDS).counter("total", 500, 0.1, client="a", server="b"))
+    await heard.hear(exporter.counter("total", 700, 0.2, client="c", server="d"))
+    assert heard.edges() == {}
+
+
+async def test_more_series_of_a_kind_that_is_known_are_not_news() -> None:
+    """A label more on the same edge may be new while its count is old."""
+    heard = Listener()
+    exporter = Exporter()
+    for at_s in (0, 15):
+        await heard.hear(exporter.counter("total", 1000, at_s, **ENDS))
+    await heard.hear(exporter.counter("total", 1000, 30, **ENDS).counter("total", 900, 30, **ENDS, method="GET"))
+    assert heard.edges() == {}
+
+
+@pytest.mark.parametrize("kind", [PROTOBUF, JSON])
+async def test_a_label_that_wavers_sets_no_series_apart(kind: str) -> None:
+    """The Collector's connector says with each counter how the last call on it went."""
+    heard = Listener(kind)
+    exporter = Exporter()
+    for at_s, count, failed in ((0, 1000, "false"), (15, 1010, "true"), (30, 1030, "false")):
+        await heard.hear(exporter.counter("total", count, at_s, **ENDS, failed=failed))
+    assert heard.edges()["web", "cart"].calls == 30
 
 
 async def test_a_sender_that_began_after_us_has_no_history() -> None:
