@@ -17,7 +17,7 @@ import yaml
 from controlplane.admin.table import TABLE
 from controlplane.config import parse_config
 from controlplane.model.config import AdminSection, AlertsSection
-from tests.integration.debian import program
+from tests.integration.debian import command, program
 from tests.integration.process import World, wait_for
 
 pytestmark = pytest.mark.integration
@@ -39,13 +39,13 @@ def test_theirs_pass_their_own_tools_and_lead_to_us(tmp_path: Path) -> None:
     """promtool and amtool, of the real packages; the port is the admin listener's, the paths are routes."""
     token = tmp_path / "token"
     token.write_text("a-token-of-sufficient-length")
-    for text, command in (
+    for text, check in (
         (PROMETHEUS, [program("prometheus", "promtool"), "check", "config"]),
         (ALERTMANAGER, [program("prometheus-alertmanager", "amtool"), "check-config"]),
     ):
         file = tmp_path / "config.yml"
         file.write_text(re.sub(r"credentials_file: \S+", f"credentials_file: {token}", text))
-        done = subprocess.run([*command, str(file)], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*check, str(file)], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done
     posts = {operation.path for operation in TABLE if operation.method == "POST"}
     (receiver,) = yaml.safe_load(ALERTMANAGER)["receivers"]
@@ -72,9 +72,9 @@ def test_a_real_alertmanager_posts_its_alerts(world: World) -> None:
     text = re.sub(r"credentials_file: \S+", f"credentials_file: {world.folder / 'controlplane.token'}", text)
     text = text.replace("group_wait: 1s", "group_wait: 1s\n  group_interval: 1s")
     (world.folder / "alertmanager.yml").write_text(text)
-    command = [program("prometheus-alertmanager"), "--config.file=alertmanager.yml", "--storage.path=alertmanager"]
+    start = [*command("prometheus-alertmanager"), "--config.file=alertmanager.yml", "--storage.path=alertmanager"]
     process = subprocess.Popen(
-        [*command, "--web.listen-address=127.0.0.1:0", "--cluster.listen-address="],
+        [*start, "--web.listen-address=127.0.0.1:0", "--cluster.listen-address="],
         cwd=world.folder,
         stderr=subprocess.PIPE,
         text=True,

@@ -29,6 +29,21 @@ def program(package: str, name: str | None = None) -> str:
     return str(unpacked)
 
 
+def command(package: str, name: str | None = None) -> list[str]:
+    """How to start a program that looks for files of its package under /usr/share: there, where the package is only
+    unpacked, in a view of the file system of its own. Skips where such a view is not to be had."""
+    found = program(package, name)
+    share = UNPACKED / package / "usr" / "share"
+    if not Path(found).is_relative_to(UNPACKED):
+        return [found]
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"']
+    if shutil.which("unshare") is None or subprocess.run([*apart, share, "true"], check=False).returncode:
+        pytest.skip(
+            f"NOT TESTED against the real {package}: it is not installed, and unshare(1) gives it no view of its own"
+        )
+    return [*apart, str(share), found]
+
+
 def _unpack(package: str) -> None:
     """Nothing is installed: no service starts, and no other version is replaced."""
     UNPACKED.mkdir(parents=True, exist_ok=True)
