@@ -4,6 +4,9 @@ how the two sides of a call find each other."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pythread cimport (
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK
+)
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -79,6 +82,8 @@ cdef bytes_view view_of(const uint8_t[::1] data) noexcept:
 
 cdef class SpanPairs:
     cdef pairing _pairs
+    # Whoever waits for it has let the interpreter go: who holds it may need that to go on.
+    cdef PyThread_type_lock _lock
 
     def __cinit__(self, *, names_max=4096, edges_max=16384, waiting_max=65536, seed=1):
         cdef int64_t number = wide(seed, "seed")
@@ -89,26 +94,35 @@ cdef class SpanPairs:
             power_of_two(waiting_max, "waiting_max", 1 << 24),
         ):
             raise MemoryError("no memory for the tables of spans")
+        self._lock = PyThread_allocate_lock()
+        if self._lock == NULL:
+            raise MemoryError("no lock for the tables of spans")
         self._pairs.secret[0] = number
         self._pairs.secret[1] = ~number
 
     def __dealloc__(self):
         pairing_free(&self._pairs)
+        if self._lock != NULL:
+            PyThread_free_lock(self._lock)
 
     def traces(self, const uint8_t[::1] request not None, now_ns, *, spans_max=SPANS_MAX):
         cdef int64_t now = wide(now_ns, "now_ns"), most = integer(spans_max, "spans_max", 0, SPANS_MAX)
-        cdef int64_t before = self._pairs.spans, rejected = self._pairs.rejected
+        cdef int64_t spans = 0, rejected = 0
         cdef bytes_view view = view_of(request)
         cdef int got
         with nogil:
             got = otlp_traces(&self._pairs, view, now, most, 0)  # all of it or nothing
             if got == 0:
+                PyThread_acquire_lock(self._lock, WAIT_LOCK)
+                spans, rejected = self._pairs.spans, self._pairs.rejected
                 got = otlp_traces(&self._pairs, view, now, most, 1)
+                spans, rejected = self._pairs.spans - spans, self._pairs.rejected - rejected
+                PyThread_release_lock(self._lock)
         if got == -2:
             raise OverflowError(f"more than {spans_max} spans in one request")
         if got < 0:
             raise ValueError("is not an ExportTraceServiceRequest in protobuf")
-        return self._pairs.spans - before, self._pairs.rejected - rejected
+        return spans, rejected
 
     def span(
         self,
@@ -141,21 +155,30 @@ cdef class SpanPairs:
         s.weight = span_weight(view_of(state))
         if peer.shape[0]:
             s.peer, s.peer_rank = view_of(peer), 1
-        pairing_add(&self._pairs, &s, name_number(&self._pairs, name), wide(now_ns, "now_ns"))
-        self._pairs.spans += 1
+        cdef int64_t now = wide(now_ns, "now_ns")
+        with nogil:
+            PyThread_acquire_lock(self._lock, WAIT_LOCK)
+            pairing_add(&self._pairs, &s, name_number(&self._pairs, name), now)
+            self._pairs.spans += 1
+            PyThread_release_lock(self._lock)
 
     def take(self, before_ns):
         cdef int64_t before = wide(before_ns, "before_ns")
         cdef edge *e
         cdef list found = []
         with nogil:
+            PyThread_acquire_lock(self._lock, WAIT_LOCK)
             pairing_sweep(&self._pairs, before)
-        for at in range(self._pairs.edges):
-            e = &self._pairs.edge[at]
-            found.append((
-                self._name(e.caller), self._name(e.callee), e.calls, e.failures, e.timed, e.client_ns, e.served, e.server_ns
-            ))
-        pairing_told(&self._pairs)
+        try:
+            for at in range(self._pairs.edges):
+                e = &self._pairs.edge[at]
+                found.append((
+                    self._name(e.caller), self._name(e.callee),
+                    e.calls, e.failures, e.timed, e.client_ns, e.served, e.server_ns,
+                ))
+            pairing_told(&self._pairs)
+        finally:
+            PyThread_release_lock(self._lock)
         return found
 
     cdef str _name(self, int32_t number):

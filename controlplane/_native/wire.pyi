@@ -16,7 +16,8 @@ _Point = tuple[int, str, str, bool, int, int, int, bool, int, int, float, float]
 
 @final
 class SpanPairs:
-    """The spans of many services, paired into edges as they come, in memory that does not grow.
+    """The spans of many services, paired into edges as they come, in memory that does not grow. Threads may share it;
+    requests are read without the interpreter's lock.
 
     names_max    services known at a time; edges_max: told at a time; waiting_max: spans that wait for their other side.
                  Each a power of two.

@@ -1,5 +1,7 @@
 """The kinds of telemetry that OTLP brings here: how the body of each is read, in protobuf and in JSON."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,6 +16,10 @@ from controlplane.model.unit import Nanos
 SPANS_MAX: Final = 200_000  # of one request
 POINTS_MAX: Final = 100_000
 NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+Take = Callable[[], tuple[int, str]]
+"""The rest of it, for the event loop's own thread; (how much was left out, why)."""
 
 
 class Unreadable(Exception):
@@ -32,28 +38,31 @@ class SpanKind:
     def __init__(self, source: SpanSource) -> None:
         self._source = source
 
-    def protobuf(self, body: bytes, now: Nanos) -> tuple[int, str]:
-        """(how many spans were left out, why). Raises Unreadable, TooMany."""
+    def read(self, body: bytes, now: Nanos, *, protobuf: bool) -> Take:
+        """Take in the spans of a body, in any thread. Raises Unreadable, TooMany."""
+        return partial(self._told, self._protobuf(body, now) if protobuf else self._json(body, now))
+
+    def _told(self, left_out: tuple[int, str]) -> tuple[int, str]:
+        self._source.heard()
+        return left_out
+
+    def _protobuf(self, body: bytes, now: Nanos) -> tuple[int, str]:
         try:
             _, refused = self._source.pairs.traces(body, now, spans_max=SPANS_MAX)
         except OverflowError as error:
             raise TooMany(str(error)) from error
         except ValueError as error:
             raise Unreadable(str(error)) from error
-        self._source.heard()
         return refused, "a trace id has 16 bytes, a span id 8, not all of them zero" if refused else ""
 
-    def json(self, body: bytes, now: Nanos) -> tuple[int, str]:
-        """The same of JSON."""
+    def _json(self, body: bytes, now: Nanos) -> tuple[int, str]:
         try:
             request = span_json.decode(body)
         except NOT_JSON as error:
             raise Unreadable(f"is not an ExportTraceServiceRequest: {error}") from error
         if request.spans() > SPANS_MAX:
             raise TooMany(f"more than {SPANS_MAX} spans in one request")
-        refused = span_json.take_in(self._source.pairs, request, now)
-        self._source.heard()
-        return refused
+        return span_json.take_in(self._source.pairs, request, now)
 
 
 class MetricKind:
@@ -64,25 +73,19 @@ class MetricKind:
     def __init__(self, source: MetricSource, secret: int) -> None:
         self._source, self._secret = source, secret
 
-    def protobuf(self, body: bytes, now: Nanos) -> tuple[int, str]:
-        """(how many points were left out, why). Raises Unreadable, TooMany."""
+    def read(self, body: bytes, now: Nanos, *, protobuf: bool) -> Take:
+        """Read the points of a body, in any thread. Raises Unreadable, TooMany."""
         try:
-            points = [Point(*one) for one in read_metrics(body, self._secret, POINTS_MAX)]
-        except OverflowError as error:
-            raise TooMany(str(error)) from error
-        except ValueError as error:
-            raise Unreadable(str(error)) from error
-        return self._source.take_in(points, now, origin="otlp")
-
-    def json(self, body: bytes, now: Nanos) -> tuple[int, str]:
-        """The same of JSON."""
-        try:
-            points = metric_json.read(body, POINTS_MAX)
+            if protobuf:
+                points = [Point(*one) for one in read_metrics(body, self._secret, POINTS_MAX)]
+            else:
+                points = metric_json.read(body, POINTS_MAX)
         except OverflowError as error:
             raise TooMany(str(error)) from error
         except (*NOT_JSON, ValueError) as error:
-            raise Unreadable(f"is not an ExportMetricsServiceRequest: {error}") from error
-        return self._source.take_in(points, now, origin="otlp json")
+            why = str(error) if protobuf else f"is not an ExportMetricsServiceRequest: {error}"
+            raise Unreadable(why) from error
+        return partial(self._source.take_in, points, now, origin="otlp" if protobuf else "otlp json")
 
 
 Kind = SpanKind | MetricKind

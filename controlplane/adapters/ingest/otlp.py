@@ -7,22 +7,26 @@ Source  opentelemetry-proto, docs/specification.md, "OTLP/HTTP"
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+import anyio.to_thread
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from controlplane.adapters.bounded import bounded_body, expanded
-from controlplane.adapters.ingest.kind import Kind, MetricKind, SpanKind, TooMany, Unreadable
+from controlplane.adapters.ingest.kind import Kind, MetricKind, SpanKind, Take, TooMany, Unreadable
 from controlplane.adapters.ingest.metric import MetricSource
 from controlplane.adapters.ingest.proto import partial_success, status
 from controlplane.adapters.ingest.span import SpanSource
+from controlplane.model.unit import Nanos
 from controlplane.ports import Clock
 
 BODY_BYTES_MAX: Final = 8 << 20  # exporters send 512 spans at a time, about 200 KiB
 EXPANDED_BYTES_MAX: Final = 64 << 20
+APART_BYTES_MIN: Final = 64 << 10  # from here on reading takes longer than going to a thread and back
 READING_MAX: Final = 8  # requests at a time
 RETRY_AFTER_S: Final = 1
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -88,10 +92,13 @@ class OtlpReceiver:
             raise Refused(405, f"{request.method} is not taken; send POST")
         if media not in (PROTOBUF, JSON):
             raise Refused(415, f"content type {media!r} is not taken; send {PROTOBUF} or {JSON}")
-        body = await _body(request)
+        body, packed = await _body(request)
         now = self._clock.now()
+        act = partial(_read, kind, body, now, packed=packed, protobuf=media == PROTOBUF)
         try:
-            refused, why = kind.protobuf(body, now) if media == PROTOBUF else kind.json(body, now)
+            # a large body takes milliseconds: meanwhile a verdict must not wait behind it
+            take = await anyio.to_thread.run_sync(act) if len(body) > APART_BYTES_MIN else act()
+            refused, why = take()
         except TooMany as error:
             raise Refused(413, str(error)) from error
         except Unreadable as error:
@@ -110,18 +117,22 @@ class OtlpReceiver:
         return Response(body, status_code=refused.status, headers=headers, media_type=speaks)
 
 
-async def _body(request: Request) -> bytes:
-    """The body, unpacked. Raises Refused."""
+async def _body(request: Request) -> tuple[bytes, bool]:
+    """The body, and whether it is packed. Raises Refused."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise Refused(415, f"content encoding {encoding!r} is not taken; send gzip, or none")
     too_large = Refused(413, f"the body is larger than {BODY_BYTES_MAX} bytes; send smaller batches")
-    body = await bounded_body(request, BODY_BYTES_MAX, too_large)
-    if encoding != "gzip":
-        return body
-    try:
-        return expanded(body, EXPANDED_BYTES_MAX)
-    except OverflowError as error:
-        raise Refused(413, f"the body {error}") from error
-    except ValueError as error:
-        raise Refused(400, f"the body {error}") from error
+    return await bounded_body(request, BODY_BYTES_MAX, too_large), encoding == "gzip"
+
+
+def _read(kind: Kind, body: bytes, now: Nanos, *, packed: bool, protobuf: bool) -> Take:
+    """Read a body, unpacked first. Raises Unreadable, TooMany."""
+    if packed:
+        try:
+            body = expanded(body, EXPANDED_BYTES_MAX)
+        except OverflowError as error:
+            raise TooMany(f"the body {error}") from error
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
+    return kind.read(body, now, protobuf=protobuf)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from google.rpc import status_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from controlplane.adapters.ingest import otlp, proto
+from controlplane.adapters.ingest.kind import SpanKind, Take
 from controlplane.adapters.ingest.metric import MetricSource
 from controlplane.adapters.ingest.otlp import JSON, PROTOBUF, OtlpReceiver
 from controlplane.adapters.ingest.span import SpanSource
@@ -88,6 +90,31 @@ async def test_json_says_the_same() -> None:
     await ours.post(json.dumps(later).encode(), JSON)
     (edge,) = ours.edges()
     assert (edge.calls, edge.failures, edge.client_latency_ns) == (2, 1, 24 * MS)
+
+
+async def test_a_large_body_is_read_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed or plain, protobuf or JSON; meanwhile the loop goes on, and what is told is the same."""
+    ours, threads = Rings(), set()
+
+    def noting(kind: SpanKind, *told: Any, **how: Any) -> Take:
+        threads.add(threading.get_ident())
+        return reading(kind, *told, **how)
+
+    reading = SpanKind.read
+    monkeypatch.setattr(SpanKind, "read", noting)
+    whole = batch(
+        web=[span(number, 0, CLIENT, trace=number) for number in range(1, 2_001)],
+        cart=[span(1, number, SERVER, trace=number) for number in range(1, 2_001)],
+    )
+    assert len(gzip.compress(whole, 0)) > otlp.APART_BYTES_MIN
+    assert (await ours.post(gzip.compress(whole, 0), content_encoding="gzip")).status_code == 200
+    told = as_json()
+    told["resourceSpans"] *= 300
+    body = json.dumps(told).encode()
+    assert len(body) > otlp.APART_BYTES_MIN
+    assert (await ours.post(body, JSON)).status_code == 200
+    assert threads.isdisjoint({threading.get_ident()})
+    assert [edge.calls for edge in ours.edges()] == [2_001]
 
 
 async def test_some_spans_that_make_no_sense_are_a_partial_success() -> None:
