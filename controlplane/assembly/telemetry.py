@@ -3,17 +3,20 @@
 import logging
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from anyio.abc import TaskGroup
 
 from controlplane.adapters.ingest.metric import MetricSource
-from controlplane.adapters.ingest.otlp import OtlpReceiver
-from controlplane.adapters.ingest.prometheus import PrometheusPoller, Target, query_of
 from controlplane.adapters.ingest.span import SpanSource
 from controlplane.config.token import read_token
 from controlplane.model.config import Config, PrometheusSection
 from controlplane.model.errors import ConfigError
 from controlplane.ports import Clock, SignalSource
+
+if TYPE_CHECKING:  # an embedded plane without these sections loads no HTTP client and no framework for them
+    from controlplane.adapters.ingest.otlp import OtlpReceiver
+    from controlplane.adapters.ingest.prometheus import PrometheusPoller
 
 logger = logging.getLogger("controlplane")
 
@@ -56,13 +59,15 @@ class Telemetry:
         if self.poller is not None and steers:
             tasks.start_soon(self._ask, self.poller)
 
-    def receiver(self, ready: Callable[[], bool]) -> OtlpReceiver:
+    def receiver(self, ready: Callable[[], bool]) -> "OtlpReceiver":
         """What `[otlp]` serves. Only where there is such a section."""
+        from controlplane.adapters.ingest.otlp import OtlpReceiver
+
         assert self.spans is not None
         assert self.metrics is not None
         return OtlpReceiver(self.spans, self.metrics, self._clock, secret=self._secret, ready=ready)
 
-    async def _ask(self, poller: PrometheusPoller) -> None:
+    async def _ask(self, poller: "PrometheusPoller") -> None:
         """Ask until cancelled. A mistake of ours ends the questions and nothing else."""
         try:
             await poller.run()
@@ -70,7 +75,9 @@ class Telemetry:
             logger.exception("asking Prometheus broke; the evidence of real calls goes on")
 
 
-def _poller(section: PrometheusSection, source: MetricSource, clock: Clock) -> PrometheusPoller:
+def _poller(section: PrometheusSection, source: MetricSource, clock: Clock) -> "PrometheusPoller":
+    from controlplane.adapters.ingest.prometheus import PrometheusPoller, Target, query_of
+
     token = ""
     if section.token_file:
         try:

@@ -26,6 +26,7 @@ from controlplane.ports import Clock
 
 BODY_BYTES_MAX: Final = 8 << 20  # exporters send 512 spans at a time, about 200 KiB
 EXPANDED_BYTES_MAX: Final = 64 << 20
+EXPANDED_JSON_BYTES_MAX: Final = 16 << 20  # its values take several times as much
 APART_BYTES_MIN: Final = 64 << 10  # from here on reading takes longer than going to a thread and back
 READING_MAX: Final = 8  # requests at a time
 RETRY_AFTER_S: Final = 1
@@ -130,7 +131,7 @@ def _read(kind: Kind, body: bytes, now: Nanos, *, packed: bool, protobuf: bool) 
     """Read a body, unpacked first. Raises Unreadable, TooMany."""
     if packed:
         try:
-            body = expanded(body, EXPANDED_BYTES_MAX)
+            body = expanded(body, EXPANDED_BYTES_MAX if protobuf else EXPANDED_JSON_BYTES_MAX)
         except OverflowError as error:
             raise TooMany(f"the body {error}") from error
         except ValueError as error:
