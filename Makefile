@@ -1,7 +1,7 @@
 # Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench campaign sanitize clean
+.PHONY: help build demo test bench campaign fuzz sanitize clean
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -10,6 +10,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 CAMPAIGN_ARGS ?=
+FUZZ_ARGS ?=
 STUBS := $(patsubst controlplane/_native/%.pyi,controlplane._native.%,$(wildcard controlplane/_native/*.pyi))
 
 help:  ## show this
@@ -51,6 +52,8 @@ bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick
 	$(BIN)/controlplane bench guard --json bench/results/latest.json $(BENCH_ARGS)
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench propagation --json bench/results/latest.json \
 		$(filter --quick --check,$(BENCH_ARGS)))
+	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench ingest --json bench/results/latest.json \
+		$(filter --quick --check,$(BENCH_ARGS)))
 	$(BIN)/controlplane bench detection --json bench/results/latest.json
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench response --json bench/results/latest.json \
 		--hgrm bench/results/response.hgrm --plot bench/results/response.svg $(filter --quick --check,$(BENCH_ARGS)))
@@ -61,6 +64,9 @@ campaign: build  ## a thousand simulated failures, ours beside the textbook poli
 	@mkdir -p bench/results
 	$(BIN)/python -m bench.campaign --json bench/results/latest.json --plot bench/results/campaign.svg \
 		--table bench/results/campaign.md --healthy-calls 1e8 $(CAMPAIGN_ARGS)
+
+fuzz: build  ## ten million broken requests for the reader of OTLP; FUZZ_ARGS="--inputs 1000000 --first 7"
+	$(BIN)/python -m tests.fuzz.wire $(FUZZ_ARGS)
 
 SANITIZED := build/sanitized
 sanitize: build  ## the native tests once more, under the address and undefined-behaviour sanitizers

@@ -1,7 +1,7 @@
 /* Who called whom: client and server spans of one call, which come in any order and in different batches, as one edge.
  *
  * A client span waits for a server span whose parent it is, and the other way round, in a table that never grows: eight
- * slots in which a span may lie, the oldest of which gives way. What has waited long enough is told without the other
+ * places in which a span may wait, of which one that has met its other side gives way, else the oldest. What has waited long enough is told without the other
  * side: a client span as a call to the peer that it names (a service that sends no spans), a server span as a call by
  * nobody known. A second server span of one client span (a balancer that tried again) adds its time and no call.
  * Producers and consumers pair likewise; the time between them is no latency of anybody.
@@ -21,7 +21,7 @@
 #define NOBODY 0           /* number of the caller without a name */
 #define NO_PLACE (-1)
 
-struct waiting {
+struct waiting { /* one line */
     uint8_t key[24]; /* trace and client span */
     int32_t service, peer;
     int64_t since_ns, latency_ns; /* latency -1: its times make no sense */
@@ -29,7 +29,7 @@ struct waiting {
     uint8_t side, failed, matched, async;
 };
 
-enum { SIDE_NONE, SIDE_CALLER, SIDE_CALLEE };
+enum { SIDE_CALLER, SIDE_CALLEE };
 
 struct edge {
     int32_t caller, callee;
@@ -38,18 +38,18 @@ struct edge {
 
 struct pairing {
     int64_t secret[2], names_max, edges_max, waiting_max, names, edges;
-    int64_t spans, paired, alone, evicted, unnamed, without_place;
+    int64_t spans, rejected, paired, alone, evicted, unnamed, without_place;
     char (*text)[NAME_BYTES_MAX];
     int32_t *length, *name_slots, *edge_slots; /* slots hold number + 1; 0: free */
     struct edge *edge;
     struct waiting *waiting;
-    int64_t sweep_at;
+    uint32_t *tag; /* of what waits in each place, so that looking for a span touches one line; 0: nobody waits there */
 };
 
 static int64_t pair_slots(int64_t numbers) { return 2 * numbers; } /* half full at most; numbers are a power of two */
 
 static void pairing_free(struct pairing *p) {
-    free(p->text), free(p->length), free(p->name_slots), free(p->edge_slots), free(p->edge), free(p->waiting);
+    free(p->text), free(p->length), free(p->name_slots), free(p->edge_slots), free(p->edge), free(p->waiting), free(p->tag);
 }
 
 static int pairing_begin(struct pairing *p, int64_t names_max, int64_t edges_max, int64_t waiting_max) {
@@ -59,9 +59,10 @@ static int pairing_begin(struct pairing *p, int64_t names_max, int64_t edges_max
     p->name_slots = calloc((size_t)pair_slots(names_max), sizeof *p->name_slots);
     p->edge_slots = calloc((size_t)pair_slots(edges_max), sizeof *p->edge_slots);
     p->edge = calloc((size_t)edges_max, sizeof *p->edge);
-    p->waiting = calloc((size_t)waiting_max, sizeof *p->waiting);
+    p->waiting = aligned_alloc(sizeof *p->waiting, (size_t)waiting_max * sizeof *p->waiting);
+    p->tag = calloc((size_t)waiting_max, sizeof *p->tag);
     p->names = 1; /* NOBODY */
-    return p->text && p->length && p->name_slots && p->edge_slots && p->edge && p->waiting;
+    return p->text && p->length && p->name_slots && p->edge_slots && p->edge && p->waiting && p->tag;
 }
 
 static int32_t name_number(struct pairing *p, struct bytes b) {
@@ -127,7 +128,7 @@ static void edge_server(struct edge *e, const struct waiting *w, double weight) 
 /* Nobody has come for `w` in time. */
 static void pairing_alone(struct pairing *p, const struct waiting *w) {
     struct edge *e;
-    if (w->side == SIDE_NONE || w->matched) return;
+    if (w->matched) return;
     if (w->side == SIDE_CALLER && w->peer < 0) {
         p->unnamed++;
         return;
@@ -151,11 +152,33 @@ static void pairing_meet(struct pairing *p, const struct waiting *caller, const 
     edge_server(e, callee, caller->weight);
 }
 
+/* Which of two gives way: one that has met its other side, else the older one. */
+static int sooner(const struct waiting *one, const struct waiting *other) {
+    return one->matched != other->matched ? one->matched : one->since_ns < other->since_ns;
+}
+
+/* Where `w` waits, or would: the place of its own call's other span, else one that is free, else the oldest of its set. */
+static int64_t pairing_place(const struct pairing *p, const struct waiting *w, uint64_t hash, uint32_t tag, int caller) {
+    int64_t first = (int64_t)hash & (p->waiting_max - 1) & ~(int64_t)(PAIR_WAYS - 1), place = -1;
+    for (int64_t at = first; at < first + PAIR_WAYS; at++) {
+        if (p->tag[at] == 0 && place < 0) place = at;
+        if (p->tag[at] != tag) continue;
+        const struct waiting *other = &p->waiting[at];
+        /* a callee meets its caller only: a second one of the same call waits beside it */
+        if ((caller || other->side == SIDE_CALLER) && memcmp(other->key, w->key, sizeof w->key) == 0) return at;
+    }
+    if (place >= 0) return place;
+    place = first;
+    for (int64_t at = first + 1; at < first + PAIR_WAYS; at++)
+        if (sooner(&p->waiting[at], &p->waiting[place])) place = at;
+    return place;
+}
+
 static void pairing_add(struct pairing *p, const struct span *s, int32_t service, int64_t now_ns) {
     struct waiting w = {.service = service, .peer = NO_PLACE, .since_ns = now_ns, .weight = s->weight};
     int caller = s->kind == SPAN_CLIENT || s->kind == SPAN_PRODUCER;
     int callee = s->kind == SPAN_SERVER || s->kind == SPAN_CONSUMER;
-    if (!(caller || callee) || !s->has_id || service < 0) return;
+    if (!(caller || callee) || service < 0) return;
     w.side = caller ? SIDE_CALLER : SIDE_CALLEE;
     w.failed = (uint8_t)span_failed(s);
     w.async = s->kind == SPAN_PRODUCER || s->kind == SPAN_CONSUMER;
@@ -167,38 +190,35 @@ static void pairing_add(struct pairing *p, const struct span *s, int32_t service
         pairing_alone(p, &w);
         return;
     }
-    int64_t mask = p->waiting_max - 1, home = (int64_t)siphash(p->secret, 3, w.key, sizeof w.key) & mask;
-    struct waiting *place = NULL;
-    for (int64_t way = 0; way < PAIR_WAYS; way++) {
-        struct waiting *other = &p->waiting[(home + way) & mask];
-        if (other->side != SIDE_NONE && memcmp(other->key, w.key, sizeof w.key) == 0) {
-            if (other->side == SIDE_CALLER && callee) {
-                pairing_meet(p, other, &w, !other->matched);
-                other->matched = 1;
-                return;
-            }
-            if (other->side == SIDE_CALLEE && caller) {
-                pairing_meet(p, &w, other, 1);
-                w.matched = 1;
-                *other = w; /* waits for another server span of the same call */
-                return;
-            }
-            if (caller) return; /* the same span once more: exporters send again what was not acknowledged */
+    uint64_t hash = siphash(p->secret, 3, w.key, sizeof w.key);
+    uint32_t tag = (uint32_t)(hash >> 32) | 1;
+    int64_t at = pairing_place(p, &w, hash, tag, caller);
+    struct waiting *place = &p->waiting[at];
+    if (p->tag[at] == tag && memcmp(place->key, w.key, sizeof w.key) == 0) {
+        if (callee && place->side == SIDE_CALLER) {
+            pairing_meet(p, place, &w, !place->matched);
+            place->matched = 1;
+            return;
         }
-        if (!place || (place->side != SIDE_NONE && (other->side == SIDE_NONE || other->since_ns < place->since_ns))) place = other;
+        if (caller && place->side == SIDE_CALLER) return; /* once more: exporters repeat what was not acknowledged */
+        if (caller) {
+            pairing_meet(p, &w, place, 1);
+            w.matched = 1; /* waits for another server span of the same call */
+        }
+    } else if (p->tag[at]) {
+        if (!place->matched) p->evicted++;
+        pairing_alone(p, place);
     }
-    if (place->side != SIDE_NONE && !place->matched) p->evicted++;
-    pairing_alone(p, place);
     *place = w;
+    p->tag[at] = tag;
 }
 
 /* Tells what has waited since before `before_ns`. */
 static void pairing_sweep(struct pairing *p, int64_t before_ns) {
     for (int64_t at = 0; at < p->waiting_max; at++) {
-        struct waiting *w = &p->waiting[at];
-        if (w->side == SIDE_NONE || w->since_ns > before_ns) continue;
-        pairing_alone(p, w);
-        w->side = SIDE_NONE;
+        if (p->tag[at] == 0 || p->waiting[at].since_ns > before_ns) continue;
+        pairing_alone(p, &p->waiting[at]);
+        p->tag[at] = 0;
     }
 }
 
@@ -208,45 +228,8 @@ static void pairing_told(struct pairing *p) {
     p->edges = 0;
     if (2 * p->names < p->names_max) return;
     memset(p->name_slots, 0, (size_t)pair_slots(p->names_max) * sizeof *p->name_slots);
-    memset(p->waiting, 0, (size_t)p->waiting_max * sizeof *p->waiting);
+    memset(p->tag, 0, (size_t)p->waiting_max * sizeof *p->tag);
     p->names = 1;
-}
-
-/* Reads a whole ExportTraceServiceRequest; `apply` 0 only checks it. 0: read. -1: broken. -2: more than `spans_max`. */
-static int otlp_traces(struct pairing *p, struct bytes request, int64_t now_ns, int64_t spans_max, int apply) {
-    struct field resource, scope, f, attribute;
-    struct bytes key = {0, 0}, text = {0, 0}, whole;
-    struct span s;
-    int64_t number, spans = 0;
-    int got;
-    while ((got = proto_next(&request, &resource)) > 0) {
-        if (resource.number != 1 || resource.wire != PROTO_BYTES) continue;
-        int32_t service = NO_PLACE;
-        whole = resource.bytes; /* the resource may come after its spans */
-        while ((got = proto_next(&whole, &f)) > 0) {
-            if (f.number != 1 || f.wire != PROTO_BYTES) continue;
-            while ((got = proto_next(&f.bytes, &attribute)) > 0) {
-                if (attribute.number != 1 || attribute.wire != PROTO_BYTES) continue;
-                if (key_value(attribute.bytes, &key, &text, &number) < 0) return -1;
-                if (apply && bytes_are(key, "service.name")) service = name_number(p, text);
-            }
-            if (got < 0) return -1;
-        }
-        if (got < 0) return -1;
-        while ((got = proto_next(&resource.bytes, &scope)) > 0) {
-            if (scope.number != 2 || scope.wire != PROTO_BYTES) continue;
-            while ((got = proto_next(&scope.bytes, &f)) > 0) {
-                if (f.number != 2 || f.wire != PROTO_BYTES) continue;
-                if (++spans > spans_max) return -2;
-                if (span_read(&s, f.bytes) < 0) return -1;
-                if (apply) pairing_add(p, &s, service, now_ns);
-            }
-            if (got < 0) return -1;
-        }
-        if (got < 0) return -1;
-    }
-    if (apply) p->spans += spans;
-    return got;
 }
 
 #endif

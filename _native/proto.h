@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define PROTO_INLINE static inline __attribute__((always_inline))
+
 enum { PROTO_VARINT = 0, PROTO_FIXED64 = 1, PROTO_BYTES = 2, PROTO_FIXED32 = 5 };
 
 struct bytes {
@@ -23,14 +25,14 @@ struct field {
     struct bytes bytes; /* of a message, a string or bytes */
 };
 
-static inline int64_t bytes_length(struct bytes b) { return b.end - b.at; }
+PROTO_INLINE int64_t bytes_length(struct bytes b) { return b.end - b.at; }
 
-static inline int bytes_are(struct bytes b, const char *text) {
+PROTO_INLINE int bytes_are(struct bytes b, const char *text) {
     size_t length = strlen(text);
     return (size_t)bytes_length(b) == length && memcmp(b.at, text, length) == 0;
 }
 
-static inline int proto_varint(struct bytes *b, uint64_t *value) {
+static int proto_varint_long(struct bytes *b, uint64_t *value) {
     uint64_t read = 0;
     for (int shift = 0; shift < 64 && b->at < b->end; shift += 7) {
         uint8_t byte = *b->at++;
@@ -43,8 +45,46 @@ static inline int proto_varint(struct bytes *b, uint64_t *value) {
     return 0;
 }
 
+/* Nearly all are keys and lengths of one byte. */
+PROTO_INLINE int proto_varint(struct bytes *b, uint64_t *value) {
+    if (b->at < b->end && *b->at < 0x80) {
+        *value = *b->at++;
+        return 1;
+    }
+    return proto_varint_long(b, value);
+}
+
+PROTO_INLINE uint64_t proto_fixed64(const uint8_t *at) {
+    uint64_t value;
+    memcpy(&value, at, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+PROTO_INLINE uint32_t proto_fixed32(const uint8_t *at) {
+    uint32_t value;
+    memcpy(&value, at, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap32(value);
+#endif
+    return value;
+}
+
+/* The key of the next field where it is one byte and its value is bytes whose length is one byte, as most are; 0: it is
+ * another one, and the cursor stays. One jump on the key is cheaper than two on its wire type and its number. */
+PROTO_INLINE uint8_t proto_short(struct bytes *message, struct bytes *value) {
+    const uint8_t *at = message->at;
+    if (bytes_length(*message) < 2 || (at[0] & 0x87) != PROTO_BYTES || at[0] < 8) return 0;
+    if (at[1] >= 0x80 || bytes_length(*message) - 2 < at[1]) return 0;
+    value->at = at + 2;
+    value->end = message->at = at + 2 + at[1];
+    return at[0];
+}
+
 /* 1: a field was read. 0: the message ends here. -1: it is broken; the cursor stays where that was found. */
-static inline int proto_next(struct bytes *message, struct field *f) {
+PROTO_INLINE int proto_next(struct bytes *message, struct field *f) {
     uint64_t key, length;
     if (message->at == message->end) return 0;
     if (!proto_varint(message, &key) || key >> 32 || !(key >> 3)) return -1;
@@ -53,12 +93,14 @@ static inline int proto_next(struct bytes *message, struct field *f) {
     switch (f->wire) {
     case PROTO_VARINT: return proto_varint(message, &f->value) ? 1 : -1;
     case PROTO_FIXED64:
+        if (bytes_length(*message) < 8) return -1;
+        f->value = proto_fixed64(message->at);
+        message->at += 8;
+        return 1;
     case PROTO_FIXED32:
-        length = f->wire == PROTO_FIXED64 ? 8 : 4;
-        if ((uint64_t)bytes_length(*message) < length) return -1;
-        f->value = 0;
-        for (uint64_t k = 0; k < length; k++) f->value |= (uint64_t)message->at[k] << 8 * k;
-        message->at += length;
+        if (bytes_length(*message) < 4) return -1;
+        f->value = proto_fixed32(message->at);
+        message->at += 4;
         return 1;
     case PROTO_BYTES:
         if (!proto_varint(message, &length) || (uint64_t)bytes_length(*message) < length) return -1;

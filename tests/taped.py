@@ -96,6 +96,14 @@ def _signal(dice: random.Random, target: Target, at: Nanos, *, spell: bool) -> S
         lambda: sig.CallsFinished(at=at, target=target, calls=calls, failures=bad, slow=0),
         lambda: sig.EntrySampled(at=at, requests=calls, failed=bad // 2, slow=bad // 3),
         lambda: sig.Heartbeat(at=at, target=target, every_ns=dice.choice((0, 100_000_000, 10**9))),
+        lambda: sig.Alerted(
+            at=at,
+            target=target,
+            fingerprint=dice.choice("abc"),
+            name="Burns",
+            firing=dice.random() < 0.7,
+            for_ns=dice.choice((0, 10**9)),
+        ),
         lambda: sig.EdgeSampled(
             at=at,
             caller=dice.choice(("web", "cart", "search")),

@@ -14,11 +14,13 @@ from controlplane.config import load_config, parse_config
 from controlplane.config.token import ensure_token, read_token
 from controlplane.model.config import (
     AdminSection,
+    AlertsSection,
     Config,
     GatewaySection,
     JournalSection,
     OtlpSection,
     PlaneSection,
+    PrometheusSection,
     is_loopback,
     split_listen,
 )
@@ -328,6 +330,8 @@ def test_the_example_of_the_reference_is_good() -> None:
         ("[admin]", AdminSection),
         ("[gateway]", GatewaySection),
         ("[otlp]", OtlpSection),
+        ("[prometheus]", PrometheusSection),
+        ("[alerts]", AlertsSection),
         ("[response]", ResponsePolicy),
         ("[policies.NAME]", GuardPolicy),
     ],

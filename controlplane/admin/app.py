@@ -15,8 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
+from controlplane.admin import alert, graph, intake, review, rule, shape, view
 from controlplane.admin import gate as gates
-from controlplane.admin import graph, intake, review, rule, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
@@ -225,6 +226,14 @@ class _Endpoints:
 
     async def signals(self, request: Request) -> intake.Accepted:
         return intake.take_signals(self._plane, await read_json(request, list[dict[str, Any]]))
+
+    async def alerts(self, request: Request) -> alert.AlertsTaken:
+        message = await read_json(request, WebhookMessage, bytes_max=alert.BODY_BYTES_MAX)
+        return alert.take_message(self._plane, message)
+
+    async def alerts_v2(self, request: Request) -> alert.AlertsTaken:
+        told = await read_json(request, list[PostableAlert], bytes_max=alert.BODY_BYTES_MAX)
+        return alert.take_postable(self._plane, told)
 
     async def events(self, request: Request) -> Any:
         return self._feed.stream(request.headers.get("last-event-id"))

@@ -58,6 +58,7 @@ async def render(plane: Plane, *, followers: int = 0) -> bytes:
         _edges(plane),
         _endpoints(plane),
         _graph(plane),
+        _telemetry(plane),
     ):
         for family in part:
             parts.append(family)
@@ -216,6 +217,41 @@ def _graph(plane: Plane) -> Iterator[str]:
         ("late", "Samples of edges that came too late to be counted."),
     ):
         yield _family(f"graph_{name}_total", "counter", text, [("", "", getattr(known, name))])
+
+
+_SPANS = (
+    ("spans", "Spans that were sent to us."),
+    ("rejected", "Spans without ids, which were left out."),
+    ("paired", "Calls of which both sides were seen."),
+    ("alone", "Spans that were told without their other side."),
+    ("evicted", "Of those, before their time: more waited than there is place for."),
+    ("unnamed", "Calls to nobody that was named."),
+    ("without_place", "Spans of services or edges for which there was no place."),
+)
+
+
+def _telemetry(plane: Plane) -> Iterator[str]:
+    """What others told of calls; nothing where they are not asked."""
+    telemetry = plane.telemetry
+    if telemetry.spans is not None:
+        told = telemetry.spans.pairs.statistics()
+        for name, text in _SPANS:
+            exposed = "otlp_spans_total" if name == "spans" else f"otlp_spans_{name}_total"
+            yield _family(exposed, "counter", text, [("", "", told[name])])
+    if (metrics := telemetry.metrics) is not None:
+        left = metrics.without_place + metrics.series.without_place
+        for name, text, value in (
+            ("metric_points_total", "Points of metrics that tell of calls.", metrics.points),
+            ("metric_points_wrong_total", "Of those, points that make no sense.", metrics.wrong),
+            ("metric_points_without_place_total", "Of those, points for which there was no place.", left),
+        ):
+            yield _family(name, "counter", text, [("", "", value)])
+    if telemetry.poller is not None:
+        targets = [(_labels(url=one.url), one) for one in telemetry.poller.targets]
+        up = [("", labels, float(bool(one.asked) and not one.trouble)) for labels, one in targets]
+        failed = [("", labels, one.failed) for labels, one in targets]
+        yield _family("prometheus_up", "gauge", "1: the last answer could be used.", up)
+        yield _family("prometheus_failures_total", "counter", "Answers that could not, or never came.", failed)
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:

@@ -40,7 +40,7 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-async def read_json(request: Request, kind: type[T]) -> T:
+async def read_json(request: Request, kind: type[T], *, bytes_max: int = BODY_BYTES_MAX) -> T:
     """The body as a `kind`. Raises Problem naming the position or the field that is wrong.
 
     JSON must be declared as such: a web page of another origin can then not send it without asking first.
@@ -48,15 +48,11 @@ async def read_json(request: Request, kind: type[T]) -> T:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise Problem(415, f"content type {content_type!r} is not taken; send application/json")
-    body = await _bounded_body(request)
+    too_large = Problem(413, f"body is larger than {bytes_max} bytes", headers={"connection": "close"})
+    body = await bounded_body(request, bytes_max, too_large)
     try:
         return msgspec.json.decode(body, type=kind, strict=True)
     except msgspec.ValidationError as error:
         raise Problem(400, f"body was understood but is not right: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, f"body is not JSON: {error or 'nested too deeply'}") from error
-
-
-async def _bounded_body(request: Request) -> bytes:
-    too_large = Problem(413, f"body is larger than {BODY_BYTES_MAX} bytes", headers={"connection": "close"})
-    return await bounded_body(request, BODY_BYTES_MAX, too_large)

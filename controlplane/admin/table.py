@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
 from controlplane.admin import rule, shape
+from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
@@ -144,6 +146,8 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/override", "override", "Break-glass: set a rule aside.", Override, rule.RulesView, refusals=(400, 503)),
     _post("/v1/revoke", "revoke", "End an override.", Revoke, rule.RulesView, refusals=(400, 503)),
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
+    _post("/v1/alerts", "alerts", "Alerts by Alertmanager's webhook (version 4).", WebhookMessage, AlertsTaken),
+    _post("/api/v2/alerts", "alerts_v2", "Alerts as Prometheus sends them.", list[PostableAlert], AlertsTaken),
     _get(
         "/v1/events", "events", "Records as they are made, as server-sent events.",
         media="text/event-stream", parameters=(_SINCE,), refusals=(400, 503),

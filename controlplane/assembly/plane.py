@@ -16,9 +16,9 @@ from controlplane.adapters.asker import Asker
 from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
-from controlplane.adapters.ingest.span import SpanSource
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.assembly.part import InMode, Started, ask_apart, enforced, host_of, journal_of, setup_of
+from controlplane.assembly.telemetry import Telemetry
 from controlplane.config import load_config
 from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
@@ -112,10 +112,7 @@ class Plane:
             ring=self._ring,
             clock=self.clock,
         )
-        self.spans: SpanSource | None = None
-        if config.otlp is not None:  # a hash that strangers cannot guess, whatever `seed` is for
-            secret = int.from_bytes(os.urandom(7))
-            self.spans = SpanSource(self.clock, seed=secret, wait_s=config.otlp.wait_s, ring=self._ring)
+        self.telemetry = Telemetry(config, self.clock, self._ring)
         self._journal = journal if journal is not None else journal_of(config, steers=self.steers)
         self._deployers, self._gates = deployers_of(
             config.services, config.deployers, token_of=token_of, clock=self.clock, ring=self._ring
@@ -130,7 +127,7 @@ class Plane:
                 self._deployers,
                 self._consistency,
                 *([self._prober] if self._prober else []),
-                *([self.spans] if self.spans else []),
+                *self.telemetry.sources,
             ],
             notifiers=notifiers,
             setup=None if isinstance(self._journal, MemoryJournal) else setup_of(config, self.topology),
@@ -164,8 +161,7 @@ class Plane:
             else:
                 self._running = True
             await tasks.start(self._guards.watch)
-            if self.spans is not None:
-                tasks.start_soon(self.spans.beat)
+            self.telemetry.start(tasks, steers=self.steers)
             if self._host is not None:
                 tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
             if self.steers:

@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     response.add_argument("--plot", type=Path, metavar="FILE", help="draw the distributions into an SVG file")
     response.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
     response.set_defaults(suite=_response)
+    ingest = suites.add_parser("ingest", help="what a span costs, decoded and folded, beside the generated reader")
+    ingest.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    ingest.add_argument("--quick", action="store_true", help="fewer rounds: a glance, not a measurement")
+    ingest.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    ingest.set_defaults(suite=_ingest)
     peers = suites.add_parser("peers", help="how breakers and limiters behave where it matters, ours and others'")
     peers.add_argument("--markdown", action="store_true", help="as the page docs/reference/peers.md")
     peers.set_defaults(suite=_peers)
@@ -91,6 +96,12 @@ def _response(args: argparse.Namespace) -> int:
     from controlplane.bench.response import command
 
     return command.run(args)
+
+
+def _ingest(args: argparse.Namespace) -> int:
+    from controlplane.bench.ingest import command
+
+    return EXIT_MISSED if command.run(args.json, quick=args.quick) and args.check else 0
 
 
 def _peers(args: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ import anyio
 from anyio.abc import TaskStatus
 
 from controlplane import __version__
-from controlplane.adapters.ingest.otlp import OtlpReceiver
 from controlplane.adapters.notify.log import LogNotifier
 from controlplane.admin import create_app, ensure_token
 from controlplane.assembly import Plane
@@ -90,10 +89,12 @@ class _Process:
                 await servers.start(self._serve_gateway, plane)
                 routes = ", ".join(f"{prefix} -> {name}" for prefix, name in config.gateway.routes.items())
                 _say(f"gateway {where} {routes}")
-            if self._otlp is not None and plane.spans is not None:
-                receiver = OtlpReceiver(plane.spans, plane.clock)
-                await servers.start(self._serve_otlp, receiver)
-                _say(f"otlp {url(self._otlp)}/v1/traces")
+            if self._otlp is not None:
+                where = url(self._otlp)
+                await servers.start(self._serve_otlp, plane.telemetry.receiver(lambda: plane.ready))
+                _say(f"otlp {where} /v1/traces, /v1/metrics")
+            if plane.telemetry.poller is not None:
+                _say(f"prometheus {', '.join(target.url for target in plane.telemetry.poller.targets)}")
             _say("ready")
             await self._stop.wait()
             _say("stopping: no new requests, those in flight are finished")

@@ -60,7 +60,11 @@ def parse_config(text: str, environ: Mapping[str, str] | None = None, *, source:
 def _anchor(raw: dict[str, Any], base: Path) -> None:
     """Make the paths of the file absolute, so that a later change of directory does not move the journal."""
     raw.setdefault("admin", {})
-    for section, key, default in (("journal", "path", ""), ("admin", "token_file", "controlplane.token")):
+    for section, key, default in (
+        ("journal", "path", ""),
+        ("admin", "token_file", "controlplane.token"),
+        ("prometheus", "token_file", ""),
+    ):
         table = raw.get(section)
         if not isinstance(table, dict):
             continue

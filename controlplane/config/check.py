@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from controlplane._native.guard import Guard
 from controlplane.config.check_deployers import check_deployers
+from controlplane.config.check_telemetry import check_telemetry
 from controlplane.config.convert import Problems, did_you_mean, shown
-from controlplane.model.config import Config, OtlpSection, is_loopback, split_listen
+from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.policy import WHOLE_KINDS
 from controlplane.model.topology import Service
 
@@ -39,8 +40,7 @@ def cross_check(config: Config, problems: Problems) -> None:
         problems.add("gateway.listen", f"{config.gateway.listen!r} is admin.listen, too; two listeners need two ports")
     if config.gateway is not None:
         _check_gateway(config, problems)
-    if config.otlp is not None:
-        _check_otlp(config.otlp, config, problems)
+    check_telemetry(config, problems)
 
 
 def _check_policies(config: Config, problems: Problems) -> None:
@@ -193,23 +193,6 @@ def _check_gateway(config: Config, problems: Problems) -> None:
             problems.add(key, f"{name!r} is this process itself (plane.name); a request would go round for ever")
         elif not services[name].endpoints:
             problems.add(key, f"{name!r} has no endpoints to send requests to; declare [[services.endpoints]]")
-
-
-def _check_otlp(otlp: OtlpSection, config: Config, problems: Problems) -> None:
-    try:
-        host, port = split_listen(otlp.listen)
-    except ValueError as error:
-        problems.add("otlp.listen", f"{shown(otlp.listen)} {error}")
-        return
-    if not is_loopback(host) and not otlp.allow_remote:
-        problems.add(
-            "otlp.listen",
-            f"{otlp.listen!r} is reachable from other machines, and whoever sends spans shapes what is blamed; "
-            "listen on 127.0.0.1 or [::1], or set otlp.allow_remote = true where only your collectors reach it",
-        )
-    others = [config.admin.listen, *([config.gateway.listen] if config.gateway is not None else [])]
-    if port and otlp.listen in others:
-        problems.add("otlp.listen", f"{otlp.listen!r} is somebody else's, too; two listeners need two ports")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -38,7 +38,7 @@ from controlplane.model.command import (
 from controlplane.model.incident import Incident, Phase, Stage
 from controlplane.model.plan import Act, Choice, Enacted, Option
 from controlplane.model.record import LeftToPeople, PlanEnacted, PlanJudged
-from controlplane.model.signal import Target
+from controlplane.model.signal import Cause, Target
 from controlplane.model.situation import Situation
 from controlplane.model.unit import SECOND, CommandId, Nanos, to_nanos
 
@@ -55,8 +55,8 @@ TEXT_MAX = 300  # characters of the runner-up in an order's evidence; the whole 
 
 def enact(draft: Draft, evidence: Evidence, incident: Incident, found: Assessment | None) -> None:
     """Judge the last plan of `incident`, and order the choice that was just made where it is clearly better."""
-    if incident.phase is Phase.CLOSED:
-        return
+    if incident.phase is Phase.CLOSED or incident.cause is Cause.ALERT:
+        return  # on the word of others alone nothing is ordered
     _judge(draft, evidence, incident)
     if found is None or found.choice is None or found.situation is None or found.choice.chosen is None:
         return

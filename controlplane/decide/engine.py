@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from controlplane.decide import (
+    alert,
     clock,
     lifecycle,
     outbox,
@@ -104,6 +105,7 @@ class Engine:
         draft = self._draft(now)
         people.lapse(draft)
         watch.silent(draft, self._evidence)
+        alert.stand(draft, self._evidence)
         tend.tend(draft, self._evidence)
         spread.measure(draft, self._evidence)
         self._wake_at = None
@@ -123,6 +125,8 @@ class Engine:
                 watch.drifted(draft, signal)
             case on.Heartbeat():
                 watch.beat(draft, self._evidence, signal)
+            case on.Alerted():
+                alert.hear(draft, self._evidence, signal)
             case on.Probed():
                 respond.probed(draft, self._evidence, signal)
             case on.Sampled():
@@ -169,19 +173,24 @@ class Engine:
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         if not draft.records and not everything:  # as most signals: nothing is another than before
-            due_at = self._evidence.expected.due_at
-            if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
-                self._wake_at = due_at
+            for due_at in (self._evidence.expected.due_at, self._evidence.alerts.due_at):
+                if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
+                    self._wake_at = due_at
             return draft.outcome(self._wake_at)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
-        times += [self._evidence.expected.due_at, self.state.standing.due(), self._wake_at]
+        times += [
+            self._evidence.expected.due_at,
+            self._evidence.alerts.due_at,
+            self.state.standing.due(),
+            self._wake_at,
+        ]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
         if any(isinstance(record, _RUNS) for record in outcome.records):
             # what is seen while an incident runs must not become normal
-            running = {incident.origin.service: incident.signal_at for incident in self.state.open_incidents()}
+            running = alert.with_evidence(self.state)
             self.graph.follow(running, draft.now)
             self._evidence.follow(running)
         return outcome

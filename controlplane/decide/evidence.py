@@ -5,6 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from controlplane.decide.blame import RelayedCounts
+from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
 from controlplane.decide.graph.live import DependencyGraph
@@ -48,6 +49,7 @@ class Evidence:
         self.graph = graph
         self.detector = Detector()
         self.expected = Expected()
+        self.alerts = Alerts()
         self.relayed = RelayedCounts()
         self.entry = Entry()
         self.users_elsewhere = Entry()  # of the entry, as others count them

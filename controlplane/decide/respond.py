@@ -101,11 +101,17 @@ def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target:
 
 def about(draft: Draft, service: Service) -> Incident | None:
     """The open incident that a verdict about `service` belongs to: its origin lies there, or it holds it back."""
-    incident = draft.state.open_at(service.name)
+    incident = open_at(draft, service.name)
     if incident is None:
         parts = (Target(service.name, endpoint.name) for endpoint in service.endpoints)
         incident = draft.state.holder((Target(service.name), *parts))
     return incident
+
+
+def open_at(draft: Draft, service: str) -> Incident | None:
+    """The open incident whose origin lies in `service`, unless only alerts of others know of it."""
+    incident = draft.state.open_at(service)
+    return None if incident is None or incident.cause is Cause.ALERT else incident
 
 
 def _alert(draft: Draft, incident: Incident, signal: Tripped, seen: str, decided: Plan | None = None) -> None:
@@ -138,7 +144,7 @@ def _laid_below(
     found = blame.accused(service.name, evidence.graph, draft.now)
     below = None
     if found is not None and not found.itself:
-        below = draft.state.open_at(found.service)
+        below = open_at(draft, found.service)
         if below is None:
             why = f"{found.share:.0%} of what {service.name} shows comes from it; at {signal.target} {seen}"
             origin = Target(found.service)
@@ -306,12 +312,15 @@ def open_incident(
         )
     )
     incident = draft.state.incidents[name]
+    told = draft.state.open_at(service)  # the older one, where there are two
     declared = draft.topology.service(service) or Service(name=service)
     is_masked, why = masked(declared, evidence.fell_back_at.get(service), evidence.entry, draft.now)
     if is_masked:
         draft.record(MaskChanged(at=draft.now, incident=name, masked=True, reason=why))
     hidden = f"; users see nothing of it: {why}" if is_masked else ""
     draft.notice(incident, "warning", f"{name} opened: {origin}: {cause}: {seen}{hidden}", "opened")
+    if told is not None and told is not incident and told.cause is Cause.ALERT:
+        merge(draft, evidence, told, incident, "an alert had told of it before there was evidence")
     return incident
 
 
@@ -338,7 +347,7 @@ def _explains(draft: Draft, below: Incident, evidence: Evidence) -> bool:
     """Whether failures everywhere at a caller may be this incident's: it is fresh or still heard of, or its whole
     service is held back. One that only stays open, for its recovery to be proven, must not hide a new failure, and one
     sick endpoint among well ones is no reason for everything at a caller to fail."""
-    if below.cause is Cause.SLOW or _is_one_of_many(draft, below):
+    if below.cause in (Cause.SLOW, Cause.ALERT) or _is_one_of_many(draft, below):
         return False
     now, name = draft.now, below.origin.service
     whole = below.containments.get(name)

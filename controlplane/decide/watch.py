@@ -41,7 +41,7 @@ def drifted(draft: Draft, signal: Drifted) -> None:
         return
     why = "not far enough from its siblings to be held back" if signal.alone else "its siblings take longer, too"
     text = f"{signal.target} takes {signal.factor:g} x as long as was normal there ({signal.calls} calls): {why}"
-    _tell(draft, draft.state.open_at(signal.target.service), text, f"drifted:{signal.target}")
+    tell(draft, draft.state.open_at(signal.target.service), text, f"drifted:{signal.target}")
 
 
 def beat(draft: Draft, evidence: Evidence, signal: Heartbeat) -> None:
@@ -53,7 +53,7 @@ def beat(draft: Draft, evidence: Evidence, signal: Heartbeat) -> None:
     if evidence.expected.beat(signal):
         left = signal.every_ns <= 0
         text = f"{target} {'has left: its heartbeat is not expected' if left else 'beats again'}"
-        _tell(draft, draft.state.open_at(target.service), text, f"beats:{target}:{signal.at}")
+        tell(draft, draft.state.open_at(target.service), text, f"beats:{target}:{signal.at}")
 
 
 def silent(draft: Draft, evidence: Evidence) -> None:
@@ -87,7 +87,7 @@ def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
                 by=str(one.target),
             )
         else:
-            _tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
+            tell(draft, incident, f"{one.target}: {seen}", f"missing:{one.target}:{draft.now}")
         intent = Eject() if one.target.endpoint else Isolate()
         draft.refuse(
             incident, one.target, intent, "silence", f"{one.target}: a missing heartbeat alone moves no traffic"
@@ -105,18 +105,19 @@ def _stopped(draft: Draft, stopped: list[Stopped]) -> None:
         if incident is None:
             loose.append(text)
         else:
-            _tell(draft, incident, f"traffic stopped: {text}", f"stopped:{one.caller}:{one.callee}:{draft.now}")
+            tell(draft, incident, f"traffic stopped: {text}", f"stopped:{one.caller}:{one.callee}:{draft.now}")
     if loose:
         more = f", and {len(loose) - EDGES_TOLD} more" if len(loose) > EDGES_TOLD else ""
         text = f"traffic stopped: {'; '.join(loose[:EDGES_TOLD])}{more}. It may be no more than a quiet hour"
-        _tell(draft, None, text, f"stopped:{draft.now}")
+        tell(draft, None, text, f"stopped:{draft.now}")
 
 
 def _lately(one: Stopped) -> str:
     return f"none for {one.silent_ns / SECOND:.3g} s, where lately {one.gap_ns / SECOND:.3g} s was the mean gap"
 
 
-def _tell(draft: Draft, incident: Incident | None, text: str, key: str) -> None:
+def tell(draft: Draft, incident: Incident | None, text: str, key: str) -> None:
+    """Put `text` on record with `incident`, as evidence that nothing acts on, and let people know."""
     if incident is not None:  # about its origin: nothing new is touched by what is not acted on
         draft.record(EvidenceAdded(at=draft.now, incident=incident.id, target=incident.origin, evidence=text))
     draft.notice(incident, "info", text, key)

@@ -64,15 +64,41 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class OtlpSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where `controlplane serve` takes OpenTelemetry spans, by OTLP over HTTP. It asks for no token, as exporters and
-    collectors on the same host send none: `allow_remote` admits a `listen` beyond loopback.
+    """Where `controlplane serve` takes OpenTelemetry spans and metrics, by OTLP over HTTP. It asks for no token, as
+    exporters and collectors on the same host send none: `allow_remote` admits a `listen` beyond loopback.
 
-    `wait_s` is how long one side of a call is waited for before the other is told alone.
+    `wait_s` is how long one side of a call is waited for before the other is told alone; `spans_waiting_max` (a power
+    of two) how many may wait at a time, 68 bytes each.
     """
 
     listen: str = "127.0.0.1:4318"
     allow_remote: bool = False
     wait_s: PositiveSeconds = 10.0
+    spans_waiting_max: Annotated[int, msgspec.Meta(ge=1024, le=1 << 24)] = 65_536
+
+
+class PrometheusSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to ask for service-graph metrics (`traces_service_graph_*`), every `every_s`, for `timeout_s` at most.
+
+    scrape    URLs of text expositions, as of a Collector's Prometheus exporter
+    server    URL of a Prometheus server, or of anything with its query API; `selector`: label matchers for its series
+    The token in `token_file` is sent to all of them.
+    """
+
+    scrape: tuple[str, ...] = ()
+    server: str = ""
+    selector: str = ""
+    every_s: PositiveSeconds = 5.0
+    timeout_s: PositiveSeconds = 5.0
+    token_file: str = ""
+
+
+class AlertsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which labels of others' alerts say whom they are about: the first whose value is a declared service (or an
+    alias of one), and the first whose value is an endpoint's name, or its host and port."""
+
+    service_labels: tuple[Name, ...] = ("service", "service_name", "app", "job")
+    endpoint_labels: tuple[Name, ...] = ("endpoint", "instance", "pod")
 
 
 class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +126,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gateway: GatewaySection | None = None
     arena: ArenaSection | None = None
     otlp: OtlpSection | None = None
+    prometheus: PrometheusSection | None = None
+    alerts: AlertsSection = AlertsSection()
     response: ResponsePolicy = ResponsePolicy()
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}

@@ -22,6 +22,7 @@ class Cause(StrEnum):
     VERSION = "version"  # the failing endpoints are exactly those of one version
     UNREACHABLE = "unreachable"  # active probes fail
     DEPENDENCY = "dependency"  # the failure was relayed: its origin is further down
+    ALERT = "alert"  # others say so, and nothing else is known of it
 
 
 PersonOrder = Literal["freeze", "resume", "enforce", "observe", "hold", "release", "override", "revoke"]
@@ -161,6 +162,23 @@ class Heartbeat(_Signal, frozen=True, tag="heartbeat"):
     every_ns: int
 
 
+class Alerted(_Signal, frozen=True, tag="alerted"):
+    """Somebody else's alert about `target` fires, or is over; `fingerprint` tells it from any other.
+
+    It stands until it is over, or for `for_ns` unless it is said again; 0: until it is over. `by`: who raised it.
+    """
+
+    target: Target
+    fingerprint: str
+    name: str
+    firing: bool
+    severity: str = ""
+    summary: str = ""
+    began_at: Nanos | None = None
+    for_ns: int = 0
+    by: str = ""
+
+
 class Effective(_Signal, frozen=True, tag="effective"):
     """The first request after `signal_at` that was treated differently because of it, was treated so `at` this time."""
 
@@ -239,6 +257,7 @@ Signal = (
     | EdgeSampled
     | ProbeFinished
     | Heartbeat
+    | Alerted
     | Effective
     | Acted
     | Ordered

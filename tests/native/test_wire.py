@@ -84,7 +84,7 @@ def test_a_call_is_one_edge_however_its_spans_arrive() -> None:
         [batch(cart=[server]), batch(web=[client])],
     ):
         pairs = SpanPairs()
-        assert sum(pairs.traces(one, 1) for one in order) == 2
+        assert [sum(each) for each in zip(*(pairs.traces(one, 1) for one in order), strict=True)] == [2, 0]
         assert told(pairs) == {("web", "cart"): (1, 0, 1, 12 * MS, 1, 10 * MS)}
 
 
@@ -170,13 +170,43 @@ def test_a_broken_request_changes_nothing() -> None:
     taken = 0
     for length in range(len(whole)):
         try:
-            taken += pairs.traces(whole[:length], 1)
+            taken += pairs.traces(whole[:length], 1)[0]
         except ValueError:
             assert pairs.statistics()["spans"] == taken
     with pytest.raises(OverflowError, match="more than 1 spans"):
         pairs.traces(whole, 1, spans_max=1)
     with pytest.raises(TypeError):
         pairs.traces(whole, 1.5)  # type: ignore[arg-type]
+
+
+def test_a_span_without_ids_is_left_out_and_counted() -> None:
+    """Ids of another length, or of zeros only, are none: the rest of the request is taken."""
+    pairs = SpanPairs()
+    short = field(1, b"short") + field(2, (1).to_bytes(8, "big")) + field(6, CLIENT)
+    zeros = field(1, bytes(16)) + field(2, (1).to_bytes(8, "big")) + field(6, CLIENT)
+    good = [span(1, 0, CLIENT)]
+    assert pairs.traces(batch(web=[short, zeros, *good], cart=[span(2, 1, SERVER)]), 1) == (4, 2)
+    assert pairs.statistics()["rejected"] == 2
+    assert told(pairs)["web", "cart"][0] == 1
+
+
+def test_who_has_met_its_other_side_gives_way_first() -> None:
+    """A set of eight places: calls that are complete make room for those that are not, however old."""
+    pairs = SpanPairs(names_max=16, edges_max=16, waiting_max=16)
+    pairs.traces(batch(web=[span(1, 0, CLIENT, trace=1)]), 1)
+    for number in range(2, 200):  # each complete at once
+        pairs.traces(batch(web=[span(1, 0, CLIENT, trace=number)], cart=[span(2, 1, SERVER, trace=number)]), number)
+    pairs.traces(batch(cart=[span(2, 1, SERVER, trace=1)]), 200)
+    assert told(pairs)["web", "cart"][0] == 199
+    assert pairs.statistics()["evicted"] == 0
+
+
+@pytest.mark.parametrize(("status", "failed"), [("UNAVAILABLE", True), ("NOT_FOUND", False), ("made up", False)])
+def test_a_status_of_grpc_may_come_by_its_name(status: str, failed: bool) -> None:
+    """As newer conventions write it; what is no status leaves it to the span."""
+    pairs = SpanPairs()
+    pairs.traces(batch(web=[span(1, 0, CLIENT, rpc__response__status_code=status)], cart=[span(2, 1, SERVER)]), 1)
+    assert told(pairs)["web", "cart"][:2] == (1, float(failed))
 
 
 @given(st.binary(max_size=300))

@@ -47,3 +47,21 @@ def test_folding_the_records_rebuilds_the_state(path: Path) -> None:
     again = type(run.engine)(run.script.topology, run.policy)
     again.restore(msgspec.json.decode(msgspec.json.encode(run.records), type=list[Record]))
     assert msgspec.json.encode(again.state) == msgspec.json.encode(run.engine.state)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_an_alert_about_everything_changes_nothing_that_is_done(path: Path) -> None:
+    """Somebody else's alerts, firing from the first moment to the last, bring no order and prevent none."""
+    script, _ = _halves(path)
+    alone, beside = Run(parse(script)), Run(parse(script))
+    names = [service.name for service in beside.script.topology.services]
+    beside.script.events = [(1, ["alert", name, "Burns", f"id={name}"]) for name in names] + beside.script.events
+    alone.play()
+    beside.play()
+    assert _ordered(alone) == _ordered(beside)
+
+
+def _ordered(run: Run) -> set[tuple[str, str, str]]:
+    """What was ordered; not how often, as leases are renewed when somebody looks."""
+    commands = (command for outcome in run.outcomes for command in outcome.commands)
+    return {(str(one.target), type(one.intent).__name__, one.enforcement) for one in commands}

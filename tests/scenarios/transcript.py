@@ -16,6 +16,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     relayed cart stock 6
     every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
+    at 2s     alert orders HighErrors severity=page "summary=half fail" for=5m id=f1 by=ours | resolved
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     order freeze alice "because"
     every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
@@ -264,6 +265,19 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             )
         case ["beat", where, *how]:
             return sig.Heartbeat(at=now, target=target(where), every_ns=nanos(how[1]) if how[0] == "every" else 0)
+        case ["alert", where, name, *more]:
+            named = dict(word.split("=", 1) for word in more if "=" in word)
+            return sig.Alerted(
+                at=now,
+                target=target(where),
+                fingerprint=named.get("id", name),
+                name=name,
+                firing="resolved" not in more,
+                severity=named.get("severity", ""),
+                summary=named.get("summary", ""),
+                for_ns=nanos(named["for"]) if "for" in named else 0,
+                by=named.get("by", ""),
+            )
         case ["probe", where, result]:
             return sig.Probed(at=now, target=target(where), passed=result == "passed")
         case ["report", where, calls, failures]:

@@ -12,13 +12,22 @@ from controlplane.ports import Clock
 
 BEAT_S: Final = 1.0
 WAIT_S: Final = 10.0  # for the other side of a call: exporters batch for five seconds by default
+WAITING_MAX: Final = 65_536  # spans
 
 
 class SpanSource:
     """A `ports.SignalSource` over `pairs`. `ring` wakes the loop when there is something to tell."""
 
-    def __init__(self, clock: Clock, *, seed: int = 1, wait_s: float = WAIT_S, ring: Callable[[], None]) -> None:
-        self.pairs = SpanPairs(seed=seed)
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        ring: Callable[[], None],
+        seed: int = 1,
+        wait_s: float = WAIT_S,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
+        self.pairs = SpanPairs(seed=seed, waiting_max=waiting_max)
         self._clock, self._ring, self._wait_ns = clock, ring, to_nanos(wait_s)
         self._told_at = clock.now()
         self._heard_at = Nanos(0)

@@ -139,6 +139,13 @@ RULES: tuple[Rule, ...] = (
         kept_by="watch",
         never="an absence is no evidence: with the rule aside there is still nothing to act on",
     ),
+    Rule(
+        name="alert",
+        forbids="to move traffic because somebody else raised an alert and nothing else",
+        limits=lambda _: "evidence of our own ends it",
+        kept_by="alert",
+        never="labels are no evidence: with the rule aside there is still nothing to act on",
+    ),
 )
 
 BY_NAME = {rule.name: rule for rule in RULES}

@@ -74,6 +74,8 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
     match signal:
         case on.Tripped():
             wrong = _counts(calls=signal.calls, failures=signal.failures)
+            if not wrong and signal.cause is on.Cause.ALERT:
+                wrong = "an alert is no verdict"
         case on.Drifted():
             wrong = _counts(calls=signal.calls)
             if not wrong and not 0 <= signal.factor < math.inf:
@@ -94,6 +96,8 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
             wrong = _whole(count=signal.count) or ("" if signal.count else "it happened 0 times")
         case on.Heartbeat():
             wrong = _whole(every_ns=signal.every_ns)
+        case on.Alerted():
+            wrong = _whole(for_ns=signal.for_ns) or ("" if signal.fingerprint else "it has no fingerprint")
         case on.Probed() | on.ProbeFinished() | on.Condition():
             wrong = ""
         case _:

@@ -28,6 +28,8 @@ def garbage(now: Nanos, random: Random, topology: Topology) -> Signal:
         on.ProbeFinished(at=now, target=nowhere, ok=random.random() < 0.5),
         on.Heartbeat(at=now, target=nowhere, every_ns=1_000_000),
         on.Heartbeat(at=now, target=here, every_ns=-many),
+        on.Alerted(at=now, target=nowhere, fingerprint="f", name="Nobody", firing=True),
+        on.Alerted(at=now, target=here, fingerprint="", name="Nobody", firing=True, for_ns=-many),
         on.Drifted(at=now, target=nowhere, factor=100.0, calls=many, alone=True),
         on.Relayed(at=now, caller=service.name, callee=NOBODY, count=many),
         on.Relayed(at=now, caller=NOBODY, callee=service.name, count=-many),

@@ -12,10 +12,15 @@ def unsound(signal: Signal, topology: Topology, commands: Container[str]) -> str
     match signal:
         case on.Tripped() | on.CallsFinished() | on.Sampled():
             slow = getattr(signal, "slow", 0)
-            return _unknown(signal.target, topology) or _impossible(signal.calls, signal.failures, slow)
+            bad = isinstance(signal, on.Tripped) and signal.cause is on.Cause.ALERT
+            wrong = _impossible(signal.calls, signal.failures, slow) or ("an alert for a verdict" if bad else "")
+            return _unknown(signal.target, topology) or wrong
         case on.Probed() | on.Drifted() | on.ProbeFinished() | on.Heartbeat():
             bad = isinstance(signal, on.Heartbeat) and signal.every_ns < 0
             return _unknown(signal.target, topology) or ("a beat every negative time" if bad else "")
+        case on.Alerted():
+            bad = signal.for_ns < 0 or not signal.fingerprint
+            return _unknown(signal.target, topology) or ("an alert without name or end" if bad else "")
         case on.Relayed():
             if topology.service(signal.callee) is None or topology.service(signal.caller) is None:
                 return f"{signal.caller} or {signal.callee} is no service"

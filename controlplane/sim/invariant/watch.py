@@ -126,7 +126,7 @@ class Invariants:
                     self._books[target].seen_at = now
             case on.Relayed():
                 self._accused.add(signal.callee)
-            case on.Drifted() | on.Heartbeat():
+            case on.Drifted() | on.Heartbeat() | on.Alerted():
                 self._accused.add(signal.target.service)
             case on.EdgeSampled():
                 self._accused.add(signal.callee)

@@ -2,18 +2,23 @@
 
 import gzip
 import json
+import threading
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from google.rpc import status_pb2
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from controlplane.adapters.ingest import otlp
+from controlplane.adapters.ingest import otlp, proto
+from controlplane.adapters.ingest.kind import SpanKind, Take
+from controlplane.adapters.ingest.metric import MetricSource
 from controlplane.adapters.ingest.otlp import JSON, PROTOBUF, OtlpReceiver
 from controlplane.adapters.ingest.span import SpanSource
 from controlplane.model.signal import EdgeSampled
 from controlplane.testing import VirtualClock
-from tests.native.test_wire import CLIENT, MS, SERVER, batch, span
+from tests.native.test_wire import CLIENT, MS, SERVER, batch, field, span
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +32,8 @@ class Rings:
         self.clock = VirtualClock()
         self.rung = anyio.Event()
         self.source = SpanSource(self.clock, ring=self._ring)
-        self.receiver = OtlpReceiver(self.source, self.clock, **options)
+        self.metrics = MetricSource(self.clock, ring=self._ring)
+        self.receiver = OtlpReceiver(self.source, self.metrics, self.clock, **options)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.receiver), base_url="http://collector")
 
     def _ring(self) -> None:
@@ -86,6 +92,31 @@ async def test_json_says_the_same() -> None:
     assert (edge.calls, edge.failures, edge.client_latency_ns) == (2, 1, 24 * MS)
 
 
+async def test_a_large_body_is_read_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed or plain, protobuf or JSON; meanwhile the loop goes on, and what is told is the same."""
+    ours, threads = Rings(), set()
+
+    def noting(kind: SpanKind, *told: Any, **how: Any) -> Take:
+        threads.add(threading.get_ident())
+        return reading(kind, *told, **how)
+
+    reading = SpanKind.read
+    monkeypatch.setattr(SpanKind, "read", noting)
+    whole = batch(
+        web=[span(number, 0, CLIENT, trace=number) for number in range(1, 2_001)],
+        cart=[span(1, number, SERVER, trace=number) for number in range(1, 2_001)],
+    )
+    assert len(gzip.compress(whole, 0)) > otlp.APART_BYTES_MIN
+    assert (await ours.post(gzip.compress(whole, 0), content_encoding="gzip")).status_code == 200
+    told = as_json()
+    told["resourceSpans"] *= 300
+    body = json.dumps(told).encode()
+    assert len(body) > otlp.APART_BYTES_MIN
+    assert (await ours.post(body, JSON)).status_code == 200
+    assert threads.isdisjoint({threading.get_ident()})
+    assert [edge.calls for edge in ours.edges()] == [2_001]
+
+
 async def test_some_spans_that_make_no_sense_are_a_partial_success() -> None:
     """The rest is taken, and the sender told how many were not, and why."""
     ours = Rings()
@@ -134,6 +165,33 @@ async def test_while_too_much_is_read_senders_are_asked_to_wait() -> None:
     answer = await ours.post(WHOLE)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert ours.receiver.refused == 1
+
+
+async def test_while_nobody_listens_senders_are_asked_to_wait() -> None:
+    """503 with Retry-After: what was taken in would wait for a loop that may never start."""
+    ours = Rings(ready=lambda: False)
+    answer = await ours.post(WHOLE)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert ours.source.pairs.statistics()["spans"] == 0
+
+
+async def test_protobuf_tells_of_a_partial_success_too() -> None:
+    """Spans without ids are left out; a generated reader of the answer finds how many, and why."""
+    ours = Rings()
+    broken = batch(web=[field(1, b"short") + field(6, CLIENT), span(1, 0, CLIENT)], cart=[span(2, 1, SERVER)])
+    answer = await ours.post(broken)
+    told = trace_service_pb2.ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, told.rejected_spans) == (200, 1)
+    assert "16 bytes" in told.error_message
+    assert [edge.calls for edge in ours.edges()] == [1]
+
+
+async def test_a_refusal_in_protobuf_is_a_status() -> None:
+    """As a generated reader sees it, and cut where a text would be too long, never within a character."""
+    ours = Rings()
+    answer = await ours.post(b"\x0a\xff")
+    assert status_pb2.Status.FromString(answer.content).message.startswith("the body is not an ExportTraceService")
+    assert status_pb2.Status.FromString(proto.status("ä" * 600)).message == "ä" * 250
 
 
 async def test_other_paths_and_methods_are_not_taken() -> None:

@@ -28,6 +28,10 @@ IMPOSSIBLE: list[Signal] = [
     sig.Drifted(at=NOW, target=NOBODY, factor=9.0, calls=64, alone=True),
     sig.Heartbeat(at=NOW, target=A0, every_ns=-1),
     sig.Heartbeat(at=NOW, target=NOBODY, every_ns=10**9),
+    sig.Alerted(at=NOW, target=NOBODY, fingerprint="f", name="Burns", firing=True),
+    sig.Alerted(at=NOW, target=A0, fingerprint="", name="Burns", firing=True),
+    sig.Alerted(at=NOW, target=A0, fingerprint="f", name="Burns", firing=True, for_ns=-1),
+    sig.Tripped(at=NOW, target=A0, cause=sig.Cause.ALERT),
     sig.EntrySampled(at=NOW, requests=5, failed=6, slow=0),
     sig.FellBack(at=NOW, service="nobody", count=1),
     sig.FellBack(at=NOW, service="a", count=0),
@@ -65,6 +69,7 @@ def test_what_cannot_be_opens_nothing(signal: Signal) -> None:
         sig.Relayed(at=NOW, caller="web", callee="nobody", count=1),  # names come in headers
         sig.Ordered(at=NOW, order="hold", by="x", target=NOBODY),  # a person gets an answer, not a notice
         sig.Heartbeat(at=NOW, target=A0, every_ns=0),
+        sig.Alerted(at=NOW, target=A0, fingerprint="f", name="Burns", firing=False),
     ],
     ids=lambda signal: type(signal).__name__,
 )

@@ -106,7 +106,7 @@ def test_the_last_endpoint_stays_whatever_is_overridden() -> None:
     assert refused(ONE, Eject(), alone, state=state)[0] == "healthy_floor"
 
 
-@pytest.mark.parametrize("rule", ["epoch_fence", "lease_expiry", "invalid_data", "silence"])
+@pytest.mark.parametrize("rule", ["epoch_fence", "lease_expiry", "invalid_data", "silence", "alert"])
 def test_some_rules_are_never_set_aside(rule: str) -> None:
     """The refusal says why; an override that got on record all the same has no effect."""
     said = wrong_order("override", None, rule, SECOND, topology=KNOWN, never=NEVER)

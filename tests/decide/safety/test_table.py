@@ -22,6 +22,7 @@ from tests.decide.safety.mesh import NOW, plain
 NAMES = [
     "freeze", "human_hold", "invalid_data", "healthy_floor", "ejection_cap", "velocity_limit", "blast_budget",
     "destination_capacity", "correlated_cause", "loop_guard", "epoch_fence", "lease_expiry", "silence",
+    "alert",
 ]  # fmt: skip
 
 
@@ -33,9 +34,15 @@ def test_the_rules_are_those_in_their_order() -> None:
 
 def test_who_keeps_a_rule_is_said() -> None:
     """A rule without a check of its own is kept by somebody who is named."""
-    assert {rule.name for rule in RULES if rule.check is None} == {"epoch_fence", "lease_expiry", "silence"}
+    assert {rule.name for rule in RULES if rule.check is None} == {"epoch_fence", "lease_expiry", "silence", "alert"}
     assert all((rule.kept_by == "engine") == (rule.check is not None) for rule in RULES)
-    assert {name for name, why in NEVER.items() if why} == {"invalid_data", "epoch_fence", "lease_expiry", "silence"}
+    assert {name for name, why in NEVER.items() if why} == {
+        "invalid_data",
+        "epoch_fence",
+        "lease_expiry",
+        "silence",
+        "alert",
+    }
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)

@@ -20,7 +20,7 @@ def test_all_garbage_is_found_out() -> None:
     random = Random(1)
     drawn = [garbage(NOW, random, TOPOLOGY) for _ in range(1_000)]
     assert all(unsound(signal, TOPOLOGY, {}) for signal in drawn)
-    assert len({type(signal) for signal in drawn}) == 14
+    assert len({type(signal) for signal in drawn}) == 15
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_all_garbage_is_found_out() -> None:
         sig.CallsFinished(at=NOW, target=A0, calls=5, failures=0, slow=5),
         sig.Probed(at=NOW, target=A0, passed=True),
         sig.Heartbeat(at=NOW, target=A0, every_ns=0),
+        sig.Alerted(at=NOW, target=A0, fingerprint="f", name="Burns", firing=True, for_ns=10**9),
         sig.Relayed(at=NOW, caller="a", callee="b", count=1),
         sig.FellBack(at=NOW, service="b", count=1),
         sig.EntrySampled(at=NOW, requests=0, failed=0, slow=0),

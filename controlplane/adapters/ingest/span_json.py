@@ -1,27 +1,15 @@
-"""OTLP in JSON: the same spans, read by declared types. Ids are hexadecimal there, and 64-bit numbers are strings.
+"""Spans of OTLP in JSON, read by declared types. Ids are hexadecimal there, and 64-bit numbers are strings.
 
 Source  opentelemetry-proto, docs/specification.md, "JSON Protobuf Encoding"
 """
 
 from binascii import unhexlify
-from typing import Any
 
 import msgspec
 
-from controlplane._native.wire import SpanPairs, rank_of
+from controlplane._native.wire import SpanPairs, grpc_code, rank_of
+from controlplane.adapters.ingest.attribute import NO_NUMBER, Attribute, Resource, number_of, service_of, text_of
 from controlplane.model.unit import Nanos
-
-NO_STATUS = -1
-
-
-class _Value(msgspec.Struct):
-    string_value: str = msgspec.field(default="", name="stringValue")
-    int_value: str | int = msgspec.field(default=NO_STATUS, name="intValue")
-
-
-class _Attribute(msgspec.Struct):
-    key: str = ""
-    value: _Value | None = None
 
 
 class _Status(msgspec.Struct):
@@ -36,7 +24,7 @@ class _Span(msgspec.Struct, rename="camel"):
     kind: int | str = 0
     start_time_unix_nano: str | int = 0
     end_time_unix_nano: str | int = 0
-    attributes: list[_Attribute] = []
+    attributes: list[Attribute] = []
     status: _Status | None = None
 
 
@@ -44,12 +32,8 @@ class _Scope(msgspec.Struct):
     spans: list[_Span] = []
 
 
-class _Resource(msgspec.Struct):
-    attributes: list[_Attribute] = []
-
-
 class _ResourceSpans(msgspec.Struct, rename="camel"):
-    resource: _Resource | None = None
+    resource: Resource | None = None
     scope_spans: list[_Scope] = []
 
 
@@ -68,6 +52,7 @@ _KINDS = {"SPAN_KIND_SERVER": 2, "SPAN_KIND_CLIENT": 3, "SPAN_KIND_PRODUCER": 4,
 _ERROR = (2, "STATUS_CODE_ERROR")
 _HTTP = ("http.response.status_code", "http.status_code")
 _GRPC = "rpc.grpc.status_code"
+_GRPC_NAME = "rpc.response.status_code"
 
 
 def decode(body: bytes) -> Request:
@@ -79,8 +64,7 @@ def take_in(pairs: SpanPairs, request: Request, now: Nanos) -> tuple[int, str]:
     """Put the spans of `request` into `pairs`; (how many could not be read, why the first one could not)."""
     refused, why = 0, ""
     for resource in request.resource_spans:
-        attributes = resource.resource.attributes if resource.resource else []
-        service = next((_text(one) for one in attributes if one.key == "service.name"), "").encode()
+        service = service_of(resource.resource).encode()
         for scope in resource.scope_spans:
             for span in scope.spans:
                 try:
@@ -96,9 +80,11 @@ def _add(pairs: SpanPairs, service: bytes, span: _Span, now: Nanos) -> None:
     peer, rank = "", 0
     for one in span.attributes:
         if one.key in _HTTP or one.key == _GRPC:
-            statuses[one.key] = _number(one)
-        elif (ranked := rank_of(one.key.encode())) > rank and _text(one):
-            peer, rank = _text(one), ranked
+            statuses[one.key] = _status(one)
+        elif one.key == _GRPC_NAME:
+            statuses[_GRPC] = grpc_code(text_of(one).encode())
+        elif (ranked := rank_of(one.key.encode())) > rank and text_of(one):
+            peer, rank = text_of(one), ranked
     pairs.span(
         service,
         unhexlify(span.trace_id),
@@ -110,19 +96,12 @@ def _add(pairs: SpanPairs, service: bytes, span: _Span, now: Nanos) -> None:
         int(span.start_time_unix_nano),
         int(span.end_time_unix_nano),
         span.status is not None and span.status.code in _ERROR,
-        next((statuses[key] for key in _HTTP if key in statuses), NO_STATUS),
-        statuses.get(_GRPC, NO_STATUS),
+        next((statuses[key] for key in _HTTP if key in statuses), NO_NUMBER),
+        statuses.get(_GRPC, NO_NUMBER),
         now,
     )
 
 
-def _text(attribute: _Attribute) -> str:
-    return attribute.value.string_value if attribute.value is not None else ""
-
-
-def _number(attribute: _Attribute) -> int:
-    value: Any = attribute.value.int_value if attribute.value is not None else NO_STATUS
-    if value == NO_STATUS and attribute.value is not None and attribute.value.string_value.isdecimal():
-        value = attribute.value.string_value
-    number = int(value)
-    return number if 0 <= number < 1000 else NO_STATUS
+def _status(attribute: Attribute) -> int:
+    number = number_of(attribute)
+    return number if 0 <= number < 1000 else NO_NUMBER
