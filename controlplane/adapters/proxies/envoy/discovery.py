@@ -121,15 +121,13 @@ def read_delta_request(data: bytes) -> DeltaRequest:
     return DeltaRequest(type_url, node, tuple(subscribe), tuple(unsubscribe), known, nonce, why)
 
 
-def response(type_url: str, version: str, nonce: str, resources: Iterable[Resource], *, repeat: bool = False) -> bytes:
-    """A DiscoveryResponse. `repeat`: only to prolong the life of resources that the proxy has; their bodies stay out."""
+def response(type_url: str, version: str, nonce: str, resources: Iterable[Resource]) -> bytes:
+    """A DiscoveryResponse."""
     return b"".join(
         (
             text(1, version),
             *(
-                packed(2, RESOURCE, _resource(type_url, one, version, repeat=repeat))
-                if one.ttl_ns
-                else packed(2, type_url, one.body)
+                packed(2, RESOURCE, _resource(type_url, one, version)) if one.ttl_ns else packed(2, type_url, one.body)
                 for one in resources
             ),
             text(4, type_url),
@@ -141,7 +139,7 @@ def response(type_url: str, version: str, nonce: str, resources: Iterable[Resour
 def delta_response(
     type_url: str, nonce: str, resources: Iterable[Resource], removed: Iterable[str], *, repeat: bool = False
 ) -> bytes:
-    """A DeltaDiscoveryResponse; `repeat` as in `response`."""
+    """A DeltaDiscoveryResponse. `repeat`: only to prolong the life of what the proxy has; the bodies stay out."""
     return b"".join(
         (
             *(message(2, _resource(type_url, one, one.version, repeat=repeat)) for one in resources),
@@ -152,7 +150,7 @@ def delta_response(
     )
 
 
-def _resource(type_url: str, resource: Resource, version: str, *, repeat: bool) -> bytes:
+def _resource(type_url: str, resource: Resource, version: str, *, repeat: bool = False) -> bytes:
     return b"".join(
         (
             text(1, version),

@@ -46,5 +46,5 @@ class WorldSession(Session):
         return Sent(offered), response(type_url, version, nonce, offered)
 
     def _repeat(self, type_url: str, kept: tuple[Resource, ...], nonce: str) -> bytes:
-        # Envoy prolongs what bears the version of the answer that it accepted last, and drops any other as an empty update
-        return response(type_url, self._versions[type_url], nonce, kept, repeat=True)
+        # with their bodies: Envoy 1.40 drops a repetition without one before it looks at the time to live
+        return response(type_url, self._versions[type_url], nonce, kept)
