@@ -7,19 +7,27 @@ then goes on deciding: one that hangs costs that once, and later only its own co
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from controlplane.model.command import Command
-from controlplane.model.errors import ActuationError
+from controlplane.model.errors import ActuationError, NotHere
 from controlplane.model.signal import Acted
 from controlplane.ports import Clock, DataPlane
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 0.1  # ten times what a proxy needs to acknowledge; the next decision waits no longer for a slow one
+
+
+class Answer(NamedTuple):
+    """What one data plane says to one command; not `here`: no traffic of the target passes it, it is for another."""
+
+    acted: Acted
+    here: bool = True
 
 
 class Group:
@@ -30,11 +38,11 @@ class Group:
         self.answers: list[Acted] = []
         self.done = False
         self._on_done = on_done
-        self._by_lane: list[list[Acted]] = []
+        self._by_lane: list[list[Answer]] = []
         self._open = self._awaited = 0
         self._prompt = anyio.Event()
 
-    def begin(self, lanes: Sequence["Lane"], *, awaited: int) -> list[list[Acted]]:
+    def begin(self, lanes: Sequence["Lane"], *, awaited: int) -> list[list[Answer]]:
         """Expect an answer of each lane; `awaited` of them keep `wait_prompt`."""
         self._by_lane = [[] for _ in lanes]
         self._open, self._awaited = len(lanes), awaited
@@ -67,11 +75,11 @@ class Lane:
     def __init__(self, data_plane: DataPlane, *, clock: Clock, apply_timeout_s: float) -> None:
         self.data_plane, self.slow, self.busy = data_plane, False, False
         self._clock, self._apply_timeout_s = clock, apply_timeout_s
-        self._queue: deque[tuple[Group, list[Acted], bool]] = deque()
+        self._queue: deque[tuple[Group, list[Answer], bool]] = deque()
         self._arrived = anyio.Event()
         self._stopped = False
 
-    def put(self, group: Group, answers: list[Acted]) -> None:
+    def put(self, group: Group, answers: list[Answer]) -> None:
         """Queue the commands of `group`; each answer is added to `answers`."""
         self._queue.append((group, answers, not self.slow))
         self.busy = True
@@ -102,21 +110,23 @@ class Lane:
             group.lane_done(was_awaited=was_awaited)
         self.slow, self.busy = hung, False
 
-    async def _ask(self, command: Command) -> Acted | None:
+    async def _ask(self, command: Command) -> Answer | None:
         with anyio.move_on_after(self._apply_timeout_s):
             try:
                 await self.data_plane.apply(command)
+            except NotHere as error:
+                return Answer(self._failed(command, str(error), False).acted, here=False)
             except ActuationError as error:
                 return self._failed(command, str(error), error.retryable, error.rule)
             except Exception as error:
                 logger.exception("%s failed to apply %s", type(self.data_plane).__name__, command.id)
                 return self._failed(command, repr(error), False)
-            return Acted(at=self._clock.now(), command=command.id, ok=True)
+            return Answer(Acted(at=self._clock.now(), command=command.id, ok=True))
         return None
 
-    def _failed(self, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
+    def _failed(self, command: Command, reason: str, retryable: bool, rule: str = "") -> Answer:
         now = self._clock.now()
-        return Acted(at=now, command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
+        return Answer(Acted(at=now, command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule))
 
 
 class Actuation:
@@ -162,11 +172,12 @@ class Actuation:
                 lane.slow = lane.slow or lane.busy
 
 
-def _merged(answers: Sequence[Acted]) -> Acted:
-    """Ok when every data plane took it, and then as late as the last."""
-    failed = [answer for answer in answers if not answer.ok]
+def _merged(answers: Sequence[Answer]) -> Acted:
+    """Ok when every data plane that the target's traffic passes took it, and then as late as the last of them."""
+    asked = [answer.acted for answer in answers if answer.here] or [answer.acted for answer in answers]
+    failed = [acted for acted in asked if not acted.ok]
     if not failed:
-        return max(answers, key=lambda answer: answer.at)
+        return max(asked, key=lambda acted: acted.at)
     return msgspec.structs.replace(
         failed[-1],
         reason="; ".join(answer.reason for answer in failed),
