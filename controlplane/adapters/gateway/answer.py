@@ -7,7 +7,7 @@ import msgspec
 
 from controlplane.adapters.gateway.headers import CAUSE, REFUSED
 from controlplane.adapters.gateway.refusal import RefusedError
-from controlplane.adapters.gateway.verdict import failure_kind
+from controlplane.adapters.failure import failure_kind
 
 GRPC_EXHAUSTED: Final = 8
 GRPC_UNAVAILABLE: Final = 14

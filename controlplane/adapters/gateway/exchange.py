@@ -18,7 +18,8 @@ from controlplane.adapters.gateway.refusal import DEADLINE, RefusedError
 from controlplane.adapters.gateway.refusal import retry_after_s as refusal_retry_after_s
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.adapters.gateway.stream import SettlingStream
-from controlplane.adapters.gateway.verdict import Relay, disown, failure_kind, relay, replayable
+from controlplane.adapters.failure import failure_kind
+from controlplane.adapters.gateway.verdict import Relay, disown, relay, replayable
 
 # what goes wrong on our side of the wire and says nothing about the callee: our own pool is full, the program made a
 # request that cannot be sent, a guard further in refused
