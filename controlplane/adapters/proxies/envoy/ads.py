@@ -1,7 +1,7 @@
 """The aggregated discovery service: every stream of every proxy, served from one catalog."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,7 @@ import anyio
 from controlplane.adapters.proxies.envoy.call import INVALID_ARGUMENT, Call, Handler, RpcError, cause
 from controlplane.adapters.proxies.envoy.catalog import Catalog, Key
 from controlplane.adapters.proxies.envoy.delta import DeltaSession
-from controlplane.adapters.proxies.envoy.session import Memory, Session
+from controlplane.adapters.proxies.envoy.session import Memory, Session, Switch
 from controlplane.adapters.proxies.envoy.wire import WireError
 from controlplane.adapters.proxies.envoy.world import WorldSession
 from controlplane.model.unit import Nanos
@@ -23,24 +23,33 @@ NODES_MAX: Final = 4096  # whose refusals are remembered
 
 
 class Peer:
-    """One stream and who is behind it. `changed_at`: when something was last sent that it has not settled."""
+    """One stream and who is behind it. `slow`: it was waited for in vain."""
 
     def __init__(self, session: Session, address: str, now: Nanos) -> None:
         self.session, self.address, self.since = session, address, now
         self.wake = anyio.Event()
+        self.slow = False
 
     def __str__(self) -> str:
         return f"{self.session.node.id or 'unnamed'} ({self.address})"
 
 
 class DiscoveryService:
-    """Streams of proxies. `on_settled` is called after each request of a proxy: something may be in force now."""
+    """Streams of proxies. `heard` is called after each request of one, and `left` when one has ended."""
 
-    def __init__(self, catalog: Catalog, clock: Clock, *, on_settled: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        clock: Clock,
+        *,
+        heard: Callable[[Peer], None] = lambda _: None,
+        left: Callable[[Peer], None] = lambda _: None,
+        switch: Switch | None = None,
+    ) -> None:
         self.catalog = catalog
         self.peers: dict[int, Peer] = {}
         self.malformed = 0
-        self._clock, self._on_settled = clock, on_settled
+        self._clock, self._heard, self._left, self._switch = clock, heard, left, switch
         self._memories: dict[str, Memory] = {}
 
     @property
@@ -58,11 +67,6 @@ class DiscoveryService:
             peer.session.touch(keys)
             peer.wake.set()
 
-    def unsettled(self, keys: Iterable[Key]) -> Iterator[Peer]:
-        """Who has not acknowledged, or refused, what is wanted now."""
-        keys = list(keys)
-        return (peer for peer in self.peers.values() if not peer.session.settled(keys))
-
     async def beat(self, every_s: float) -> None:
         """Prolong what expires by itself, until cancelled."""
         while True:
@@ -74,7 +78,7 @@ class DiscoveryService:
     async def _serve(self, variant: type[Session], call: Call) -> None:
         while len(self._memories) > NODES_MAX:
             self._memories.pop(next(iter(self._memories)))
-        peer = Peer(variant(self.catalog, self._memories), call.peer, self._clock.now())
+        peer = Peer(variant(self.catalog, self._memories, switch=self._switch), call.peer, self._clock.now())
         self.peers[id(peer)] = peer
         try:
             async with anyio.create_task_group() as tasks:
@@ -82,13 +86,13 @@ class DiscoveryService:
                 while (data := await call.receive()) is not None:
                     self._take(peer, data)
                     peer.wake.set()
-                    self._on_settled()
+                    self._heard(peer)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise cause(group) from None
         finally:
             del self.peers[id(peer)]
-            self._on_settled()
+            self._left(peer)
 
     def _take(self, peer: Peer, data: bytes) -> None:
         try:

@@ -45,8 +45,8 @@ class Catalog:
         return self._resources[type_url].get(name)
 
     def all(self, type_url: str) -> Mapping[str, Resource]:
-        """Every resource of a type, by name."""
-        return self._resources[type_url]
+        """What those get who ask for everything of a type, by name. Listeners of ours are not for proxies."""
+        return {} if type_url == LISTENER else self._resources[type_url]
 
     def version(self, type_url: str) -> str:
         """The version of all resources of a type together."""

@@ -41,8 +41,7 @@ class Connection:
 
     def __init__(self, stream: ByteStream, handlers: Mapping[str, Handler], limits: Limits, room: Room) -> None:
         self.limits, self.room = limits, room
-        host, port = stream.extra(SocketAttribute.remote_address, ("", 0))[:2]
-        self.peer = f"{host}:{port}"
+        self.peer = "{}:{}".format(*stream.extra(SocketAttribute.remote_address, ("", 0)))  # noqa: S610 - not Django's
         self._stream, self._handlers = stream, handlers
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         self._calls: dict[int, Call] = {}

@@ -16,6 +16,7 @@ class DeltaSession(Session):
         if request.nonce:
             self._acknowledge(request.type_url, it, request.nonce, request.why)
         first, it.asked = not it.asked, True
+        self.resumed = self.resumed or bool(request.known)
         it.unsubscribe(request.unsubscribe)
         it.all = it.all and ALL not in request.unsubscribe
         it.subscribe(name for name in request.subscribe if name != ALL)

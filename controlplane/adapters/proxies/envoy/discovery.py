@@ -83,7 +83,7 @@ def read_request(data: bytes) -> Request:
         if number == 1:
             version = as_text(value)
         elif number == 2:
-            node = _node(value)
+            node = read_node(value)
         elif number == 3:
             names.append(_name(value))
         elif number == 4:
@@ -104,7 +104,7 @@ def read_delta_request(data: bytes) -> DeltaRequest:
     known: dict[str, str] = {}
     for number, value in fields(memoryview(data)):
         if number == 1:
-            node = _node(value)
+            node = read_node(value)
         elif number == 2:
             type_url = as_text(value)
         elif number == 3:
@@ -161,7 +161,8 @@ def _resource(type_url: str, resource: Resource, version: str, *, repeat: bool =
     )
 
 
-def _node(value: int | memoryview) -> Node:
+def read_node(value: int | memoryview) -> Node:
+    """The Node in a field. Raises WireError."""
     node = Node()
     found: dict[str, str] = {}
     expires = False

@@ -9,13 +9,13 @@ Source  envoyproxy.io, "xDS REST and gRPC protocol"
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from controlplane.adapters.proxies.envoy.catalog import ORDER, Catalog, Key
-from controlplane.adapters.proxies.envoy.discovery import CLUSTER, LISTENER, RUNTIME, Node, Resource
+from controlplane.adapters.proxies.envoy.discovery import CLUSTER, ENDPOINTS, LISTENER, RUNTIME, Node, Resource
 from controlplane.adapters.proxies.envoy.wire import WireError
 
 UNACKED_MAX: Final = 8
@@ -82,13 +82,21 @@ class Subscription:
         return [*self.dirty]
 
 
+Switch = Callable[[Resource, Memory], Resource]
+"""Of a runtime layer, what a proxy is to have that has accepted what a memory says: nothing leads where it has nothing."""
+
+
 class Session(ABC):
     """One stream. Feed it requests, tell it what has changed, take answers until there are none."""
 
-    def __init__(self, catalog: Catalog, memories: dict[str, Memory] | None = None) -> None:
+    def __init__(
+        self, catalog: Catalog, memories: dict[str, Memory] | None = None, *, switch: Switch | None = None
+    ) -> None:
         self.node = Node()
+        self.memory = Memory()
+        self.resumed = False  # the proxy had resources when it came: it has lost the stream, and not itself
         self.subscriptions: dict[str, Subscription] = {}
-        self._catalog, self._memory = catalog, Memory()
+        self._catalog, self._switch = catalog, switch
         self._memories = {} if memories is None else memories
         self._number = 0
         self._prolonged: set[str] = set()
@@ -155,9 +163,11 @@ class Session(ABC):
     def offered(self, type_url: str, name: str) -> Resource | None:
         """What this proxy is to have: what is wanted; if it refused just that, what it accepted last."""
         wanted = self._catalog.get(type_url, name)
-        refused = self._memory.refused.get((type_url, name))
+        refused = self.memory.refused.get((type_url, name))
         if wanted is not None and refused is not None and refused.version == wanted.version:
-            return self._memory.good.get((type_url, name))
+            return self.memory.good.get((type_url, name))
+        if wanted is not None and type_url == RUNTIME and self._switch is not None:
+            return self._switch(wanted, self.memory)
         return wanted
 
     def settled(self, keys: Iterable[Key]) -> bool:
@@ -171,11 +181,21 @@ class Session(ABC):
                 return False
         return True
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many answers the proxy has said nothing to yet."""
+        return sum(len(it.pending) for it in self.subscriptions.values())
+
+    def wants(self, type_url: str, name: str) -> bool:
+        """Whether the proxy asks for that resource."""
+        it = self.subscriptions.get(type_url)
+        return it is not None and it.wants(name)
+
     def refused(self) -> dict[Key, Refused]:
         """What the proxy refuses of what is wanted now."""
         return {
             key: refused
-            for key, refused in self._memory.refused.items()
+            for key, refused in self.memory.refused.items()
             if (wanted := self._catalog.get(*key)) is not None and wanted.version == refused.version
         }
 
@@ -183,11 +203,17 @@ class Session(ABC):
         """Whether clusters or endpoints are on their way: a switch to them waits until they are there."""
         return any(it.pending or it.dirty for type_url, it in self.subscriptions.items() if type_url != RUNTIME)
 
+    def _switch_again(self) -> None:
+        """The proxy has more than before: it may be led there now."""
+        runtime = self.subscriptions.get(RUNTIME)
+        if runtime is not None:
+            runtime.dirty.update(runtime.names)
+
     def _begin(self, type_url: str, node: Node | None) -> Subscription | None:
         """The subscription that a request is about; None: of a type that is not served, which is not answered."""
         if node is not None and not self.node.id:
             self.node = node
-            self._memory = self._memories.setdefault(node.id, self._memory)
+            self.memory = self._memories.setdefault(node.id, self.memory)
         return self.subscriptions.setdefault(type_url, Subscription()) if type_url in ORDER else None
 
     def _acknowledge(self, type_url: str, it: Subscription, nonce: str, why: str | None) -> None:
@@ -200,7 +226,7 @@ class Session(ABC):
             if type_url in WHOLE or len(taken) == 1:
                 named = named or [*taken]
             for one in named:
-                self._memory.refused[type_url, one.name] = Refused(one.version, why)
+                self.memory.refused[type_url, one.name] = Refused(one.version, why)
             rest = [one for one in taken if one not in named]
             if type_url not in WHOLE:  # one after the refused one was perhaps not looked at
                 it.dirty.update((one.name, None) for one in rest)
@@ -210,6 +236,8 @@ class Session(ABC):
         for one in taken:
             if it.wants(one.name):
                 it.acked[one.name] = one.version
-            self._memory.good[type_url, one.name] = one
+            if type_url == ENDPOINTS and (type_url, one.name) not in self.memory.good:
+                self._switch_again()
+            self.memory.good[type_url, one.name] = one
         for name in sent.removed:
             it.acked.pop(name, None)

@@ -13,7 +13,9 @@ from functools import lru_cache
 from typing import Final
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-FIELDS_MAX: Final = 200_000  # of one message: 100,000 resource names and some; reading so many takes a tenth of a second
+FIELDS_MAX: Final = (
+    200_000  # of one message: 100,000 resource names and some; reading so many takes a tenth of a second
+)
 NUMBER_MAX: Final = (1 << 29) - 1
 _DOUBLE: Final = struct.Struct("<d")
 

@@ -2,15 +2,26 @@
 
 from controlplane.adapters.proxies.envoy.catalog import Catalog
 from controlplane.adapters.proxies.envoy.discovery import Resource, read_request, response
-from controlplane.adapters.proxies.envoy.session import ALL, NAMES_MAX, WHOLE, Memory, Sent, Session, Subscription
+from controlplane.adapters.proxies.envoy.session import (
+    ALL,
+    NAMES_MAX,
+    WHOLE,
+    Memory,
+    Sent,
+    Session,
+    Subscription,
+    Switch,
+)
 from controlplane.adapters.proxies.envoy.wire import WireError
 
 
 class WorldSession(Session):
     """One stream of `StreamAggregatedResources`."""
 
-    def __init__(self, catalog: Catalog, memories: dict[str, Memory] | None = None) -> None:
-        super().__init__(catalog, memories)
+    def __init__(
+        self, catalog: Catalog, memories: dict[str, Memory] | None = None, *, switch: Switch | None = None
+    ) -> None:
+        super().__init__(catalog, memories, switch=switch)
         self._versions: dict[str, str] = {}  # by type, that of the newest answer
 
     def receive(self, data: bytes) -> None:
@@ -24,6 +35,7 @@ class WorldSession(Session):
         elif request.nonce and it.pending:
             return  # said before the proxy saw the newest answer; it will say it again
         first, it.asked = not it.asked, True
+        self.resumed = self.resumed or (first and bool(request.version))
         names = dict.fromkeys(name for name in request.names if name != ALL)
         if len(names) > NAMES_MAX:
             raise WireError(f"more than {NAMES_MAX} names of one type")

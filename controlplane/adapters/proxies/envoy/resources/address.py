@@ -37,7 +37,9 @@ def literals(services: Iterable[Service]) -> dict[tuple[str, str], Address]:
     }
 
 
-async def resolved(services: Iterable[Service], known: Mapping[tuple[str, str], Address]) -> dict[tuple[str, str], Address]:
+async def resolved(
+    services: Iterable[Service], known: Mapping[tuple[str, str], Address]
+) -> dict[tuple[str, str], Address]:
     """The addresses of endpoints with names; one that does not resolve now keeps the one in `known`, or has none."""
     found: dict[tuple[str, str], Address] = {}
     for service in services:

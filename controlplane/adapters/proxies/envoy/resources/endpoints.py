@@ -47,22 +47,19 @@ def assignment(
     endpoints: Sequence[EndpointWanted],
 ) -> bytes | None:
     """A ClusterLoadAssignment for the cluster `name`; None where no endpoint that gets calls has a known address."""
-    localities: dict[tuple[int, str], list[bytes]] = {}
+    localities: dict[tuple[int, str], list[tuple[Address, int]]] = {}
     for endpoint, level, share in shares(service, wanted, endpoints):
         address = addresses.get((service.name, endpoint.name))
         if address is None:
             continue
         weight = max(1, round(share * _POOL))
-        localities.setdefault((level, endpoint.zone), []).append(message(2, _endpoint(address), wrapped(4, weight)))
+        localities.setdefault((level, endpoint.zone), []).append((address, weight))
     if not localities:
         return None
     return b"".join(
         (
             text(1, name),
-            *(
-                message(2, message(1, text(2, zone)) if zone else b"", *members, uint(5, level))
-                for (level, zone), members in sorted(localities.items())
-            ),
+            *(_locality(level, zone, members) for (level, zone), members in sorted(localities.items())),
             _policy(100 - _let_through(wanted)),
         )
     )
@@ -89,6 +86,17 @@ def _failed_over(found: list[tuple[Endpoint, int, float]], moved: float) -> list
         return [(endpoint, {0: 1, 1: 0}.get(level, level), weight) for endpoint, level, weight in found]
     parts = {0: (1 - moved) / first, 1: moved / second}
     return [(endpoint, 0, weight * parts[level]) for endpoint, level, weight in found if level in parts]
+
+
+def _locality(level: int, zone: str, members: Sequence[tuple[Address, int]]) -> bytes:
+    """A locality with the weight of its members: gRPC leaves out one that has no name, not even "", or no weight."""
+    return message(
+        2,
+        message(1, text(2, zone)),
+        *(message(2, _endpoint(address), wrapped(4, weight)) for address, weight in members),
+        wrapped(3, sum(weight for _, weight in members)),
+        uint(5, level),
+    )
 
 
 def _endpoint(address: Address) -> bytes:

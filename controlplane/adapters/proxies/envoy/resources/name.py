@@ -30,3 +30,16 @@ def shed_key(service: str, keep: str) -> str:
 def deadline_key(service: str) -> str:
     """The runtime key that bounds so many percent of the calls by the deadline in force."""
     return f"controlplane.{service}.deadline"
+
+
+def shed_route(service: str) -> str:
+    """The route that refuses calls to `service`, as a log names it."""
+    return _SHED + service
+
+
+def service_shed(route: str) -> str:
+    """The service whose calls that route refuses; "" where it is another route."""
+    return route.removeprefix(_SHED) if route.startswith(_SHED) else ""
+
+
+_SHED: Final = "controlplane.shed."

@@ -8,7 +8,14 @@ them, so that their percentages are of the same requests.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from controlplane.adapters.proxies.envoy.resources.name import ROUTES, contained, deadline_key, led_key, shed_key
+from controlplane.adapters.proxies.envoy.resources.name import (
+    ROUTES,
+    contained,
+    deadline_key,
+    led_key,
+    shed_key,
+    shed_route,
+)
 from controlplane.adapters.proxies.envoy.wire import duration, message, packed, text, uint, wrapped
 from controlplane.adapters.proxies.wanted import ServiceWanted
 from controlplane.model.policy import GuardPolicy
@@ -37,7 +44,7 @@ def table(
 def _entries(prefix: str, service: str, policy: GuardPolicy, wanted: ServiceWanted) -> Iterable[bytes]:
     for keep in KEEPS:
         match = message(1, text(1, prefix), _fraction(shed_key(service, keep)), _below(keep))
-        yield match + message(7, uint(1, 503))
+        yield match + message(7, uint(1, 503)) + text(14, shed_route(service))
     if wanted.deadline_ms:
         match = message(1, text(1, prefix), _fraction(deadline_key(service)))
         yield match + _action(contained(service), policy, wanted.deadline_ms * MILLISECOND)
@@ -90,4 +97,3 @@ def _rate_limit(policy: GuardPolicy) -> bytes:
         message(5, always),
     )
     return message(13, text(1, _RATE_LIMIT), packed(2, _RATE_LIMIT_TYPE, *limit))
-
