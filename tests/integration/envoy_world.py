@@ -1,6 +1,9 @@
 """A real Envoy on loopback, the replicas behind it and its clients: what the Envoy tests are made of."""
 
+import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -202,6 +205,49 @@ class Envoy:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class PlaneProcess:
+    """`envoy_plane` in a process of its own, on a port that stays the same when it is started again."""
+
+    def __init__(self, ports: Mapping[str, int], *, ttl_s: float) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self._command = [
+            sys.executable, "-m", "tests.integration.envoy_plane", str(self.port), str(ttl_s),
+            *(f"{name}={port}" for name, port in ports.items()),
+        ]  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Run it; on return it listens."""
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.wait_said("ready")
+
+    def wait_said(self, line: str) -> None:
+        """Return when it has printed `line`."""
+        assert self._process.stdout is not None
+        for said in self._process.stdout:
+            if said.strip() == line:
+                return
+        raise AssertionError(f"it ended without having said {line!r}")
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@contextmanager
+def plane_process(ports: Mapping[str, int], *, ttl_s: float) -> Iterator[PlaneProcess]:
+    """A control plane in a process of its own, which is gone afterwards."""
+    running = PlaneProcess(ports, ttl_s=ttl_s)
+    try:
+        yield running
+    finally:
+        running.kill()
 
 
 @contextmanager

@@ -1,14 +1,24 @@
 """The real Envoy under orders: it does what they say, shows what it refuses, and forgets them when nobody renews them."""
 
 import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 
-from controlplane.model.command import CapRetries, Eject, FailOver, Isolate, Limit, Probe, Restore, Weigh
+from controlplane.adapters.proxies.envoy.plane import EnvoyPlane
+from controlplane.model.command import CapRetries, Eject, FailOver, Isolate, Limit, Probe, Restore, Tighten, Weigh
+from controlplane.model.errors import ActuationError
+from controlplane.model.topology import Endpoint, Service
 from tests.integration.envoy_world import (
     Answers,
+    Envoy,
     Replica,
     ask,
     bootstrap,
@@ -16,6 +26,7 @@ from tests.integration.envoy_world import (
     envoy,
     order,
     plane_of,
+    plane_process,
     serving,
     until,
 )
@@ -29,28 +40,190 @@ def api(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-async def test_an_ejected_endpoint_gets_no_request_once_it_is_acknowledged(api: str, tmp_path: Path) -> None:
-    """From the acknowledgement on nothing is sent there, no request fails, and the endpoint is back when restored."""
+class World(NamedTuple):
+    """Three replicas of `orders` behind an Envoy under a plane, and a client that asks without pause."""
+
+    replicas: list[Replica]
+    plane: EnvoyPlane
+    proxy: Envoy
+    answers: Answers
+    listen: int
+    tasks: TaskGroup
+
+    async def shares(self, count: int = 400) -> Mapping[str, float]:
+        """Who answers how much of the next `count` requests; what failed is answered by its status."""
+        since = time.monotonic_ns()
+        await until("requests are answered", lambda: len(self.answers.since(since)) >= count)
+        got = Counter(one[3] or str(one[2]) for one in self.answers.since(since))
+        return {name: number / sum(got.values()) for name, number in got.items()}
+
+
+@asynccontextmanager
+async def world(tmp_path: Path, api: str = "DELTA_GRPC", *, clients: int = 4, standby: int = 0, **more: Any) -> AsyncIterator[World]:
     replicas = [Replica(f"o{number}") for number in range(3)]
     answers = Answers()
     async with anyio.create_task_group() as tasks:
         for replica in replicas:
             await replica.start(tasks)
         ports = {replica.name: replica.port for replica in replicas}
-        plane = plane_of(declared("orders", ports))
+        endpoints = tuple(
+            Endpoint(name=name, url=f"http://127.0.0.1:{port}", priority=int(number >= 3 - standby))
+            for number, (name, port) in enumerate(ports.items())
+        )
+        plane = plane_of(Service(name="orders", endpoints=endpoints))
         async with serving(plane) as port:
-            with envoy(bootstrap(port, {"orders": ports}, api=api), tmp_path) as proxy:
+            with envoy(bootstrap(port, {"orders": ports}, api=api, log="none", **more), tmp_path) as proxy:
                 listen = await proxy.ready()
-                for _ in range(4):
+                for _ in range(clients):
                     tasks.start_soon(ask, listen, answers)
-                await until("all replicas are asked", lambda: all(len(one.arrivals) > 50 for one in replicas))
-                await plane.apply(order(Eject(), "orders", "o1"))
-                acknowledged = time.monotonic_ns()
-                await until("others are asked", lambda: len(answers.since(acknowledged)) > 500)
-                late = [at for at in replicas[1].arrivals if at > acknowledged + 2_000_000]
-                assert late == []
-                await plane.apply(order(Restore(), "orders", "o1"))
-                restored = time.monotonic_ns()
-                await until("it is asked again", lambda: any(one[3] == "o1" for one in answers.since(restored)))
+                yield World(replicas, plane, proxy, answers, listen, tasks)
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_ejected_endpoint_gets_no_request_once_it_is_acknowledged(api: str, tmp_path: Path) -> None:
+    """From the acknowledgement on nothing is sent there, no request fails, and the endpoint is back when restored."""
+    async with world(tmp_path, api) as it:
+        await until("all replicas are asked", lambda: all(len(one.arrivals) > 50 for one in it.replicas))
+        await it.plane.apply(order(Eject(), "orders", "o1"))
+        acknowledged = time.monotonic_ns()
+        await until("others are asked", lambda: len(it.answers.since(acknowledged)) > 500)
+        # what was on its way to the replica at the moment of the acknowledgement may arrive after it
+        assert [at for at in it.replicas[1].arrivals if at > acknowledged + 20_000_000] == []
+        assert [one for one in it.answers.since(acknowledged) if one[3] == "o1"] == []
+        await it.plane.apply(order(Restore(), "orders", "o1"))
+        restored = time.monotonic_ns()
+        await until("it is asked again", lambda: any(one[3] == "o1" for one in it.answers.since(restored)))
+        assert it.answers.failed() == []
+        (view,) = it.plane.effective()
+        assert (view.name, view.condition, view.converged.count) == ("edge/edge-1", "in force", 2)
+
+
+@pytest.fixture(params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """What is about Envoy and not about loops runs on one of them."""
+    return request.param
+
+
+async def test_orders_about_endpoints_are_shares_of_calls(tmp_path: Path) -> None:
+    """A weight is a share; a probed endpoint gets a little; the rest goes to its siblings, and nothing fails."""
+    async with world(tmp_path) as it:
+        await it.plane.apply(order(Weigh(20), "orders", "o0"))
+        shares = await it.shares()
+        assert 0.03 < shares["o0"] < 0.16  # 20 of 220
+        await it.plane.apply(order(Probe(), "orders", "o0"))
+        shares = await it.shares(800)
+        assert 0.005 < shares["o0"] < 0.06  # 5 of 205
+        assert it.answers.failed() == []
+
+
+async def test_isolated_calls_are_refused_at_once_and_come_back(tmp_path: Path) -> None:
+    """All calls to an isolated service are refused by Envoy; weighed and probed, so many are let through."""
+    async with world(tmp_path) as it:
+        await it.plane.apply(order(Isolate(), "orders"))
+        assert await it.shares(200) == {"503": 1.0}
+        await it.plane.apply(order(Weigh(50), "orders"))
+        assert 0.35 < (await it.shares())["503"] < 0.65
+        await it.plane.apply(order(Restore(), "orders"))
+        assert "503" not in await it.shares(200)
+
+
+async def test_failing_over_moves_a_share_to_those_that_stand_by(tmp_path: Path) -> None:
+    """The endpoint of the second priority gets nothing, then its share, then everything."""
+    async with world(tmp_path, standby=1) as it:
+        await it.plane.apply(order(Weigh(99), "orders", "o0"))  # led by the plane, but hardly touched
+        assert "o2" not in await it.shares(200)
+        await it.plane.apply(order(FailOver(30), "orders"))
+        assert 0.2 < (await it.shares())["o2"] < 0.4
+        await it.plane.apply(order(FailOver(100), "orders"))
+        assert await it.shares(200) == {"o2": 1.0}
+        assert it.answers.failed() == []
+
+
+async def test_a_limit_holds_calls_in_flight_and_stops_retries(tmp_path: Path) -> None:
+    """With two calls in flight at most, of ten at once eight are refused; the limit is a runtime key of the cluster."""
+    async with world(tmp_path, clients=10) as it:
+        for replica in it.replicas:
+            replica.delay_s = 0.05
+        await it.plane.apply(order(Limit(2), "orders"))
+        await anyio.sleep(0.1)  # real time: calls from before the limit end
+        shares = await it.shares(200)
+        assert shares["503"] > 0.5
+        assert sum(share for name, share in shares.items() if name != "503") > 0.0
+        keys = await it.proxy.runtime()
+        assert keys["circuit_breakers.orders.contained.default.max_requests"] == "2"
+        assert keys["circuit_breakers.orders.contained.default.max_retries"] == "0"
+        await it.plane.apply(order(Restore(), "orders"))
+        assert "503" not in await it.shares(100)
+
+
+async def test_capped_retries_are_a_budget_of_the_cluster(tmp_path: Path) -> None:
+    """A cap is the retry budget of the contained cluster, which all calls take."""
+    async with world(tmp_path) as it:
+        await it.plane.apply(order(CapRetries(10), "orders"))
+        keys = await it.proxy.runtime()
+        assert keys["circuit_breakers.orders.contained.default.retry_budget.budget_percent"] == "10"
+        assert keys["controlplane.orders.contained"] == "100"
+
+
+async def test_what_needs_routes_of_ours_is_refused_where_the_owner_has_his(tmp_path: Path) -> None:
+    """A deadline cannot be had by cluster and runtime alone; the refusal says what is missing."""
+    async with world(tmp_path, clients=0) as it:
+        with pytest.raises(ActuationError, match="name them in `routes`"):
+            await it.plane.apply(order(Tighten(100), "orders"))
+
+
+async def test_a_lease_that_nobody_renews_ends(tmp_path: Path) -> None:
+    """Without a command that takes it back, an ejection ends with its lease."""
+    async with world(tmp_path) as it:
+        await it.plane.apply(order(Eject(), "orders", "o1", lease_s=0.3))
+        assert "o1" not in await it.shares(50)
+        await until("the runtime layer is empty", partial(_empty, it.proxy))
+        assert (await it.shares())["o1"] > 0.2
+
+
+async def _empty(proxy: Envoy) -> bool:
+    return not await proxy.runtime()
+
+
+async def test_an_envoy_that_starts_again_gets_the_state_in_force(api: str, tmp_path: Path) -> None:
+    """Killed and started again, it never sends anything to the endpoint that is ejected."""
+    async with world(tmp_path, api, clients=0) as it:
+        await it.plane.apply(order(Eject(), "orders", "o1"))
+        listen = await it.proxy.restart()
+        answers = Answers()
+        it.tasks.start_soon(ask, listen, answers)
+        await until("requests are answered", lambda: len(answers.got) > 300)
+        assert {one[3] for one in answers.got} == {"o0", "o2"}
+        (view,) = it.plane.effective()
+        assert view.restarts == 1
+
+
+async def test_containment_outlives_neither_the_plane_nor_falls_with_it(api: str, tmp_path: Path) -> None:
+    """Killed, the plane leaves a proxy that goes on; what it contained ends by its time to live, with no failed request.
+    Started again within that time, it takes over without the endpoint getting a single request."""
+    replicas = [Replica(f"o{number}") for number in range(3)]
+    answers = Answers()
+    async with anyio.create_task_group() as tasks:
+        for replica in replicas:
+            await replica.start(tasks)
+        ports = {replica.name: replica.port for replica in replicas}
+        with plane_process(ports, ttl_s=3.0) as plane:
+            with envoy(bootstrap(plane.port, {"orders": ports}, api=api, log="none"), tmp_path) as proxy:
+                listen = await proxy.ready()
+                tasks.start_soon(partial(ask, listen, answers, pause_s=0.002))
+                await anyio.to_thread.run_sync(plane.wait_said, "in force")
+                since = time.monotonic_ns()
+                plane.kill()
+                await anyio.to_thread.run_sync(plane.start)
+                await anyio.to_thread.run_sync(plane.wait_said, "in force")
+                await anyio.sleep(3.5)  # real time: a time to live passes, during which it is renewed
+                assert [one for one in answers.since(since) if one[3] == "o1"] == []
+                killed = time.monotonic_ns()
+                plane.kill()
+                await until("its endpoint is asked again", lambda: any(one[3] == "o1" for one in answers.since(killed)))
+                back = next(one for one in answers.since(killed) if one[3] == "o1")
+                assert 1e9 < back[0] - killed < 4.5e9
+                assert await proxy.runtime() == {}
                 assert answers.failed() == []
+                plane.start()
         tasks.cancel_scope.cancel()

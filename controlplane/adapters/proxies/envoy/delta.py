@@ -28,6 +28,8 @@ class DeltaSession(Session):
                 continue
             it.acked[name] = version  # from a stream before this one
             offered = self.offered(request.type_url, name)
+            if offered is not None and offered.version == version:
+                self._accepted(request.type_url, offered)
             if offered is not None and offered.version == version and not offered.ttl_ns:
                 it.dirty.pop(name, None)
             else:

@@ -1,6 +1,6 @@
 """What is wanted, as what is served: one catalog, rendered anew for the service that something changed about."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from controlplane.adapters.proxies.envoy.catalog import Catalog, Key, resource
 from controlplane.adapters.proxies.envoy.discovery import CLUSTER, ENDPOINTS, LISTENER, ROUTES, RUNTIME, Resource
@@ -9,7 +9,6 @@ from controlplane.adapters.proxies.envoy.resources.address import Address
 from controlplane.adapters.proxies.envoy.resources.cluster import cluster
 from controlplane.adapters.proxies.envoy.resources.endpoints import assignment
 from controlplane.adapters.proxies.envoy.resources.listener import listener
-from controlplane.adapters.proxies.envoy.session import Memory
 from controlplane.adapters.proxies.wanted import EndpointWanted, ServiceWanted, Wanted
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Service
@@ -92,9 +91,9 @@ class Served:
         """What an order about `service` is made of."""
         return (ENDPOINTS, name.contained(service)), (ROUTES, name.ROUTES), (RUNTIME, name.LAYER)
 
-    def switch(self, layer: Resource, memory: Memory) -> Resource:
+    def switch(self, layer: Resource, has: Callable[[str], bool]) -> Resource:
         """`layer` without what leads to clusters that a proxy does not have: calls would find nobody there."""
-        missing = frozenset(one for one in self._values if (ENDPOINTS, name.contained(one)) not in memory.good)
+        missing = frozenset(one for one in self._values if not has(name.contained(one)))
         if not missing:
             return layer
         if missing not in self._reduced:

@@ -82,8 +82,8 @@ class Subscription:
         return [*self.dirty]
 
 
-Switch = Callable[[Resource, Memory], Resource]
-"""Of a runtime layer, what a proxy is to have that has accepted what a memory says: nothing leads where it has nothing."""
+Switch = Callable[[Resource, Callable[[str], bool]], Resource]
+"""What a proxy is to have of a runtime layer, if it has the endpoints of those clusters: nothing leads to nobody."""
 
 
 class Session(ABC):
@@ -126,8 +126,6 @@ class Session(ABC):
             it = self.subscriptions.get(type_url)
             if it is None or not it.dirty or len(it.pending) >= UNACKED_MAX:
                 continue
-            if type_url == RUNTIME and self._awaits_what_it_switches():
-                continue
             names = it.due()
             for name in names:
                 del it.dirty[name]
@@ -167,7 +165,7 @@ class Session(ABC):
         if wanted is not None and refused is not None and refused.version == wanted.version:
             return self.memory.good.get((type_url, name))
         if wanted is not None and type_url == RUNTIME and self._switch is not None:
-            return self._switch(wanted, self.memory)
+            return self._switch(wanted, self._has)
         return wanted
 
     def settled(self, keys: Iterable[Key]) -> bool:
@@ -199,9 +197,18 @@ class Session(ABC):
             if (wanted := self._catalog.get(*key)) is not None and wanted.version == refused.version
         }
 
-    def _awaits_what_it_switches(self) -> bool:
-        """Whether clusters or endpoints are on their way: a switch to them waits until they are there."""
-        return any(it.pending or it.dirty for type_url, it in self.subscriptions.items() if type_url != RUNTIME)
+    def _accepted(self, type_url: str, resource: Resource) -> None:
+        """The proxy has `resource`, and it is good."""
+        if type_url == ENDPOINTS and (type_url, resource.name) not in self.memory.good:
+            self._switch_again()
+        self.memory.good[type_url, resource.name] = resource
+
+    def _has(self, cluster: str) -> bool:
+        """Whether the proxy has endpoints of `cluster`, as far as it has said. One that has lost its stream and not itself
+        has what it had, and it asks for the layer first: no call is to fall back to what is contained until then."""
+        if (ENDPOINTS, cluster) in self.memory.good:
+            return True
+        return self.resumed and (ENDPOINTS not in self.subscriptions or self.wants(ENDPOINTS, cluster))
 
     def _switch_again(self) -> None:
         """The proxy has more than before: it may be led there now."""
@@ -214,7 +221,11 @@ class Session(ABC):
         if node is not None and not self.node.id:
             self.node = node
             self.memory = self._memories.setdefault(node.id, self.memory)
-        return self.subscriptions.setdefault(type_url, Subscription()) if type_url in ORDER else None
+        if type_url not in ORDER:
+            return None
+        if type_url == ENDPOINTS and type_url not in self.subscriptions:
+            self._switch_again()
+        return self.subscriptions.setdefault(type_url, Subscription())
 
     def _acknowledge(self, type_url: str, it: Subscription, nonce: str, why: str | None) -> None:
         """The proxy has accepted the answer numbered `nonce`, or refused it."""
@@ -236,8 +247,6 @@ class Session(ABC):
         for one in taken:
             if it.wants(one.name):
                 it.acked[one.name] = one.version
-            if type_url == ENDPOINTS and (type_url, one.name) not in self.memory.good:
-                self._switch_again()
-            self.memory.good[type_url, one.name] = one
+            self._accepted(type_url, one)
         for name in sent.removed:
             it.acked.pop(name, None)

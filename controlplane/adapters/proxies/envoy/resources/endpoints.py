@@ -48,11 +48,14 @@ def assignment(
 ) -> bytes | None:
     """A ClusterLoadAssignment for the cluster `name`; None where no endpoint that gets calls has a known address."""
     localities: dict[tuple[int, str], list[tuple[Address, int]]] = {}
+    dropped = 100 - _let_through(wanted)
+    # Envoy 1.40 tells its workers of another share to drop only together with a change of some endpoint: all weights change
+    pool = _POOL - dropped
     for endpoint, level, share in shares(service, wanted, endpoints):
         address = addresses.get((service.name, endpoint.name))
         if address is None:
             continue
-        weight = max(1, round(share * _POOL))
+        weight = max(1, round(share * pool))
         localities.setdefault((level, endpoint.zone), []).append((address, weight))
     if not localities:
         return None
@@ -60,7 +63,7 @@ def assignment(
         (
             text(1, name),
             *(_locality(level, zone, members) for (level, zone), members in sorted(localities.items())),
-            _policy(100 - _let_through(wanted)),
+            _policy(dropped),
         )
     )
 

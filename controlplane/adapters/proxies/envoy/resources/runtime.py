@@ -25,7 +25,9 @@ def keys(service: str, wanted: ServiceWanted, *, interfered: bool) -> dict[str, 
         return {}
     found: dict[str, float] = {led_key(service): 100}
     thresholds = f"circuit_breakers.{contained(service)}.default."
-    if wanted.concurrency:
+    if wanted.isolated:
+        found[thresholds + "max_requests"] = found[thresholds + "max_pending_requests"] = 0
+    elif wanted.concurrency:
         found[thresholds + "max_requests"] = found[thresholds + "max_pending_requests"] = wanted.concurrency
     if wanted.concurrency or (wanted.retries == 0 and wanted.retries_share == 100):
         # a budget of nothing: Envoy takes `max_retries` only where there is no budget
