@@ -78,12 +78,21 @@ class Replica:
         self.headers: dict[str, str] = {}
         self.port = 0
         self._listener: Any = None
+        self._scope = anyio.CancelScope()
 
     async def start(self, tasks: TaskGroup) -> None:
         """Listen, on the port of before if there was one."""
         self._listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port, reuse_port=True)
         self.port = self._listener.extra(SocketAttribute.local_port)
-        tasks.start_soon(self._listener.serve, self._answer)
+        tasks.start_soon(self._serve)
+
+    async def _serve(self) -> None:
+        with self._scope:
+            await self._listener.serve(self._answer)
+
+    def stop(self) -> None:
+        """Nobody listens any more, and what is connected is cut off."""
+        self._scope.cancel()
 
     async def _answer(self, stream: SocketStream) -> None:
         async with stream:
@@ -312,7 +321,7 @@ async def until(what: str, condition: Any, *, deadline_s: float = DEADLINE_S) ->
 
 def bootstrap(
     plane_port: int, services: Mapping[str, Mapping[str, int]], *, api: str = "GRPC", node: str = "edge-1",
-    log: str = "attempts", log_buffer: int | None = 0, routes: str = "own", extra: str = "",
+    log: str = "attempts", log_buffer: int | None = 0, routes: str = "own",
 ) -> str:  # fmt: skip
     """The configuration of an owner who had `services` and lets the plane contain; a prefix for each, the first has "/"."""
     own = routes == "own"
@@ -352,7 +361,11 @@ def bootstrap(
         router |= {"upstream_log": logs, "upstream_log_options": {"upstream_log_flush_interval": "0.1s"}}
     elif log == "calls":
         manager["access_log"] = logs
-    manager["http_filters"] = [{"name": "router", "typed_config": router}]
+    rate_limit = {"@type": _RATE_LIMIT, "stat_prefix": "in"}
+    manager["http_filters"] = [
+        {"name": "envoy.filters.http.local_ratelimit", "typed_config": rate_limit},
+        {"name": "router", "typed_config": router},
+    ]
     if own:
         manager["route_config"] = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": table}]}
     else:
@@ -412,4 +425,5 @@ _TYPES = "type.googleapis.com/envoy.extensions."
 _HTTP2 = _TYPES + "upstreams.http.v3.HttpProtocolOptions"
 _ALS = _TYPES + "access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
 _ROUTER = _TYPES + "filters.http.router.v3.Router"
+_RATE_LIMIT = _TYPES + "filters.http.local_ratelimit.v3.LocalRateLimit"
 _MANAGER = _TYPES + "filters.network.http_connection_manager.v3.HttpConnectionManager"

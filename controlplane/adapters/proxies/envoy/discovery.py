@@ -4,6 +4,7 @@ Source  envoy/service/discovery/v3/discovery.proto, field numbers of Envoy 1.40
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -192,7 +193,12 @@ def _status(value: int | memoryview) -> str:
 
 
 def _name(value: int | memoryview) -> str:
-    name = as_text(value)
+    return _name_of(bytes(as_bytes(value)))
+
+
+@lru_cache(maxsize=1 << 14)  # a proxy says all its names each time
+def _name_of(said: bytes) -> str:
+    name = as_text(memoryview(said))
     if len(name) > NAME_CHARS_MAX:
         raise WireError(f"a name of {len(name)} characters; {NAME_CHARS_MAX} are enough")
     return name

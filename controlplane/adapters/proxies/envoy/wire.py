@@ -91,7 +91,11 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         seen += 1
         if seen > FIELDS_MAX:
             raise WireError(f"a message of more than {FIELDS_MAX} fields")
-        key, at = _varint(data, at, end)
+        key = data[at]  # nearly every number is of one byte: a call for each would cost as much as all the rest
+        if key < 0x80:
+            at += 1
+        else:
+            key, at = _varint(data, at, end)
         number, kind = key >> 3, key & 7
         if not 0 < number <= NUMBER_MAX:
             raise WireError(f"field number {number}")
@@ -99,7 +103,11 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             value, at = _varint(data, at, end)
             yield number, value
         elif kind == BYTES:
-            length, at = _varint(data, at, end)
+            length = data[at] if at < end else 0x80
+            if length < 0x80:
+                at += 1
+            else:
+                length, at = _varint(data, at, end)
             if length > end - at:
                 raise WireError(f"field {number} of {length} bytes, {end - at} are left")
             yield number, data[at : at + length]
