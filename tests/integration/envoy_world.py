@@ -33,7 +33,9 @@ DEADLINE_S = 20.0
 def peers() -> tuple[Path, Path]:
     """The folders of Envoy and of the gRPC client, brought by the project's own command. Fails where they cannot be had."""
     done = subprocess.run([ROOT / ".ci" / "envoy"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"the real Envoy cannot be had here, and these tests are about nothing else:\n{done.stderr}"
+    assert done.returncode == 0, (
+        f"the real Envoy cannot be had here, and these tests are about nothing else:\n{done.stderr}"
+    )
     envoy, grpc = done.stdout.split()
     return ROOT / envoy, ROOT / grpc
 
@@ -87,8 +89,9 @@ class Replica:
         tasks.start_soon(self._serve)
 
     async def _serve(self) -> None:
-        with self._scope:
-            await self._listener.serve(self._answer)
+        async with self._listener:
+            with self._scope:
+                await self._listener.serve(self._answer)
 
     def stop(self) -> None:
         """Nobody listens any more, and what is connected is cut off."""
@@ -106,7 +109,9 @@ class Replica:
                         if self.delay_s:
                             await anyio.sleep(self.delay_s)
                         more = "".join(f"{key}: {value}\r\n" for key, value in self.headers.items())
-                        head = f"HTTP/1.1 {self.status} Any\r\nx-replica: {self.name}\r\n{more}content-length: 0\r\n\r\n"
+                        head = (
+                            f"HTTP/1.1 {self.status} Any\r\nx-replica: {self.name}\r\n{more}content-length: 0\r\n\r\n"
+                        )
                         await stream.send(head.encode())
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 pass
@@ -187,7 +192,9 @@ class Envoy:
                         try:
                             if (await client.get(f"http://{address}/ready")).status_code == 200:
                                 found = (await client.get(f"http://{address}/listeners?format=json")).json()
-                                return int(found["listener_statuses"][0]["local_address"]["socket_address"]["port_value"])
+                                return int(
+                                    found["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
+                                )
                         except (httpx.TransportError, KeyError, IndexError):
                             pass
                     await anyio.sleep(0.02)  # real time: another process is asked, fifty times a second at most
@@ -302,7 +309,9 @@ async def serving(plane: EnvoyPlane) -> AsyncIterator[int]:
         tasks.cancel_scope.cancel()
 
 
-def plane_of(*services: Service, judge: Judge | None = None, policy: GuardPolicy | None = None, **more: Any) -> EnvoyPlane:
+def plane_of(
+    *services: Service, judge: Judge | None = None, policy: GuardPolicy | None = None, **more: Any
+) -> EnvoyPlane:
     """A plane over `services`."""
     policies = {service.name: policy or GuardPolicy() for service in services}
     return EnvoyPlane("edge", services, policies, clock=SystemClock(), judge=judge or Judge(), **more)
@@ -321,7 +330,7 @@ async def until(what: str, condition: Any, *, deadline_s: float = DEADLINE_S) ->
 
 def bootstrap(
     plane_port: int, services: Mapping[str, Mapping[str, int]], *, api: str = "GRPC", node: str = "edge-1",
-    log: str = "attempts", log_buffer: int | None = 0, routes: str = "own",
+    log: str = "both", log_buffer: int | None = 0, routes: str = "own",
 ) -> str:  # fmt: skip
     """The configuration of an owner who had `services` and lets the plane contain; a prefix for each, the first has "/"."""
     own = routes == "own"
@@ -344,23 +353,24 @@ def bootstrap(
         clusters.append({"name": name, "type": "STATIC", "load_assignment": _assignment(name, ports.values())})
         if own:
             clusters.append({"name": f"{name}.contained", "type": "EDS", "eds_cluster_config": {"eds_config": ads}})
-    sink = {
+    sink = lambda name: {  # noqa: E731
         "@type": _ALS,
         "common_config": {
-            "log_name": "controlplane",
+            "log_name": name,
             "transport_api_version": "V3",
             "grpc_service": {"envoy_grpc": {"cluster_name": "controlplane"}},
             **({} if log_buffer is None else {"buffer_size_bytes": log_buffer}),
         },
         "additional_response_headers_to_log": ["controlplane-cause", "controlplane-refused"],
     }
-    logs = [{"name": "controlplane", "typed_config": sink}]
+    calls, whole = ([{"name": name, "typed_config": sink(name)}] for name in ("controlplane", "controlplane.requests"))
     router: dict[str, Any] = {"@type": _ROUTER}
     manager: dict[str, Any] = {"@type": _MANAGER, "stat_prefix": "in"}
-    if log == "attempts":
-        router |= {"upstream_log": logs, "upstream_log_options": {"upstream_log_flush_interval": "0.1s"}}
+    if log == "both":
+        router |= {"upstream_log": calls, "upstream_log_options": {"upstream_log_flush_interval": "0.1s"}}
+        manager["access_log"] = whole
     elif log == "calls":
-        manager["access_log"] = logs
+        manager |= {"access_log": calls, "access_log_options": {"access_log_flush_interval": "0.1s"}}
     rate_limit = {"@type": _RATE_LIMIT, "stat_prefix": "in"}
     manager["http_filters"] = [
         {"name": "envoy.filters.http.local_ratelimit", "typed_config": rate_limit},

@@ -59,7 +59,9 @@ class World(NamedTuple):
 
 
 @asynccontextmanager
-async def world(tmp_path: Path, api: str = "DELTA_GRPC", *, clients: int = 4, standby: int = 0, **more: Any) -> AsyncIterator[World]:
+async def world(
+    tmp_path: Path, api: str = "DELTA_GRPC", *, clients: int = 4, standby: int = 0, **more: Any
+) -> AsyncIterator[World]:
     replicas = [Replica(f"o{number}") for number in range(3)]
     answers = Answers()
     async with anyio.create_task_group() as tasks:

@@ -79,7 +79,12 @@ async def test_what_envoy_refuses_is_shown_in_its_words_and_the_last_good_stays(
         await replica.start(tasks)
         name, key = "orders.contained", (ENDPOINTS, "orders.contained")
         led = runtime.layer(runtime.keys("orders", ServiceWanted(), interfered=True))
-        catalog.put([(ENDPOINTS, resource(name, endpoints_at(("127.0.0.1", replica.port)))), (RUNTIME, resource("controlplane", led))])
+        catalog.put(
+            [
+                (ENDPOINTS, resource(name, endpoints_at(("127.0.0.1", replica.port)))),
+                (RUNTIME, resource("controlplane", led)),
+            ]
+        )
         good = catalog.get(*key)
         async with discovery(catalog) as (service, port):
             # the owner's own cluster has nobody: whoever answers was led to the plane's
@@ -145,13 +150,17 @@ async def test_a_thousand_clusters_are_loaded_and_one_of_them_changed(api: str, 
 
 async def _loaded(proxy: object, count: int) -> bool:
     try:
-        return (await proxy.stats("^cluster_manager.active_clusters$")).get("cluster_manager.active_clusters", 0) >= count
+        return (await proxy.stats("^cluster_manager.active_clusters$")).get(
+            "cluster_manager.active_clusters", 0
+        ) >= count
     except Exception:
         return False
 
 
 @asynccontextmanager
-async def routed(tmp_path: Path, policy: GuardPolicy) -> AsyncIterator[tuple[EnvoyPlane, list[Replica], int, TaskGroup]]:
+async def routed(
+    tmp_path: Path, policy: GuardPolicy
+) -> AsyncIterator[tuple[EnvoyPlane, list[Replica], int, TaskGroup]]:
     """Two replicas of `orders` behind an Envoy that takes its routes and the contained cluster from the plane."""
     replicas = [Replica("o0"), Replica("o1")]
     async with anyio.create_task_group() as tasks:
@@ -192,7 +201,9 @@ async def test_a_deadline_bounds_every_call_while_it_is_in_force(tmp_path: Path)
 
 async def test_what_matters_less_is_shed_first(tmp_path: Path) -> None:
     """Below "default" only what is sheddable is refused, below "critical" everything that is not; and never by accident."""
-    critical, sheddable, nonsense = (f"controlplane-priority: {word}\r\n" for word in ("Critical", "sheddable", "urgent"))
+    critical, sheddable, nonsense = (
+        f"controlplane-priority: {word}\r\n" for word in ("Critical", "sheddable", "urgent")
+    )
 
     async def refused(headers: str) -> bool:
         (status,) = {status for status, _ in await asked(tasks, listen, 20, headers)}

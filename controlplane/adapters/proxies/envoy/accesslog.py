@@ -4,36 +4,42 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from controlplane._native.guard import TIMEOUT
 from controlplane.adapters.proxies.envoy.call import INVALID_ARGUMENT, Call, Handler, RpcError
 from controlplane.adapters.proxies.envoy.logs import Address, Entry, read_logs
 from controlplane.adapters.proxies.envoy.tell import told
 from controlplane.adapters.proxies.envoy.wire import WireError
-from controlplane.adapters.proxies.observe import Whose, fold
-from controlplane.ports import CallJudge
+from controlplane.adapters.proxies.observe import Told, Whose, fold
+from controlplane.ports import CallJudge, Clock
 
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-REQUESTS: Final = "controlplane.requests"  # the name of a log that is about users' requests, beside one of attempts
-OVERDUE_MAX: Final = 10_000  # calls of one stream that were told as overdue, and will be told of once more
+REQUESTS: Final = "controlplane.requests"  # the name of a log that is about whole calls, beside one of their attempts
+CALLS_MAX: Final = 50_000  # calls that are open, or of which something is still to come
 
 
 class AccessLogService:
-    """Streams of entries. `entry`: what proxies are asked, users ask. `heard` is called once for each message.
+    """Streams of entries. `entry`: what proxies are asked, users ask. `heard` is called with each message.
 
-    `observed` calls were told; `strangers` were of no declared service or endpoint; `malformed` messages were none.
+    `observed` calls were told; `strangers` were of endpoints that nobody declared; `malformed` messages were none.
     """
 
     def __init__(
         self,
         judge: CallJudge,
         endpoints: Callable[[], Mapping[tuple[str, Address], str]],
+        clock: Clock,
         *,
         entry: bool,
         heard: Callable[[str, int], None] = lambda _node, _count: None,
     ) -> None:
         self.observed = self.strangers = self.malformed = 0
-        self._judge, self._endpoints, self._entry, self._heard = judge, endpoints, entry, heard
+        self._judge, self._endpoints, self._clock, self._entry, self._heard = judge, endpoints, clock, entry, heard
+        self._open: dict[tuple[str, Address | None], int] = {}  # since when we know of a call and where it is
+        self._judged: dict[
+            str, None
+        ] = {}  # calls that were held against an endpoint before they ended, or at their end
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -42,7 +48,6 @@ class AccessLogService:
 
     async def _serve(self, call: Call) -> None:
         node, name = "", ""
-        overdue: dict[str, None] = {}
         while (data := await call.receive()) is not None:
             try:
                 logs = read_logs(data)
@@ -52,25 +57,50 @@ class AccessLogService:
                 raise RpcError(INVALID_ARGUMENT, str(error)) from error
             node, name = logs.node.id if logs.node else node, logs.name or name
             for entry in logs.entries:
-                self._tell(entry, overdue, requests_only=name == REQUESTS)
+                self.tell(entry, whole=name == REQUESTS)
             self._heard(node, len(logs.entries))
 
-    def _tell(self, entry: Entry, overdue: dict[str, None], *, requests_only: bool) -> None:
-        """Tell of one call, once: a call that was told as overdue was judged, however it ends."""
+    def tell(self, entry: Entry, *, whole: bool) -> None:
+        """Tell of one entry. `whole`: attempts are told of elsewhere; what only the whole call shows is a time-out."""
         call = told(entry, self._endpoints())
-        if not call.service or (entry.address is not None and not call.endpoint):
-            self.strangers += 1
-        judged = entry.stream in overdue
+        self.strangers += entry.address is not None and not call.endpoint
         if not entry.ended:
-            if judged or requests_only or call.latency_ns < self._judge.stall_ns(call.service):
-                return
-            overdue[entry.stream] = None
-            while len(overdue) > OVERDUE_MAX:
-                del overdue[next(iter(overdue))]
-        elif judged or requests_only:  # what is left to say is what the user saw
-            overdue.pop(entry.stream, None)
-            call = call._replace(whose=Whose.PROXY) if call.whose in (Whose.ENDPOINT, Whose.RELAYED) else call
-            if call.whose is Whose.CLIENT:
-                return
+            self._overdue(entry, call)
+            return
+        self._open.pop((entry.request, entry.address), None)
+        users = self._entry and not entry.attempt
+        if self._is_evidence(entry, call, whole=whole):
+            self.observed += 1
+            fold(call, self._judge, entry=users)
+        elif users and call.whose in (Whose.ENDPOINT, Whose.RELAYED):
+            fold(call._replace(whose=Whose.PROXY), self._judge, entry=True)
+        elif call.whose is not Whose.CLIENT:
+            fold(call, self._judge, entry=users)
+
+    def _is_evidence(self, entry: Entry, call: Told, *, whole: bool) -> bool:
+        """Whether a call that has ended says something about an endpoint that was not said before."""
+        late = call.whose is Whose.CLIENT or call.outcome == TIMEOUT
+        if late and entry.request:
+            if entry.request in self._judged:
+                return False
+            if call.whose is Whose.ENDPOINT or call.latency_ns >= self._judge.stall_ns(call.service):
+                self._note_judged(entry.request)
+        return call.whose in (Whose.ENDPOINT, Whose.RELAYED, Whose.CLIENT) and (late or not whole)
+
+    def _overdue(self, entry: Entry, call: Told) -> None:
+        """A call is still open. How old it is, is how long we have known of it: clocks of two machines do not compare."""
+        key, now = (entry.request, entry.address), self._clock.now()
+        since = self._open.setdefault(key, now)
+        while len(self._open) > CALLS_MAX:
+            del self._open[next(iter(self._open))]
+        age_ns = now - since
+        if entry.request in self._judged or age_ns < self._judge.stall_ns(call.service):
+            return
+        self._note_judged(entry.request)
         self.observed += 1
-        fold(call, self._judge, entry=self._entry and entry.ended and not entry.attempt)
+        fold(call._replace(latency_ns=age_ns), self._judge, entry=False)
+
+    def _note_judged(self, request: str) -> None:
+        self._judged[request] = None
+        while len(self._judged) > CALLS_MAX:
+            del self._judged[next(iter(self._judged))]

@@ -51,8 +51,9 @@ _OF_ATTEMPTS: Final = (7, 8, 9)
 
 
 class Entry(msgspec.Struct, kw_only=True):
-    """One call, or with `attempt` one attempt of it. `address` is the endpoint's, None where none was chosen; `latency_ns`
-    from when the endpoint was asked to the head of its answer, or until now where it has not `ended`.
+    """One call, or with `attempt` one attempt of it; both have the call's id as `request`. `address` is the endpoint's,
+    None where none was chosen; `latency_ns` from when it was asked to the head of its answer, or until it was given up.
+    One that has not `ended` has none: Envoy does not say how old it is.
     """
 
     cluster: str = ""
@@ -62,7 +63,7 @@ class Entry(msgspec.Struct, kw_only=True):
     flags: frozenset[int] = frozenset()
     details: str = ""
     latency_ns: int = 0
-    stream: str = ""
+    request: str = ""
     ended: bool = True
     attempt: bool = False
     headers: dict[str, str] = {}
@@ -96,6 +97,8 @@ def _entry(data: memoryview) -> Entry:
     for number, value in fields(data):
         if number == 1:
             _common(entry, as_bytes(value))
+        elif number == 3:
+            entry.request = next((as_text(part) for at, part in fields(as_bytes(value)) if at == 9), "")
         elif number == 4:
             _response(entry, as_bytes(value))
     return entry
@@ -118,8 +121,6 @@ def _common(entry: Entry, data: memoryview) -> None:
             entry.route = as_text(value)
         elif number == 23:
             duration = nanos_of(value)
-        elif number == 26:
-            entry.stream = as_text(value)
         elif number == 33:
             kind = as_int(value)
             entry.ended = kind not in _PERIODIC and kind not in _BEGUN

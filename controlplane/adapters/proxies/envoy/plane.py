@@ -66,7 +66,9 @@ class EnvoyPlane:
         self.discovery = DiscoveryService(
             self._served.catalog, clock, heard=self._heard, left=self._left, switch=self._served.switch
         )
-        self.logs = AccessLogService(judge, lambda: self._served.endpoints, entry=entry, heard=self._fleet.observed)
+        self.logs = AccessLogService(
+            judge, lambda: self._served.endpoints, clock, entry=entry, heard=self._fleet.observed
+        )
         self.server = GrpcServer({**self.discovery.handlers, **self.logs.handlers}, limits)
         self._moved = anyio.Event()  # a proxy has said something, or left
         self._leased = anyio.Event()  # leases are different

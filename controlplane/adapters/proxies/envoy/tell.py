@@ -13,7 +13,7 @@ from controlplane.adapters.proxies.envoy.resources.name import CONTAINED, servic
 from controlplane.adapters.proxies.observe import Told, Whose, outcome_of
 
 REFUSED, CAUSE = "controlplane-refused", "controlplane-cause"  # header fields, to be named in the log's configuration
-DROPPED: Final = "drop_overload"  # response code details of a call that an assignment says to drop
+DROPPED: Final = "drop_overload"  # how the details end of a call that an assignment says to drop
 
 _OWN: Final = frozenset(
     {
@@ -54,7 +54,8 @@ _BROKEN: Final = frozenset(
 def told(entry: Entry, endpoints: Mapping[tuple[str, Address], str]) -> Told:
     """What `entry` says; `endpoints` gives the name of the one at an address, by service and address.
 
-    A call that has not ended is told as one whose client left: overdue, it is evidence; else it is not.
+    A call that has not ended, and an attempt that was given up, is told as one whose client left: overdue, it is evidence;
+    else it is not. Of an attempt Envoy does not say whether the client left or it lost patience itself.
     """
     service = service_of(entry.cluster) or service_shed(entry.route)
     endpoint = endpoints.get((service, entry.address), "") if entry.address is not None else ""
@@ -69,9 +70,9 @@ def told(entry: Entry, endpoints: Mapping[tuple[str, Address], str]) -> Told:
 
 
 def _judged(entry: Entry) -> tuple[Whose, int]:
-    if not entry.ended or entry.flags & _LEFT:
+    if not entry.ended or entry.flags & _LEFT or (entry.attempt and not entry.status and not entry.flags):
         return Whose.CLIENT, STALLED
-    if service_shed(entry.route) or entry.details == DROPPED:
+    if service_shed(entry.route) or entry.details.endswith(DROPPED):
         return Whose.REFUSED, ERROR
     if entry.cluster.endswith(CONTAINED) and Flag.UPSTREAM_OVERFLOW in entry.flags:
         return Whose.REFUSED, ERROR
