@@ -74,7 +74,7 @@ class AccessLogService:
             fold(call, self._judge, entry=users)
         elif users and call.whose in (Whose.ENDPOINT, Whose.RELAYED):
             fold(call._replace(whose=Whose.PROXY), self._judge, entry=True)
-        elif call.whose is not Whose.CLIENT:
+        elif call.whose in (Whose.REFUSED, Whose.PROXY):
             fold(call, self._judge, entry=users)
 
     def _is_evidence(self, entry: Entry, call: Told, *, whole: bool) -> bool:
