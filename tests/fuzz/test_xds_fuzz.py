@@ -13,10 +13,39 @@ from controlplane.adapters.proxies.envoy.world import WorldSession
 
 TYPES = (CLUSTER, ENDPOINTS, RUNTIME, "type.googleapis.com/nothing.we.serve")
 NODE = message(2, text(1, "e1"), text(2, "edge"), message(4, text(2, "zone-a")), text(6, "envoy"), text(10, "any"))
-REQUEST = b"".join((text(1, "v1"), NODE, text(3, "a"), text(3, "b"), text(4, ENDPOINTS), text(5, "1"), message(6, uint(1, 3), text(2, "no"))))
-DELTA = b"".join((message(1, text(1, "e1")), text(2, ENDPOINTS), text(3, "a"), text(4, "b"), message(5, text(1, "a"), text(2, "v")), text(6, "1")))
-COMMON = message(1, duration(7, 5), duration(9, 50), message(13, message(1, text(2, "127.0.0.1"), uint(3, 80))), text(15, "orders"), message(16, uint(3, 1)), uint(33, 6))
-LOGS = message(1, NODE, text(2, "controlplane")) + message(2, message(1, COMMON, message(3, text(9, "id")), message(4, message(1, uint(1, 503)), text(6, "x"))))
+REQUEST = b"".join(
+    (
+        text(1, "v1"),
+        NODE,
+        text(3, "a"),
+        text(3, "b"),
+        text(4, ENDPOINTS),
+        text(5, "1"),
+        message(6, uint(1, 3), text(2, "no")),
+    )
+)
+DELTA = b"".join(
+    (
+        message(1, text(1, "e1")),
+        text(2, ENDPOINTS),
+        text(3, "a"),
+        text(4, "b"),
+        message(5, text(1, "a"), text(2, "v")),
+        text(6, "1"),
+    )
+)
+COMMON = message(
+    1,
+    duration(7, 5),
+    duration(9, 50),
+    message(13, message(1, text(2, "127.0.0.1"), uint(3, 80))),
+    text(15, "orders"),
+    message(16, uint(3, 1)),
+    uint(33, 6),
+)
+LOGS = message(1, NODE, text(2, "controlplane")) + message(
+    2, message(1, COMMON, message(3, text(9, "id")), message(4, message(1, uint(1, 503)), text(6, "x")))
+)
 SEEDS = (REQUEST, DELTA, LOGS)
 
 
@@ -59,7 +88,9 @@ def test_readers_refuse_or_read(data: bytes) -> None:
 def test_sessions_stay_bounded(variant: type[Session], requests: list[bytes]) -> None:
     """After any requests a session has few answers under way, and goes on answering a proper one."""
     catalog = Catalog()
-    catalog.put([(ENDPOINTS, resource("a", b"a")), (ENDPOINTS, resource("b", b"b")), (RUNTIME, resource("l", b"l", ttl_ns=5))])
+    catalog.put(
+        [(ENDPOINTS, resource("a", b"a")), (ENDPOINTS, resource("b", b"b")), (RUNTIME, resource("l", b"l", ttl_ns=5))]
+    )
     session = variant(catalog)
     for number, data in enumerate(requests):
         try:

@@ -18,7 +18,9 @@ from tests.integration.envoy_world import ROOT, order, peers, plane_of, serving,
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
 
-@pytest.fixture(params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"), pytest.param(("trio", {}), id="trio")])
+@pytest.fixture(
+    params=[pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"), pytest.param(("trio", {}), id="trio")]
+)
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Two loops of three."""
     return request.param

@@ -32,6 +32,7 @@ from controlplane.adapters.proxies.envoy.call import (
 logger = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 1 << 16
+_UNFINISHED_BYTES_MAX: Final = 2 * _READ_BYTES  # frames have 16 KiB, and the fields of a request no more
 _PING: Final = b"there?\0\0"
 _HEADERS: Final = [(":status", "200"), ("content-type", "application/grpc")]
 
@@ -47,7 +48,7 @@ class Connection:
         self._calls: dict[int, Call] = {}
         self._write = anyio.Lock()
         self._begun = self._heard = False  # has the peer said that it speaks HTTP/2; anything whole since the last look
-        self._resets = 0
+        self._resets = self._unfinished = 0
 
     async def run(self) -> None:
         """Serve until the peer leaves, breaks the protocol or is silent for too long. Raises what `GrpcServer` knows."""
@@ -60,6 +61,7 @@ class Connection:
                 code.INITIAL_WINDOW_SIZE: limits.window_bytes,
             },
         )
+        self._h2.decoder.max_header_list_size = limits.header_bytes_max  # h2 takes it from settings only when they change
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(limits.window_bytes * limits.streams_max)
         try:
@@ -88,6 +90,9 @@ class Connection:
         except h2.exceptions.ProtocolError:
             await self._flush()  # says why
             raise
+        self._unfinished = 0 if events else self._unfinished + len(data)
+        if self._unfinished > _UNFINISHED_BYTES_MAX:  # h2 looks at the length of a frame only when it has all of it
+            raise h2.exceptions.ProtocolError(f"{self._unfinished} bytes that are not the end of any frame")
         self._heard = self._heard or bool(events)
         for event in events:
             self._take(event, tasks)
