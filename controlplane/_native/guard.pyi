@@ -233,10 +233,10 @@ class Guard:
         no other endpoint is usable."""
 
     def observe(self, endpoint: int, outcome: int, latency_ns: int, /) -> int:
-        """A call that somebody else's proxy made has ended so (SUCCESS to STALLED), `latency_ns` after it began: evidence
-        as of a call made here, with the same reflexes. What began before its endpoint, or the edge, came into its present
-        state says nothing about that; on probation it is the probe, if none is out. Nothing in flight is counted, and
-        what adapts to calls in flight learns nothing. Endpoint -1 where the guard has none. Returns OBSERVED..."""
+        """A call that somebody else's proxy made has ended so (SUCCESS to STALLED), `latency_ns` after it began. It is
+        evidence as a call made here is, with the same reflexes. What began before its endpoint, or the edge, came into
+        its present state says nothing about that; on probation it is the probe, if none is out. Nothing in flight is
+        counted, and what adapts to that learns nothing. Endpoint -1 where the guard has none. Returns OBSERVED..."""
 
     # Orders of the control plane. Every one expires by itself after lease_ns; while only observing they are ignored.
     # signal_ns: time of the deciding result, told again in the EFFECTIVE row; 0: unknown, and no such row is written.

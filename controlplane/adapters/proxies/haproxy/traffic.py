@@ -1,0 +1,104 @@
+"""What passes one HAProxy: results of calls from its log, and from its counters what no log line can tell (yet).
+
+A call that hangs is logged when it is given up, and a connection that was refused and tried again elsewhere under the
+name of the server that took it. HAProxy's counters have both: they are read ten times a second, less often where
+reading them is work, so that it never costs more than a twentieth of the time.
+"""
+
+import time
+from typing import Final
+
+import anyio
+
+from controlplane._native.guard import ERROR, STALLED
+from controlplane.adapters.proxies.haproxy.logline import read_line
+from controlplane.adapters.proxies.haproxy.plan import Naming
+from controlplane.adapters.proxies.haproxy.session import Session
+from controlplane.adapters.proxies.haproxy.stall import StallCount
+from controlplane.adapters.proxies.haproxy.state import SERVERS, Server, read_servers
+from controlplane.adapters.proxies.observe import HALF_MS, fold
+from controlplane.adapters.proxies.reconcile import EffectiveState
+from controlplane.model.signal import Target
+from controlplane.ports import CallJudge, Clock
+
+LOOK_S: Final = 0.1
+LOOK_SHARE: Final = 20  # of the time one part is spent on looking
+RETRIED_MAX: Final = 16  # connections that failed between two looks, told of one server; more say no more
+
+
+class Traffic:
+    """The servers of one HAProxy as they stand, and what their calls are told as."""
+
+    def __init__(self, naming: Naming, judge: CallJudge, clock: Clock, effective: EffectiveState) -> None:
+        self.entry = True  # its requests are users'
+        self.unread = 0  # log lines that were not in the format
+        self._naming, self._judge, self._clock, self._effective = naming, judge, clock, effective
+        self._servers: dict[Target, Server] = {}
+        self._weights: dict[Target, int] = {}
+        self._stalls: dict[Target, StallCount] = {target: StallCount() for target in naming.servers().values()}
+
+    def take_line(self, line: bytes) -> None:
+        """One line of the log."""
+        told = read_line(line, self._naming)
+        if told is None:
+            self.unread += 1
+            return
+        self._effective.observed += 1
+        if told.endpoint:
+            self._stalls[Target(told.service, told.endpoint)].answered()
+        fold(told, self._judge, entry=self.entry)
+
+    async def watch(self, session: Session) -> None:
+        """Look at the counters until cancelled. Raises ProxyGone."""
+        while True:
+            began = time.monotonic()
+            await self.look(session)
+            await anyio.sleep(max(LOOK_S, LOOK_SHARE * (time.monotonic() - began)))
+
+    async def look(self, session: Session) -> None:
+        """Read all counters once. Raises ProxyGone, ValueError."""
+        now = self._clock.now()
+        by_hand = {}
+        for server in read_servers(await session.ask(SERVERS)):
+            target = self._naming.target(server.backend, server.name)
+            if target is None:
+                continue
+            before = self._servers.get(target)
+            self._servers[target] = server
+            self._weights[target] = max(server.weight, self._weights.get(target, 0))
+            if server.by_hand:
+                by_hand[str(target)] = server.status
+            self._judge_counters(target, server, before, now)
+        self._effective.person = by_hand
+
+    def _judge_counters(self, target: Target, server: Server, before: Server | None, now: int) -> None:
+        if server.by_hand:
+            return  # what somebody does there is no evidence
+        if before is not None and before.started <= server.started:
+            for _ in range(min(RETRIED_MAX, max(0, server.retried - before.retried))):
+                self._judge.ended(target, ERROR, HALF_MS)
+        waited_ns = self._stalls[target].look(
+            now,
+            started=server.started,
+            in_flight=server.in_flight,
+            stall_ns=self._judge.stall_ns(target.service),
+        )
+        if waited_ns:
+            self._judge.ended(target, STALLED, waited_ns)
+
+    def usable(self, target: Target) -> bool:
+        """Whether HAProxy itself would send calls to `target`; where it was not asked yet, it would."""
+        server = self._servers.get(target)
+        return server is None or server.usable
+
+    def weight(self, target: Target) -> int:
+        """The highest weight it was seen with; 0: not known."""
+        return self._weights.get(target, 0)
+
+    def missing(self) -> list[str]:
+        """Servers that the configuration names and HAProxy does not have."""
+        return [name for name, target in self._naming.servers().items() if target not in self._servers]
+
+    def forget(self) -> None:
+        """It is gone: what its servers were is not known any more."""
+        self._servers.clear()
