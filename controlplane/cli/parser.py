@@ -43,6 +43,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_check(commands)
+    _add_script(commands)
     _add_analyze(commands)
     _add_replay(commands)
     _add_demo(commands, wanted)
@@ -119,6 +120,20 @@ examples:
     parser = _add(commands, "check", run, "Read a configuration and say everything that is wrong with it", epilog)
     parser.add_argument("file", metavar="FILE")
     _add_output(parser)
+
+
+def _add_script(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.script import script
+
+        return script(args.proxy)
+
+    epilog = """\
+examples:
+  controlplane script haproxy > /etc/haproxy/controlplane.lua    (docs/how-to/haproxy.md)
+"""
+    parser = _add(commands, "script", run, "Print what a proxy loads, so that orders end by themselves there", epilog)
+    parser.add_argument("proxy", choices=("haproxy",), help="the proxy")
 
 
 def _add_analyze(commands: "_Commands[argparse.ArgumentParser]") -> None:

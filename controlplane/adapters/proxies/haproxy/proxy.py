@@ -8,13 +8,13 @@ renews them; what is not ordered again is left to its lease, so that nothing fla
 """
 
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import anyio
-from anyio import TASK_STATUS_IGNORED
-from anyio.abc import TaskStatus
 
+from controlplane.adapters.proxies.haproxy.logs import dropped, listen
 from controlplane.adapters.proxies.haproxy.plan import (
     PROBE_PERCENT,
     Naming,
@@ -64,15 +64,16 @@ class _Settling:
 
 
 class HaProxy:
-    """A `ports.DataPlane` and `ports.SignalSource` over one HAProxy, whose runtime API is at `socket`.
+    """A `ports.DataPlane` and `ports.SignalSource` over one HAProxy, whose runtime API is at `address`.
 
-    `services` are those whose calls pass it, with the names of their endpoints; `ring` says that there are signals.
+    `services` are those whose calls pass it, with the names of their endpoints; `ring` says that there are signals. Its
+    log comes to the socket `log`, which stays the caller's; `entry`: its requests are those of users.
     """
 
     def __init__(
         self,
         name: str,
-        socket: str,
+        address: str,
         services: Mapping[str, tuple[str, ...]],
         *,
         naming: Naming,
@@ -80,19 +81,29 @@ class HaProxy:
         judge: CallJudge,
         ring: Callable[[], None] = lambda: None,
         seed: int = 1,
+        log: socket.socket | None = None,
+        entry: bool = True,
     ) -> None:
-        self.name = name
+        self.name, self.log = name, log
         self.effective = EffectiveState(name, "haproxy")
         self.naming = naming
-        self.traffic = Traffic(naming, judge, clock, self.effective)
+        self.traffic = Traffic(naming, judge, clock, self.effective, entry=entry)
         self.wanted = Wanted(services, usable=self.traffic.usable)
-        self._socket, self._clock, self._ring = socket, clock, ring
+        self._address, self._clock, self._ring = address, clock, ring
         self._backoff = Backoff(seed)
         self._known: dict[str, Setting] = {}  # what the worker that we speak to has in force, by name
         self._ordered: set[Target] = set()  # in this life of the plane: only that is taken back
         self._settling: dict[str, _Settling] = {}
         self._work = anyio.Event()
         self._signals: list[Signal] = []
+
+    @property
+    def where(self) -> str:
+        """Where it is spoken to, and where its log is heard, for people."""
+        if self.log is None:
+            return f"{self._address}, no log"
+        host, port = self.log.getsockname()[:2]
+        return f"{self._address}, log {f'[{host}]' if ':' in host else host}:{port}"
 
     # ports.SignalSource
 
@@ -151,13 +162,17 @@ class HaProxy:
 
     # the conversation
 
-    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+    async def hear(self) -> None:
+        """Take in the log until cancelled."""
+        if self.log is not None:
+            await listen(self.log, self.traffic.take_line)
+
+    async def run(self) -> None:
         """Keep the conversation going until cancelled."""
-        task_status.started()
         while True:
             try:
                 # counters are long answers: no order waits behind one
-                async with open_session(self._socket) as session, open_session(self._socket) as counters:
+                async with open_session(self._address) as session, open_session(self._address) as counters:
                     await self._converse(session, counters)
             except* (ProxyGone, ValueError) as group:
                 self._gone(str(_first(group)))
@@ -194,6 +209,7 @@ class HaProxy:
             info = read_info(await session.ask(INFO))
             if info.leaving:
                 return
+            self.effective.dropped = info.dropped_logs + (dropped(self.log) if self.log is not None else 0)
             looks += 1
             if looks % VERIFY_LOOKS == 0:
                 self._verify(await session.ask(LIST))

@@ -29,8 +29,10 @@ RETRIED_MAX: Final = 16  # connections that failed between two looks, told of on
 class Traffic:
     """The servers of one HAProxy as they stand, and what their calls are told as."""
 
-    def __init__(self, naming: Naming, judge: CallJudge, clock: Clock, effective: EffectiveState) -> None:
-        self.entry = True  # its requests are users'
+    def __init__(
+        self, naming: Naming, judge: CallJudge, clock: Clock, effective: EffectiveState, *, entry: bool
+    ) -> None:
+        self.entry = entry  # its requests are users'
         self.unread = 0  # log lines that were not in the format
         self._naming, self._judge, self._clock, self._effective = naming, judge, clock, effective
         self._servers: dict[Target, Server] = {}

@@ -1,0 +1,85 @@
+"""Checks of `[proxies]`: addresses that are addresses, and names that mean one thing on both sides."""
+
+from collections import Counter
+
+from controlplane.config.convert import Problems, did_you_mean, shown
+from controlplane.model.config import Config, ProxySection, is_loopback, split_listen
+
+
+def check_proxies(config: Config, problems: Problems) -> None:
+    """Note what is wrong with each proxy, and between them."""
+    for name, proxy in config.proxies.items():
+        if proxy.kind != "haproxy":
+            continue  # told already
+        key = f"proxies.{name}"
+        _check_socket(key, proxy, problems)
+        _check_log(key, proxy, problems)
+        _check_names(key, proxy, config, problems)
+    for field in ("socket", "log_listen"):
+        found = Counter(getattr(proxy, field) for proxy in config.proxies.values())
+        for name, proxy in config.proxies.items():
+            value = getattr(proxy, field)
+            if value and found[value] > 1 and not value.endswith(":0"):
+                problems.add(f"proxies.{name}.{field}", f"{value!r} is another proxy's, too; each has its own")
+
+
+def _check_socket(key: str, proxy: ProxySection, problems: Problems) -> None:
+    where = proxy.socket
+    if not where:
+        problems.add(f"{key}.socket", 'is missing; name its runtime API, as in "/run/haproxy/admin.sock"')
+    elif not where.startswith("/"):
+        _check_address(f"{key}.socket", where, proxy, problems, path='an absolute path or "host:port"')
+
+
+def _check_log(key: str, proxy: ProxySection, problems: Problems) -> None:
+    if proxy.log_listen:
+        _check_address(f"{key}.log_listen", proxy.log_listen, proxy, problems, path='"host:port"')
+
+
+def _check_address(key: str, value: str, proxy: ProxySection, problems: Problems, *, path: str) -> None:
+    try:
+        host, _ = split_listen(value)
+    except ValueError as error:
+        problems.add(key, f"{shown(value)} is not {path}: it {error}")
+        return
+    if not is_loopback(host) and not proxy.allow_remote:
+        problems.add(
+            key,
+            f"{value!r} is beyond this machine, and neither the runtime API nor a log asks who speaks; use 127.0.0.1, "
+            "[::1] or a unix socket, or set allow_remote = true where only you reach it",
+        )
+
+
+def _check_names(key: str, proxy: ProxySection, config: Config, problems: Problems) -> None:
+    known = {service.name: service for service in config.services if service.name != config.plane.name}
+    for service in proxy.services:
+        if service not in known:
+            hint = did_you_mean(service, known)
+            problems.add(f"{key}.services", f"{service!r} is not a declared service{hint}")
+        elif not known[service].endpoints:
+            problems.add(f"{key}.services", f"{service!r} has no endpoints, so nothing of it is a server of a backend")
+    proxied = config.proxied(proxy)
+    if not proxied and not proxy.services:
+        problems.add(key, "no service has endpoints: there is nothing that passes this proxy")
+    for service in proxy.backends:
+        if service not in proxied:
+            problems.add(f"{key}.backends", f"{service!r} is no service of this proxy{did_you_mean(service, proxied)}")
+    endpoints = {f"{service}/{one}" for service, names in proxied.items() for one in names}
+    for endpoint in proxy.servers:
+        if endpoint not in endpoints:
+            right = 'write "service/endpoint"'
+            hint = did_you_mean(endpoint, endpoints) or f"; {right}"
+            problems.add(f"{key}.servers", f"{endpoint!r} is no endpoint of a service of this proxy{hint}")
+    for name in (*proxy.backends.values(), *proxy.servers.values()):
+        if not name or any(letter in name for letter in " /;\n\t"):
+            problems.add(key, f"{name!r} is no name in HAProxy: letters, digits and -_.: are")
+    backends = Counter(proxy.backends.get(service, service) for service in proxied)
+    for backend, count in backends.items():
+        if count > 1:
+            problems.add(f"{key}.backends", f"{backend!r} is the backend of {count} services; each needs its own")
+    servers = Counter(
+        (service, proxy.servers.get(f"{service}/{one}", one)) for service, names in proxied.items() for one in names
+    )
+    for (service, server), count in servers.items():
+        if count > 1:
+            problems.add(f"{key}.servers", f"{server!r} is the server of {count} endpoints of {service!r}")
