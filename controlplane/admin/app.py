@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.admin import gate as gates
-from controlplane.admin import graph, intake, review, rule, shape, view
+from controlplane.admin import graph, intake, proxy, review, rule, shape, view
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
 from controlplane.admin.metrics import CONTENT_TYPE, render
@@ -167,6 +167,9 @@ class _Endpoints:
 
     async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)
+
+    async def proxies(self, _: Request) -> proxy.ProxyList:
+        return proxy.proxies(self._plane)
 
     async def gate(self, request: Request) -> Response:
         return await gates.answer(self._plane, request)

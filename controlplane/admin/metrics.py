@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import anyio.lowlevel
 
-from controlplane.admin import view
+from controlplane.admin import proxy, view
 from controlplane.assembly import Plane
 from controlplane.decide.safety import RULES
 from controlplane.decide.state import State
@@ -58,6 +58,7 @@ async def render(plane: Plane, *, followers: int = 0) -> bytes:
         _edges(plane),
         _endpoints(plane),
         _graph(plane),
+        _proxies(plane),
     ):
         for family in part:
             parts.append(family)
@@ -216,6 +217,11 @@ def _graph(plane: Plane) -> Iterator[str]:
         ("late", "Samples of edges that came too late to be counted."),
     ):
         yield _family(f"graph_{name}_total", "counter", text, [("", "", getattr(known, name))])
+
+
+def _proxies(plane: Plane) -> Iterator[str]:
+    for name, kind, text, samples in proxy.families(plane):
+        yield _family(name, kind, text, [(suffix, _labels(**labels), value) for suffix, labels, value in samples])
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:

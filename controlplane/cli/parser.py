@@ -255,9 +255,9 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, review, rule
+            from controlplane.cli import ask, proxy, review, rule
 
-            room = next((one for one in (rule, review) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -297,6 +297,7 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
+    add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),

@@ -41,6 +41,7 @@ class Backend:
     def __init__(self) -> None:
         self.failing = False
         self.delay_s = 0.0
+        self.keeps = True  # connections, after an answer
         self.requests = 0
         self.arrived = threading.Event()
         self.released = threading.Event()
@@ -57,6 +58,8 @@ class Backend:
                 time.sleep(backend.delay_s)  # real time: a backend that has become slow
                 self.send_response(500 if backend.failing else 200)
                 self.send_header("content-length", "2")
+                if not backend.keeps:
+                    self.send_header("connection", "close")
                 self.end_headers()
                 self.wfile.write(b"ok")
 

@@ -114,7 +114,7 @@ def test_a_half_open_edge_closes_by_what_is_observed(clock: StoodClock) -> None:
 
 
 def test_stalls_that_come_apart_eject(clock: StoodClock) -> None:
-    """Calls that do not come back, told one after the other, condemn their endpoint; told at one instant, they do not."""
+    """Calls that do not come back condemn their endpoint, told one after the other; told at one instant they do not."""
     for apart_ns, out in ((30 * MILLISECOND, True), (0, False)):
         guard = Guard(endpoints=4, endpoint_consecutive=5)
         clock.advance(10 * SECOND)
