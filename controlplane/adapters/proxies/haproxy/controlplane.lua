@@ -1,6 +1,7 @@
 -- Orders of a control plane, each with a lease that HAProxy itself keeps: when the one who ordered dies, they end.
 --
---     lua-load /etc/haproxy/controlplane.lua /etc/haproxy/controlplane.map        (in "global"; the map may be empty)
+--     setenv CONTROLPLANE_MAP /etc/haproxy/controlplane.map        (in "global"; the file may be empty)
+--     lua-load /etc/haproxy/controlplane.lua
 --
 -- What it adds to the runtime API ("ms" is how long from now; the same again renews):
 --
@@ -12,7 +13,7 @@
 -- Maintenance and drain are a person's and are never touched: a server is held down by its health, which HAProxy keeps
 -- apart from them. A weight that somebody changes meanwhile is his word about the whole, of which the share is taken.
 
-local map = ...
+local map = os.getenv("CONTROLPLANE_MAP") -- HAProxy before 2.9 hands no arguments to a script
 local holds, rules = {}, {}
 local tick_ms, idle_ms = 20, 200 -- a passing health check cannot bring a server back for longer than a tick
 
