@@ -17,7 +17,8 @@ class StallCount:
     """The calls that one server owes an answer. Each is told as overdue once."""
 
     def __init__(self) -> None:
-        self._given_base = 0
+        self._given_base: int | None = None  # given before we began to count
+        self._started = 0
         self._answered = 0
         self._told = 0
         self._looks: deque[tuple[int, int, int]] = deque(maxlen=LOOKS_MAX)  # time, awaited, answered until then
@@ -31,10 +32,11 @@ class StallCount:
 
         Counters as HAProxy has them. One call is told at a time, for what made one late made its neighbours late.
         """
-        if in_flight == 0 or started < self._given_base:  # idle, or its counters began anew
-            self._given_base, self._answered, self._told = started, 0, 0
+        anew = self._given_base is None or started < self._started  # first seen, or a reload
+        self._started = started
+        if self._given_base is None or anew or in_flight == 0:
+            self._given_base, self._answered, self._told = max(0, started - in_flight), 0, 0
             self._looks.clear()
-            return 0
         awaited = min(in_flight, max(0, started - self._given_base - self._answered))
         overdue, waited_ns = 0, 0
         for at, owed, answered in self._looks:
