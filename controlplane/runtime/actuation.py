@@ -74,6 +74,7 @@ class Lane:
 
     def __init__(self, data_plane: DataPlane, *, clock: Clock, apply_timeout_s: float) -> None:
         self.data_plane, self.slow, self.busy = data_plane, False, False
+        self.name: str = getattr(data_plane, "name", "") or type(data_plane).__name__  # there may be several of a kind
         self._clock, self._apply_timeout_s = clock, apply_timeout_s
         self._queue: deque[tuple[Group, list[Answer], bool]] = deque()
         self._arrived = anyio.Event()
@@ -119,7 +120,7 @@ class Lane:
             except ActuationError as error:
                 return self._failed(command, str(error), error.retryable, error.rule)
             except Exception as error:
-                logger.exception("%s failed to apply %s", type(self.data_plane).__name__, command.id)
+                logger.exception("%s failed to apply %s", self.name, command.id)
                 return self._failed(command, repr(error), False)
             return Answer(Acted(at=self._clock.now(), command=command.id, ok=True))
         return None
@@ -149,7 +150,7 @@ class Actuation:
     @property
     def stalled(self) -> list[str]:
         """Data planes that hang now."""
-        return [type(lane.data_plane).__name__ for lane in self._lanes if lane.slow]
+        return [lane.name for lane in self._lanes if lane.slow]
 
     async def apply(self, commands: Sequence[Command], on_done: Callable[[Group], None]) -> None:
         """Have `commands` applied in order on every data plane; return when the prompt ones have answered.

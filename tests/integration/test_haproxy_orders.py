@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from controlplane.adapters.clock import SystemClock
+from controlplane.adapters.proxies.haproxy.examine import examine
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.proxy import HaProxy
 from controlplane.model.command import (
@@ -269,3 +270,21 @@ async def test_a_proxy_that_is_away_is_said_to_be(tmp_path: Path) -> None:
         assert proxy.effective.view(CLOCK.now()).condition == "unreachable"
         assert proxy.effective.view(CLOCK.now()).waiting.keys() == {"orders/orders-2"}
         tasks.cancel_scope.cancel()
+
+
+async def test_a_look_before_driving_says_what_does_not_fit(world: HaproxyWorld, tmp_path: Path) -> None:
+    """What the page prints fits; servers that are not there, and nobody there at all, are named."""
+    assert await examine(str(world.socket), Naming(SERVICES, {}, {})) == []
+    other = Naming({"orders": ("orders-1", "o9"), "cart": ("c1",)}, {}, {})
+    assert await examine(str(world.socket), other) == ["it has no orders/o9, cart/c1"]
+    (note,) = await examine(str(tmp_path / "none.sock"), other)
+    assert note.startswith("not reached: ")
+    world.ask("set server orders/orders-1 state drain")
+    world.ask("set weight orders/orders-2 2")
+    try:
+        light, by_hand = await examine(str(world.socket), Naming(SERVICES, {}, {}))
+        assert light.startswith("weights under 20 cannot be given back in steps")
+        assert by_hand == "out by a person's hand, and stays so: orders/orders-1 (DRAIN)"
+    finally:
+        world.ask("set server orders/orders-1 state ready")
+        world.ask("set weight orders/orders-2 100")
