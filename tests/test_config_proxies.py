@@ -94,5 +94,5 @@ def test_two_proxies_do_not_share_an_address() -> None:
 
 def test_another_kind_and_another_key_are_refused() -> None:
     """With those there are."""
-    assert "one of 'haproxy'" in wrong('[proxies.edge]\nkind = "nginx"\n')["proxies.edge.kind"]
+    assert "one of 'envoy', 'haproxy'" in wrong('[proxies.edge]\nkind = "nginx"\n')["proxies.edge.kind"]
     assert "did you mean 'log_listen'?" in wrong(section('socket = "/s"\nlog_listn = "x"'))["proxies.edge.log_listn"]

@@ -164,6 +164,7 @@ class Plane:
                 await tasks.start(self._deployers.run)
                 self.proxies.start(tasks)  # before the loop, which orders again what is on record
                 await tasks.start(self._run_loop)
+                self.proxies.open(tasks)
                 tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
                 self._running = True

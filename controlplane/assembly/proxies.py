@@ -4,8 +4,11 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.abc
 from anyio.abc import TaskGroup
 
 from controlplane.adapters.gateway.guards import GuardSet
@@ -18,6 +21,9 @@ from controlplane.model.config import Config, GatewaySection, ProxySection, spli
 from controlplane.model.errors import ConfigError
 from controlplane.ports import Clock
 
+if TYPE_CHECKING:
+    from controlplane.adapters.proxies.envoy.plane import EnvoyPlane
+
 logger = logging.getLogger("controlplane")
 
 AGAIN_S = 1.0  # after a mistake of ours in one of them
@@ -26,41 +32,74 @@ AGAIN_S = 1.0  # after a mistake of ours in one of them
 class Proxies:
     """Every `[proxies.NAME]`, each a data plane with a lane of its own: none waits for another.
 
-    Raises  ConfigError where a log's address cannot be listened on.
+    Raises  ConfigError where an address cannot be listened on, or what a kind of proxy needs is not installed.
     """
 
     def __init__(
         self, config: Config, guards: GuardSet, *, clock: Clock, ring: Callable[[], None], seed: int, steers: bool
     ) -> None:
         self._sockets = ExitStack()
-        self._clock = clock
-        self.planes: list[HaProxy] = []
+        self._clock, self._ring = clock, ring
+        self.planes: list["HaProxy | EnvoyPlane"] = []
+        self._asked: list[tuple["EnvoyPlane", socket.socket]] = []
         gateway = config.gateway or GatewaySection()
         judge = ObservedCalls(guards, slow_s=gateway.slow_s)
         for number, (name, section) in enumerate(config.proxies.items() if steers else ()):
-            log = self._bound(name, section)
-            services = config.proxied(section)
-            naming = Naming(services, section.backends, section.servers)
-            self.planes.append(
-                HaProxy(
-                    name,
-                    section.socket,
-                    services,
-                    naming=naming,
-                    clock=clock,
-                    judge=judge,
-                    ring=ring,
-                    seed=seed + number,
-                    log=log,
-                    entry=section.entry,
-                )
-            )
+            if section.kind == "envoy":
+                self.planes.append(self._envoy(name, section, config, judge))
+            else:
+                self.planes.append(self._haproxy(name, section, config, judge, seed=seed + number))
+
+    def _haproxy(self, name: str, section: ProxySection, config: Config, judge: ObservedCalls, *, seed: int) -> HaProxy:
+        services = config.proxied(section)
+        return HaProxy(
+            name,
+            section.socket,
+            services,
+            naming=Naming(services, section.backends, section.servers),
+            clock=self._clock,
+            judge=judge,
+            ring=self._ring,
+            seed=seed,
+            log=self._bound(f"proxies.{name}.log_listen", section.log_listen, log_socket),
+            entry=section.entry,
+        )
+
+    def _envoy(self, name: str, section: ProxySection, config: Config, judge: ObservedCalls) -> "EnvoyPlane":
+        try:
+            from controlplane.adapters.proxies.envoy.plane import EnvoyPlane
+        except ModuleNotFoundError as error:
+            reason = f"envoy needs {error.name}: pip install 'controlplane[envoy]'"
+            raise ConfigError(reason, key=f"proxies.{name}.kind") from error
+        bound = self._bound(f"proxies.{name}.listen", section.listen, _listening)
+        assert bound is not None
+        proxied = config.proxied(section)
+        services = [service for service in config.services if service.name in proxied]
+        plane = EnvoyPlane(
+            name,
+            services,
+            {service.name: config.policy(service) for service in services},
+            clock=self._clock,
+            judge=judge,
+            ring=self._ring,
+            routes=section.routes,
+            ttl_s=section.ttl_s,
+            entry=section.entry,
+        )
+        self._asked.append((plane, bound))
+        return plane
 
     def start(self, tasks: TaskGroup) -> None:
-        """Speak and listen to each, in tasks of `tasks`."""
+        """Speak and listen to those that we call, in tasks of `tasks`."""
         for plane in self.planes:
-            tasks.start_soon(_run_apart, plane.name, plane.run)
-            tasks.start_soon(_run_apart, plane.name, plane.hear)
+            if isinstance(plane, HaProxy):
+                tasks.start_soon(_run_apart, plane.name, plane.run)
+                tasks.start_soon(_run_apart, plane.name, plane.hear)
+
+    def open(self, tasks: TaskGroup) -> None:
+        """Answer those that call us. Not before what is on record is in force again: they would take it back."""
+        for plane, bound in self._asked:
+            tasks.start_soon(_run_apart, plane.name, partial(_serve, plane, bound))
 
     def close(self) -> None:
         """Give the addresses back."""
@@ -69,17 +108,45 @@ class Proxies:
     def views(self) -> list[EffectiveView]:
         """How each stands: what is wanted against what it has acknowledged."""
         now = self._clock.now()
-        return [plane.effective.view(now) for plane in self.planes]
+        return [
+            view
+            for plane in self.planes
+            for view in ([plane.effective.view(now)] if isinstance(plane, HaProxy) else plane.views())
+        ]
 
-    def _bound(self, name: str, section: ProxySection) -> socket.socket | None:
-        if not section.log_listen:
+    def lines(self) -> list[str]:
+        """A line for each: its name, its kind and where it is, or is answered."""
+        answered = {plane.name: _where(bound) for plane, bound in self._asked}
+        return [
+            f"{plane.name} haproxy {plane.where}"
+            if isinstance(plane, HaProxy)
+            else f"{plane.name} envoy {answered[plane.name]}"
+            for plane in self.planes
+        ]
+
+    def _bound(self, key: str, listen: str, make: Callable[[str, int], socket.socket]) -> socket.socket | None:
+        if not listen:
             return None
         try:
-            return self._sockets.enter_context(log_socket(*split_listen(section.log_listen)))
+            return self._sockets.enter_context(make(*split_listen(listen)))
         except OSError as error:
             self.close()
-            reason = f"cannot listen on {section.log_listen}: {error.strerror}"
-            raise ConfigError(reason, key=f"proxies.{name}.log_listen") from error
+            raise ConfigError(f"cannot listen on {listen}: {error.strerror}", key=key) from error
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=1024)
+
+
+def _where(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _serve(plane: "EnvoyPlane", bound: socket.socket) -> None:
+    """Answer on a socket of its own, so that a mistake that ends one listener leaves the address to the next."""
+    await plane.run(await anyio.abc.SocketListener.from_socket(bound.dup()))
 
 
 async def _run_apart(name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -73,8 +73,11 @@ def _proxies(config: Config) -> dict[str, Any]:
     from controlplane.adapters.proxies.haproxy.examine import examine
     from controlplane.adapters.proxies.haproxy.plan import Naming
 
-    found = {}
+    found: dict[str, Any] = {}
     for name, proxy in config.proxies.items():
+        if proxy.kind == "envoy":
+            found[name] = {"kind": proxy.kind, "at": proxy.listen, "notes": []}
+            continue
         naming = Naming(config.proxied(proxy), proxy.backends, proxy.servers)
         notes = anyio.run(examine, proxy.socket, naming)
         if not proxy.log_listen:

@@ -90,8 +90,8 @@ class _Process:
                 await servers.start(self._serve_gateway, plane)
                 routes = ", ".join(f"{prefix} -> {name}" for prefix, name in config.gateway.routes.items())
                 _say(f"gateway {where} {routes}")
-            for proxy in plane.proxies.planes:
-                _say(f"proxy {proxy.name} {proxy.effective.kind} {proxy.where}")
+            for line in plane.proxies.lines():
+                _say(f"proxy {line}")
             if self._otlp is not None and plane.spans is not None:
                 receiver = OtlpReceiver(plane.spans, plane.clock)
                 await servers.start(self._serve_otlp, receiver)

@@ -94,19 +94,26 @@ class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class ProxySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A proxy that somebody else runs: results of the calls that pass it are evidence, orders are put in force there.
 
-    haproxy   `socket` is its runtime API, an absolute path or host:port; it sends its log to `log_listen`, over UDP
+    haproxy   `socket` is its runtime API, an absolute path or host:port; it sends its log to `log_listen`, over UDP.
+              A service is the backend of its own name, or the one in `backends`; an endpoint the server of its own
+              name, or that in `servers`, by "service/endpoint"
+    envoy     every Envoy that asks `listen` for its configuration, and sends its access log there. `routes` leads
+              prefixes to services, for those that take their routes from here. What contains ends in them `ttl_s`
+              after they last heard from here
 
-    The calls to `services` pass it (empty: those to every declared service that has endpoints). A service is the
-    backend of its own name, or the one in `backends`; an endpoint the server of its own name, or that in `servers`, by
-    "service/endpoint". `entry`: its requests are those of users. `allow_remote` admits addresses beyond loopback.
+    The calls to `services` pass it (empty: those to every declared service that has endpoints). `entry`: its requests
+    are those of users. `allow_remote` admits addresses beyond loopback.
     """
 
-    kind: Literal["haproxy"]
+    kind: Literal["haproxy", "envoy"]
     socket: str = ""
     log_listen: str = ""
-    services: tuple[str, ...] = ()
     backends: dict[str, str] = {}
     servers: dict[str, str] = {}
+    listen: str = ""
+    routes: dict[str, str] = {}
+    ttl_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 15.0
+    services: tuple[str, ...] = ()
     entry: bool = True
     allow_remote: bool = False
 

@@ -96,7 +96,7 @@ async def test_an_ejected_endpoint_gets_no_request_once_it_is_acknowledged(api: 
         restored = time.monotonic_ns()
         await until("it is asked again", lambda: any(one[3] == "o1" for one in it.answers.since(restored)))
         assert it.answers.failed() == []
-        (view,) = it.plane.effective()
+        (view,) = it.plane.views()
         assert (view.name, view.condition, view.converged.count) == ("edge/edge-1", "in force", 2)
 
 
@@ -196,7 +196,7 @@ async def test_an_envoy_that_starts_again_gets_the_state_in_force(api: str, tmp_
         it.tasks.start_soon(ask, listen, answers)
         await until("requests are answered", lambda: len(answers.got) > 300)
         assert {one[3] for one in answers.got} == {"o0", "o2"}
-        (view,) = it.plane.effective()
+        (view,) = it.plane.views()
         assert view.restarts == 1
 
 

@@ -120,7 +120,7 @@ async def test_a_proxy_that_refuses_fails_the_order_with_its_own_words(tmp_path:
             await proxy.ready()
             with pytest.raises(ActuationError, match=r"edge-1 .* refuses it: .*malformed IP address: fe80::1%25nope"):
                 await plane.apply(order(Weigh(50), "orders", "o0"))
-            print(plane.effective())
+            print(plane.views())
 
 
 async def test_a_thousand_clusters_are_loaded_and_one_of_them_changed(api: str, tmp_path: Path) -> None:

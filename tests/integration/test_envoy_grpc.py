@@ -107,5 +107,5 @@ async def test_grpc_takes_endpoints_from_the_plane() -> None:
             assert "UNAVAILABLE" in failed
             await plane.apply(order(Restore(), "orders"))
             assert await grpc.next() == {"o0", "o1"}
-            (view,) = plane.effective()
+            (view,) = plane.views()
             assert (view.name, view.condition, view.refused) == ("edge/grpc-1", "in force", {})

@@ -61,7 +61,9 @@ class Connection:
                 code.INITIAL_WINDOW_SIZE: limits.window_bytes,
             },
         )
-        self._h2.decoder.max_header_list_size = limits.header_bytes_max  # h2 takes it from settings only when they change
+        self._h2.decoder.max_header_list_size = (
+            limits.header_bytes_max
+        )  # h2 takes it from settings only when they change
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(limits.window_bytes * limits.streams_max)
         try:

@@ -2,7 +2,7 @@
 have acknowledged it."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -13,16 +13,17 @@ from controlplane.adapters.proxies.envoy.ads import DiscoveryService, Peer
 from controlplane.adapters.proxies.envoy.call import Limits
 from controlplane.adapters.proxies.envoy.catalog import Key
 from controlplane.adapters.proxies.envoy.discovery import ENDPOINTS
-from controlplane.adapters.proxies.envoy.fleet import Fleet, takes_no_layer
+from controlplane.adapters.proxies.envoy.fleet import KIND, Fleet, takes_no_layer
 from controlplane.adapters.proxies.envoy.grpc import GrpcServer
 from controlplane.adapters.proxies.envoy.resources.address import literals, resolved
 from controlplane.adapters.proxies.envoy.resources.name import LAYER, contained
 from controlplane.adapters.proxies.envoy.served import Served
-from controlplane.adapters.proxies.reconcile import EffectiveView
+from controlplane.adapters.proxies.reconcile import EffectiveState, EffectiveView
 from controlplane.adapters.proxies.wanted import Wanted
-from controlplane.model.command import Command, RollBack, Shed, Tighten
+from controlplane.model.command import Command, Restore, RollBack, Shed, Tighten
 from controlplane.model.errors import ActuationError
 from controlplane.model.policy import GuardPolicy
+from controlplane.model.signal import Effective, Signal
 from controlplane.model.topology import Service
 from controlplane.model.unit import to_nanos, to_seconds
 from controlplane.ports import CallJudge, Clock
@@ -36,7 +37,8 @@ ACK_S: Final = 1.0  # a proxy that has not acknowledged by then is not waited fo
 
 
 class EnvoyPlane:
-    """A `ports.DataPlane`. `services` are those whose calls pass these proxies; `policies` go by service.
+    """A `ports.DataPlane` and `ports.SignalSource`. `services` are those whose calls pass these proxies; `policies` go by
+    service; `ring` says that there are signals.
 
     `routes` leads prefixes to services, for proxies that take their routes from here. What contains ends in a proxy
     `ttl_s` after it last heard of the plane. `entry`: what these proxies are asked, users ask.
@@ -50,13 +52,14 @@ class EnvoyPlane:
         *,
         clock: Clock,
         judge: CallJudge,
+        ring: Callable[[], None] = lambda: None,
         routes: Mapping[str, str] | None = None,
         ttl_s: float = TTL_S,
         entry: bool = False,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
-        self._services, self._clock, self._ttl_s = services, clock, ttl_s
+        self._services, self._clock, self._ring, self._ttl_s = services, clock, ring, ttl_s
         self._wanted = Wanted({one.name: tuple(endpoint.name for endpoint in one.endpoints) for one in services})
         self._literals = literals(services)
         self._addresses = dict(self._literals)
@@ -72,26 +75,52 @@ class EnvoyPlane:
         self.server = GrpcServer({**self.discovery.handlers, **self.logs.handlers}, limits)
         self._moved = anyio.Event()  # a proxy has said something, or left
         self._leased = anyio.Event()  # leases are different
+        self._open = False
+        self._signals: list[Signal] = []
+
+    # ports.SignalSource
+
+    def drain(self) -> list[Signal]:
+        """When orders came into force here."""
+        signals, self._signals = self._signals, []
+        return signals
+
+    def sample(self) -> list[Signal]:
+        """The same."""
+        return self.drain()
+
+    # ports.DataPlane
 
     async def apply(self, command: Command) -> None:
-        """Put `command` in force in every proxy that takes its service from here. Raises ActuationError."""
+        """Return when the proxies that carry the service have acknowledged `command`. Before any is answered it is taken
+        on trust: whoever comes gets it first of all.
+
+        Raises  NotHere, StaleEpoch, StaleCommand, LeaseLapsed as `Wanted.check`; ActuationError for what proxies refuse,
+                and, retryable, where none is there: those that come get it all the same.
+        """
         now = self._clock.now()
         self._wanted.check(command, now)
         service = command.target.service
         self._check_possible(command)
-        self._wanted.apply(command, now)
+        changed = self._wanted.apply(command, now)
         if isinstance(command.intent, RollBack) or command.enforcement == "shadow":
             return
         self._leased.set()
         self._tell(self._served.render(service, self._wanted))
         self._fleet.ordered(command.target, now)
+        if not self._open:
+            return
         await self._in_force(service)
+        if changed and not isinstance(command.intent, Restore) and command.signal_at:
+            self._signals.append(Effective(at=self._clock.now(), target=command.target, signal_at=command.signal_at))
+            self._ring()
 
     async def run(
         self, listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Serve proxies until cancelled."""
         await self._resolve()
+        self._open = True
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.server.serve, listener)
             tasks.start_soon(self.discovery.beat, self._ttl_s / BEATS)
@@ -99,9 +128,9 @@ class EnvoyPlane:
             tasks.start_soon(self._follow_names)
             task_status.started()
 
-    def effective(self) -> list[EffectiveView]:
-        """Every proxy as it stands."""
-        return self._fleet.views()
+    def views(self) -> list[EffectiveView]:
+        """Every proxy as it stands; as long as none has come, one that is new."""
+        return self._fleet.views() or [EffectiveState(self.name, KIND).view(self._clock.now())]
 
     def _check_possible(self, command: Command) -> None:
         service = command.target.service
