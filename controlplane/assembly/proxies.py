@@ -40,8 +40,8 @@ class Proxies:
     ) -> None:
         self._sockets = ExitStack()
         self._clock, self._ring = clock, ring
-        self.planes: list["HaProxy | EnvoyPlane"] = []
-        self._asked: list[tuple["EnvoyPlane", socket.socket]] = []
+        self.planes: list[HaProxy | EnvoyPlane] = []
+        self._asked: list[tuple[EnvoyPlane, socket.socket]] = []
         gateway = config.gateway or GatewaySection()
         judge = ObservedCalls(guards, slow_s=gateway.slow_s)
         for number, (name, section) in enumerate(config.proxies.items() if steers else ()):

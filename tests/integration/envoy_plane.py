@@ -1,4 +1,5 @@
-"""A control plane of one service in a process of its own, which tests kill: `o1` is ejected there, renewed while it lives.
+"""A control plane of one service in a process of its own, which tests kill: `o1` is ejected there, renewed while it
+lives.
 
 Arguments  port to listen on, time to live in seconds, then NAME=PORT of each endpoint.
 """

@@ -31,7 +31,8 @@ DEADLINE_S = 20.0
 
 @cache
 def peers() -> tuple[Path, Path]:
-    """The folders of Envoy and of the gRPC client, brought by the project's own command. Fails where they cannot be had."""
+    """The folders of Envoy and of the gRPC client, brought by the project's own command. Fails where they cannot be
+    had."""
     done = subprocess.run([ROOT / ".ci" / "envoy"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, (
         f"the real Envoy cannot be had here, and these tests are about nothing else:\n{done.stderr}"
@@ -50,6 +51,10 @@ class Judge:
         self.relays: list[tuple[str, str]] = []
         self.told = anyio.Event()
         self._stall_ns = round(stall_s * SECOND)
+
+    def has(self, target: Target, outcome: int, count: int, *, after: int) -> bool:
+        """Whether so many results like that came after the first `after` results."""
+        return [one[:2] for one in self.results[after:]].count((target, outcome)) >= count
 
     def ended(self, target: Target, outcome: int, latency_ns: int) -> None:
         self.results.append((target, outcome, latency_ns))
@@ -107,7 +112,7 @@ class Replica:
                         waiting = waiting.partition(b"\r\n\r\n")[2]
                         self.arrivals.append(time.monotonic_ns())
                         if self.delay_s:
-                            await anyio.sleep(self.delay_s)
+                            await anyio.sleep(self.delay_s)  # real time: a replica that is slow
                         more = "".join(f"{key}: {value}\r\n" for key, value in self.headers.items())
                         head = (
                             f"HTTP/1.1 {self.status} Any\r\nx-replica: {self.name}\r\n{more}content-length: 0\r\n\r\n"
@@ -132,7 +137,8 @@ class Answers:
 
 
 async def ask(port: int, answers: Answers, *, path: str = "/", pause_s: float = 0.0, headers: str = "") -> None:
-    """Ask through the proxy on one connection, again and again; a connection that breaks is a status of 0, and the end."""
+    """Ask through the proxy on one connection, again and again; a connection that breaks is a status of 0, and the
+    end."""
     request = f"GET {path} HTTP/1.1\r\nhost: any\r\n{headers}\r\n".encode()
     async with await anyio.connect_tcp("127.0.0.1", port) as stream:
         while True:
@@ -144,7 +150,7 @@ async def ask(port: int, answers: Answers, *, path: str = "/", pause_s: float = 
                 answers.got.append((asked, time.monotonic_ns(), 0, ""))
                 return
             answers.got.append((asked, time.monotonic_ns(), status, replica))
-            await anyio.sleep(pause_s)
+            await anyio.sleep(pause_s)  # real time: a user who thinks
 
 
 async def _answer(stream: SocketStream) -> tuple[int, str]:
@@ -173,14 +179,10 @@ class Envoy:
         binary = peers()[0] / "envoy" / "_bin" / "envoy"
         self._admin = self._folder / "admin"
         self._admin.unlink(missing_ok=True)
+        command: list[str | Path] = [binary, "-c", self._folder / "envoy.yaml", "--admin-address-path", self._admin]
+        command += ["--use-dynamic-base-id", "--concurrency", str(self._concurrency), "-l", "warn"]
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                [
-                    binary, "-c", self._folder / "envoy.yaml", "--admin-address-path", self._admin, "--use-dynamic-base-id",
-                    "--concurrency", str(self._concurrency), "-l", "warn",
-                ],  # fmt: skip
-                stdout=log, stderr=log,
-            )  # fmt: skip
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     async def ready(self) -> int:
         """The port of the listener, once it takes calls."""
@@ -332,7 +334,7 @@ def bootstrap(
     plane_port: int, services: Mapping[str, Mapping[str, int]], *, api: str = "GRPC", node: str = "edge-1",
     log: str = "both", log_buffer: int | None = 0, routes: str = "own",
 ) -> str:  # fmt: skip
-    """The configuration of an owner who had `services` and lets the plane contain; a prefix for each, the first has "/"."""
+    """The configuration of an owner who had `services` and lets the plane contain. Each has a prefix, the first "/"."""
     own = routes == "own"
     http2 = {"@type": _HTTP2, "explicit_http_config": {"http2_protocol_options": {}}}
     ads = {"resource_api_version": "V3", "initial_fetch_timeout": "2s", "ads": {}}
@@ -365,21 +367,21 @@ def bootstrap(
     }
     calls, whole = ([{"name": name, "typed_config": sink(name)}] for name in ("controlplane", "controlplane.requests"))
     router: dict[str, Any] = {"@type": _ROUTER}
-    manager: dict[str, Any] = {"@type": _MANAGER, "stat_prefix": "in"}
+    connections: dict[str, Any] = {"@type": _MANAGER, "stat_prefix": "in"}
     if log == "both":
         router |= {"upstream_log": calls, "upstream_log_options": {"upstream_log_flush_interval": "0.1s"}}
-        manager["access_log"] = whole
+        connections["access_log"] = whole
     elif log == "calls":
-        manager |= {"access_log": calls, "access_log_options": {"access_log_flush_interval": "0.1s"}}
+        connections |= {"access_log": calls, "access_log_options": {"access_log_flush_interval": "0.1s"}}
     rate_limit = {"@type": _RATE_LIMIT, "stat_prefix": "in"}
-    manager["http_filters"] = [
+    connections["http_filters"] = [
         {"name": "envoy.filters.http.local_ratelimit", "typed_config": rate_limit},
         {"name": "router", "typed_config": router},
     ]
     if own:
-        manager["route_config"] = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": table}]}
+        connections["route_config"] = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": table}]}
     else:
-        manager["rds"] = {"route_config_name": "controlplane", "config_source": ads}
+        connections["rds"] = {"route_config_name": "controlplane", "config_source": ads}
     dynamic: dict[str, Any] = {
         "ads_config": {
             "api_type": api,
@@ -399,7 +401,7 @@ def bootstrap(
     listener = {
         "name": "in",
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"filters": [{"name": "in", "typed_config": manager}]}],
+        "filter_chains": [{"filters": [{"name": "in", "typed_config": connections}]}],
     }
     return msgspec.json.encode(
         {

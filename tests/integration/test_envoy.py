@@ -1,9 +1,10 @@
-"""The real Envoy under orders: it does what they say, shows what it refuses, and forgets them when nobody renews them."""
+"""The real Envoy under orders: it does what they say, shows what it refuses, and forgets them when nobody renews
+them."""
 
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,10 @@ from controlplane.model.topology import Endpoint, Service
 from tests.integration.envoy_world import (
     Answers,
     Envoy,
+    PlaneProcess,
     Replica,
     ask,
     bootstrap,
-    declared,
     envoy,
     order,
     plane_of,
@@ -200,32 +201,58 @@ async def test_an_envoy_that_starts_again_gets_the_state_in_force(api: str, tmp_
         assert view.restarts == 1
 
 
-async def test_containment_outlives_neither_the_plane_nor_falls_with_it(api: str, tmp_path: Path) -> None:
-    """Killed, the plane leaves a proxy that goes on; what it contained ends by its time to live, with no failed request.
-    Started again within that time, it takes over without the endpoint getting a single request."""
-    replicas = [Replica(f"o{number}") for number in range(3)]
-    answers = Answers()
+class Apart(NamedTuple):
+    """A plane in a process of its own, which ejects `o1`, an Envoy under it, and a client."""
+
+    plane: PlaneProcess
+    proxy: Envoy
+    answers: Answers
+
+    def of(self, name: str, since: int) -> list[tuple[int, int, int, str]]:
+        """Answers of that replica to what was asked after `since`."""
+        return [one for one in self.answers.since(since) if one[3] == name]
+
+
+@asynccontextmanager
+async def apart(tmp_path: Path, api: str, *, ttl_s: float) -> AsyncIterator[Apart]:
+    replicas, answers = [Replica(f"o{number}") for number in range(3)], Answers()
     async with anyio.create_task_group() as tasks:
         for replica in replicas:
             await replica.start(tasks)
         ports = {replica.name: replica.port for replica in replicas}
-        with plane_process(ports, ttl_s=3.0) as plane:
-            with envoy(bootstrap(plane.port, {"orders": ports}, api=api, log="none"), tmp_path) as proxy:
-                listen = await proxy.ready()
-                tasks.start_soon(partial(ask, listen, answers, pause_s=0.002))
-                await anyio.to_thread.run_sync(plane.wait_said, "in force")
-                since = time.monotonic_ns()
-                plane.kill()
-                await anyio.to_thread.run_sync(plane.start)
-                await anyio.to_thread.run_sync(plane.wait_said, "in force")
-                await anyio.sleep(3.5)  # real time: a time to live passes, during which it is renewed
-                assert [one for one in answers.since(since) if one[3] == "o1"] == []
-                killed = time.monotonic_ns()
-                plane.kill()
-                await until("its endpoint is asked again", lambda: any(one[3] == "o1" for one in answers.since(killed)))
-                back = next(one for one in answers.since(killed) if one[3] == "o1")
-                assert 1e9 < back[0] - killed < 4.5e9
-                assert await proxy.runtime() == {}
-                assert answers.failed() == []
-                plane.start()
+        with ExitStack() as stack:
+            plane = stack.enter_context(plane_process(ports, ttl_s=ttl_s))
+            proxy = stack.enter_context(envoy(bootstrap(plane.port, {"orders": ports}, api=api, log="none"), tmp_path))
+            listen = await proxy.ready()
+            tasks.start_soon(partial(ask, listen, answers, pause_s=0.002))
+            await anyio.to_thread.run_sync(plane.wait_said, "in force")
+            yield Apart(plane, proxy, answers)
         tasks.cancel_scope.cancel()
+
+
+async def test_a_dead_plane_leaves_a_proxy_that_goes_on_and_forgets(api: str, tmp_path: Path) -> None:
+    """While the plane lives, containment is renewed beyond its time to live; killed, it ends by it, and no request fails."""
+    async with apart(tmp_path, api, ttl_s=2.0) as it:
+        since = time.monotonic_ns()
+        await anyio.sleep(3.0)  # real time: more than a time to live
+        assert it.of("o1", since) == []
+        killed = time.monotonic_ns()
+        it.plane.kill()
+        await until("its endpoint is asked again", lambda: bool(it.of("o1", killed)))
+        assert it.of("o1", killed)[0][0] - killed > 1.0e9  # it was renewed two thirds of a second before, at most
+        assert await it.proxy.runtime() == {}
+        assert it.answers.failed() == []
+        it.plane.start()
+
+
+async def test_a_plane_that_starts_again_lets_nothing_through(api: str, tmp_path: Path) -> None:
+    """Killed and started again, it takes over: the endpoint that it had ejected does not get a single request."""
+    async with apart(tmp_path, api, ttl_s=30.0) as it:
+        since = time.monotonic_ns()
+        it.plane.kill()
+        await anyio.to_thread.run_sync(it.plane.start)
+        await anyio.to_thread.run_sync(it.plane.wait_said, "in force")
+        again = time.monotonic_ns()
+        await until("requests are answered", lambda: len(it.answers.since(again)) > 200)
+        assert it.of("o1", since) == []
+        assert it.answers.failed() == []

@@ -1,5 +1,5 @@
-"""The discovery service and the real Envoy: what it refuses is shown in its words, a thousand clusters cost little, and the
-routes and clusters that come from the plane do what they say."""
+"""The discovery service and the real Envoy: what it refuses is shown in its words, a thousand clusters cost little,
+and the routes and clusters that come from the plane do what they say."""
 
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from controlplane.adapters.proxies.envoy.plane import EnvoyPlane
 from controlplane.adapters.proxies.envoy.resources import runtime
 from controlplane.adapters.proxies.envoy.resources.endpoints import assignment
 from controlplane.adapters.proxies.wanted import EndpointWanted, ServiceWanted
-from controlplane.model.command import Eject, Isolate, Restore, Shed, Tighten, Weigh
+from controlplane.model.command import Eject, Restore, Shed, Tighten, Weigh
 from controlplane.model.errors import ActuationError
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.topology import Endpoint, Service
@@ -73,7 +73,8 @@ def endpoints_at(*addresses: tuple[str, int]) -> bytes:
 
 
 async def test_what_envoy_refuses_is_shown_in_its_words_and_the_last_good_stays(api: str, tmp_path: Path) -> None:
-    """A refused assignment leaves the one before in force, here and in Envoy; a proxy that starts again gets that one, too."""
+    """A refused assignment leaves the one before in force, here and in Envoy; a proxy that starts again gets that
+    one, too."""
     replica, answers, catalog = Replica("o0"), Answers(), Catalog()
     async with anyio.create_task_group() as tasks:
         await replica.start(tasks)
@@ -124,7 +125,8 @@ async def test_a_proxy_that_refuses_fails_the_order_with_its_own_words(tmp_path:
 
 
 async def test_a_thousand_clusters_are_loaded_and_one_of_them_changed(api: str, tmp_path: Path) -> None:
-    """A thousand clusters of four endpoints load in seconds; a change of one sends that one, acknowledged in milliseconds."""
+    """A thousand clusters of four endpoints load in seconds; a change of one sends that one, acknowledged in
+    milliseconds."""
     ports = {f"o{number}": number + 1 for number in range(4)}
     services = {f"s{number}": ports for number in range(1000)}
     plane = plane_of(*(declared(name, of) for name, of in services.items()))
@@ -200,7 +202,8 @@ async def test_a_deadline_bounds_every_call_while_it_is_in_force(tmp_path: Path)
 
 
 async def test_what_matters_less_is_shed_first(tmp_path: Path) -> None:
-    """Below "default" only what is sheddable is refused, below "critical" everything that is not; and never by accident."""
+    """Below "default" only what is sheddable is refused, below "critical" everything that is not; and never by
+    accident."""
     critical, sheddable, nonsense = (
         f"controlplane-priority: {word}\r\n" for word in ("Critical", "sheddable", "urgent")
     )

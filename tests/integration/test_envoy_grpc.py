@@ -84,7 +84,8 @@ def client(*names: str) -> Iterator[Client]:
 
 
 async def test_grpc_takes_endpoints_from_the_plane() -> None:
-    """`xds:///orders` is found; ejected endpoints get nothing, restored ones get calls, an isolated service is refused."""
+    """`xds:///orders` is found; ejected endpoints get nothing, restored ones get calls, an isolated service is
+    refused."""
     with client("o0", "o1", "o2") as grpc:
         endpoints = tuple(
             Endpoint(name=name, url=f"http://127.0.0.1:{port}", zone="a", priority=int(name == "o2"))

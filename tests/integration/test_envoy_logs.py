@@ -77,9 +77,7 @@ async def test_answers_are_evidence_by_their_status(tmp_path: Path, log: str) ->
         for status, outcome in ((200, SUCCESS), (500, ERROR), (503, OVERLOAD), (404, SUCCESS)):
             it.replica.status = status
             seen = len(it.judge.results)
-            await until(
-                "it is told", lambda: len([one for one in it.judge.results[seen:] if one[:2] == (ONE, outcome)]) > 10
-            )
+            await until("it is told", partial(it.judge.has, ONE, outcome, 10, after=seen))
         it.replica.status, it.replica.delay_s = 200, 0.05
         seen = len(it.judge.results) + 2
         await until("it is told", lambda: len(it.judge.results) > seen + 5)
@@ -149,7 +147,7 @@ async def test_clients_that_leave_are_no_evidence(tmp_path: Path) -> None:
             async with await anyio.connect_tcp("127.0.0.1", it.listen) as client:
                 before = len(it.replica.arrivals)
                 await client.send(b"GET / HTTP/1.1\r\nhost: any\r\n\r\n")
-                await until("it arrives", lambda: len(it.replica.arrivals) > before)
+                await until("it arrives", partial(lambda before: len(it.replica.arrivals) > before, before))
         it.replica.delay_s = 0.0
         it.tasks.start_soon(ask, it.listen, Answers())
         await until("calls are told", lambda: len(it.judge.results) > 20)
@@ -158,7 +156,8 @@ async def test_clients_that_leave_are_no_evidence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("log", ["both", "calls"])
 async def test_a_relayed_failure_names_its_cause(tmp_path: Path, log: str) -> None:
-    """An answer that names the service further down is held against that one; one that a guard refused against nobody."""
+    """An answer that names the service further down is held against that one; one that a guard refused against
+    nobody."""
     async with heard(tmp_path, log=log, entry=True) as it:
         it.replica.status, it.replica.headers = 502, {"controlplane-cause": "database"}
         it.tasks.start_soon(partial(ask, it.listen, Answers(), pause_s=0.01))

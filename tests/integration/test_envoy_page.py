@@ -51,7 +51,8 @@ class PageWorld:
             text = text.replace(f"port_value: {printed} ", f"port_value: {ours} ")
         for number, backend in enumerate(self.backends, 9001):
             port = backend.url.rpartition(":")[2]
-            text = text.replace(f"127.0.0.1:{number}", f"127.0.0.1:{port}").replace(f"port_value: {number} ", f"port_value: {port} ")
+            text = text.replace(f"127.0.0.1:{number}", f"127.0.0.1:{port}")
+            text = text.replace(f"port_value: {number} ", f"port_value: {port} ")
         return text
 
     def serve(self) -> Served:
@@ -63,7 +64,7 @@ class PageWorld:
     def start(self) -> None:
         """Envoy, answering."""
         binary = peers()[0] / "envoy" / "_bin" / "envoy"
-        command = [binary, "-c", self.folder / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1", "-l", "error"]
+        command = [binary, "-c", self.folder / "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
@@ -90,7 +91,7 @@ def world(tmp_path: Path) -> Iterator[PageWorld]:
 
 
 def test_the_page_works_as_printed(world: PageWorld) -> None:
-    """A replica that answers 500 is out within a few calls; `proxies` shows who acknowledged it; users see no more of it."""
+    """A replica that answers 500 is out within a few calls, `proxies` shows who acknowledged, users see no more."""
     check = [sys.executable, "-m", "controlplane", "check", str(world.config)]
     assert "proxy      edge (envoy at " in subprocess.run(check, capture_output=True, text=True, check=True).stdout
     served = world.serve()

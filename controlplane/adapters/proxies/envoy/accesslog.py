@@ -88,7 +88,8 @@ class AccessLogService:
         return call.whose in (Whose.ENDPOINT, Whose.RELAYED, Whose.CLIENT) and (late or not whole)
 
     def _overdue(self, entry: Entry, call: Told) -> None:
-        """A call is still open. How old it is, is how long we have known of it: clocks of two machines do not compare."""
+        """A call is still open. How old it is, is how long we have known of it: clocks of two machines do not
+        compare."""
         key, now = (entry.request, entry.address), self._clock.now()
         since = self._open.setdefault(key, now)
         while len(self._open) > CALLS_MAX:

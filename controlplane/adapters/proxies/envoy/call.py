@@ -46,7 +46,8 @@ _LEAVING: Final = (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedRes
 
 
 def cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What of several mishaps at once is to be told: the first that is no sign of leaving; else that the peer is gone."""
+    """What of several mishaps at once is to be told: the first that is no sign of leaving; else that the peer is
+    gone."""
     flat: list[BaseException] = []
     waiting: list[BaseException] = [group]
     while waiting:

@@ -51,7 +51,8 @@ class Connection:
         self._resets = self._unfinished = 0
 
     async def run(self) -> None:
-        """Serve until the peer leaves, breaks the protocol or is silent for too long. Raises what `GrpcServer` knows."""
+        """Serve until the peer leaves, breaks the protocol or is silent for too long. Raises what `GrpcServer`
+        knows."""
         limits, code = self.limits, h2.settings.SettingCodes
         self._h2.local_settings = h2.settings.Settings(
             client=False,

@@ -1,4 +1,5 @@
-"""The discovery service, incremental: a request says what is different from the one before it, and so does an answer."""
+"""The discovery service, incremental: a request says what is different from the one before it, and so does an
+answer."""
 
 from controlplane.adapters.proxies.envoy.discovery import Resource, delta_response, read_delta_request
 from controlplane.adapters.proxies.envoy.session import ALL, WHOLE, Sent, Session, Subscription
@@ -35,7 +36,7 @@ class DeltaSession(Session):
             else:
                 it.dirty[name] = None
 
-    def _answer(self, type_url: str, it: Subscription, names: list[str], nonce: str) -> tuple[Sent, bytes]:
+    def _answer(self, type_url: str, _: Subscription, names: list[str], nonce: str) -> tuple[Sent, bytes]:
         told = [name for name in names if name != ALL]
         offered = tuple(one for name in told if (one := self.offered(type_url, name)) is not None)
         removed = tuple(name for name in told if self._catalog.get(type_url, name) is None)

@@ -1,7 +1,7 @@
 """The server's side of streaming gRPC over HTTP/2, as much as a discovery service needs.
 
-Peers are proxies, and may be broken, hostile or gone: everything that a peer makes grow has a bound (`Limits`), nobody is
-waited for without one, and one connection's trouble ends that connection and nothing else.
+Peers are proxies, and may be broken, hostile or gone: everything that a peer makes grow has a bound (`Limits`),
+nobody is waited for without one, and one connection's trouble ends that connection and nothing else.
 """
 
 import logging
@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 
 class GrpcServer:
-    """Serves `handlers`, by path. `connections` are open now; `refused` were turned away, `broken` broke the protocol."""
+    """Serves `handlers`, by path. `connections` are open now; `refused` were turned away, `broken` broke the
+    protocol."""
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits | None = None) -> None:
         self.limits = limits or Limits()

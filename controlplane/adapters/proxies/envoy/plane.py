@@ -1,5 +1,5 @@
-"""Every Envoy that asks this control plane, as one data plane: what is wanted is in force when those that carry the calls
-have acknowledged it."""
+"""Every Envoy that asks this control plane, as one data plane: what is wanted is in force when those that carry the
+calls have acknowledged it."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,8 +37,8 @@ ACK_S: Final = 1.0  # a proxy that has not acknowledged by then is not waited fo
 
 
 class EnvoyPlane:
-    """A `ports.DataPlane` and `ports.SignalSource`. `services` are those whose calls pass these proxies; `policies` go by
-    service; `ring` says that there are signals.
+    """A `ports.DataPlane` and `ports.SignalSource`. `services` are those whose calls pass these proxies; `policies`
+    go by service; `ring` says that there are signals.
 
     `routes` leads prefixes to services, for proxies that take their routes from here. What contains ends in a proxy
     `ttl_s` after it last heard of the plane. `entry`: what these proxies are asked, users ask.
@@ -92,11 +92,11 @@ class EnvoyPlane:
     # ports.DataPlane
 
     async def apply(self, command: Command) -> None:
-        """Return when the proxies that carry the service have acknowledged `command`. Before any is answered it is taken
-        on trust: whoever comes gets it first of all.
+        """Return when the proxies that carry the service have acknowledged `command`. Before any is answered it is
+        taken on trust: whoever comes gets it first of all.
 
-        Raises  NotHere, StaleEpoch, StaleCommand, LeaseLapsed as `Wanted.check`; ActuationError for what proxies refuse,
-                and, retryable, where none is there: those that come get it all the same.
+        Raises  NotHere, StaleEpoch, StaleCommand, LeaseLapsed as `Wanted.check`; ActuationError for what proxies
+        refuse, and, retryable, where none is there: those that come get it all the same.
         """
         now = self._clock.now()
         self._wanted.check(command, now)
@@ -144,7 +144,8 @@ class EnvoyPlane:
             raise ActuationError(f"no endpoint of {service} has a known address", retryable=True)
 
     async def _in_force(self, service: str) -> None:
-        """Return when the proxies that carry `service` have acknowledged what is wanted of it. Raises ActuationError."""
+        """Return when the proxies that carry `service` have acknowledged what is wanted of it. Raises
+        ActuationError."""
         keys = self._served.keys(service)
         with anyio.move_on_after(ACK_S):
             while any(not peer.slow for peer in self._late(service, keys)):

@@ -204,8 +204,9 @@ class Session(ABC):
         self.memory.good[type_url, resource.name] = resource
 
     def _has(self, cluster: str) -> bool:
-        """Whether the proxy has endpoints of `cluster`, as far as it has said. One that has lost its stream and not itself
-        has what it had, and it asks for the layer first: no call is to fall back to what is contained until then."""
+        """Whether the proxy has endpoints of `cluster`, as far as it has said. One that has lost its stream and not
+        itself has what it had, and it asks for the layer first: no call is to fall back to what is contained until
+        then."""
         if (ENDPOINTS, cluster) in self.memory.good:
             return True
         return self.resumed and (ENDPOINTS not in self.subscriptions or self.wants(ENDPOINTS, cluster))

@@ -54,8 +54,8 @@ _BROKEN: Final = frozenset(
 def told(entry: Entry, endpoints: Mapping[tuple[str, Address], str]) -> Told:
     """What `entry` says; `endpoints` gives the name of the one at an address, by service and address.
 
-    A call that has not ended, and an attempt that was given up, is told as one whose client left: overdue, it is evidence;
-    else it is not. Of an attempt Envoy does not say whether the client left or it lost patience itself.
+    A call that has not ended, and an attempt that was given up, is told as one whose client left: overdue, it is
+    evidence; else it is not. Of an attempt Envoy does not say whether the client left or it lost patience itself.
     """
     service = service_of(entry.cluster) or service_shed(entry.route)
     endpoint = endpoints.get((service, entry.address), "") if entry.address is not None else ""

@@ -1,4 +1,5 @@
-"""Protocol buffers as far as xDS needs them: a writer of fields and a bounded reader, no generated code, no descriptors.
+"""Protocol buffers as far as xDS needs them: a writer of fields and a bounded reader, no generated code, no
+descriptors.
 
 A message is its fields, one after the other, so that writing one is joining bytes and an unset field is an absent one.
 What is read comes from a peer: everything is bounded by the bytes at hand, nothing is recursive, and whatever is not

@@ -1,8 +1,9 @@
-"""gRPC over HTTP/2 with peers that behave and peers that do not: bounded memory, bounded waiting, and others unharmed."""
+"""gRPC over HTTP/2 with peers that behave and peers that do not: bounded memory, bounded waiting, and others
+unharmed."""
 
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -176,7 +177,8 @@ async def test_messages_of_any_size_come_back() -> None:
 
 
 async def test_refusals_are_trailers() -> None:
-    """A handler that refuses, one that breaks, a path that nobody serves and a request that is no gRPC are told apart."""
+    """A handler that refuses, one that breaks, a path that nobody serves and a request that is no gRPC are told
+    apart."""
     async with connected() as (_, client, _):
         for path, status, why in (
             ("/refuse", "3", "not like that: 100 ?"),
@@ -253,7 +255,8 @@ async def test_a_huge_message_is_refused_before_it_is_read() -> None:
 
 
 async def test_what_nobody_reads_is_bounded() -> None:
-    """A call whose handler does not read holds what its window allows and no more; all together hold `buffered_bytes_max`."""
+    """A call whose handler does not read holds what its window allows and no more; all together hold
+    `buffered_bytes_max`."""
     async with connected(window_bytes=100_000, buffered_bytes_max=250_000) as (server, client, _):
         numbers = [await client.call("/never") for _ in range(4)]
         await client.until(lambda: client.h2.remote_settings.initial_window_size == 100_000)
@@ -301,13 +304,12 @@ async def test_opening_and_breaking_off_has_an_end() -> None:
     """Streams that are reset as fast as they are opened (CVE-2023-44487) end the connection."""
     async with connected(resets_max=50) as (server, client, connect):
         await client.until(lambda: client.h2.remote_settings.max_concurrent_streams == 16)
-        with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
+        with suppress(anyio.BrokenResourceError):
             for _ in range(1000):
                 number = await client.call("/never")
                 client.h2.reset_stream(number)
                 await client.flush()
-            await client.closed()
-            raise anyio.EndOfStream
+        await client.closed()
         other = await connect()
         await other.start()
         assert await answered(other)

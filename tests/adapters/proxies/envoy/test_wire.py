@@ -1,6 +1,7 @@
 """Protocol buffers by hand: what is written is read, what the rules forbid is refused, and nothing is unbounded."""
 
 import struct
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -69,11 +70,10 @@ def test_what_is_not_well_formed_is_refused(data: bytes, why: str) -> None:
 
 def test_a_message_of_very_many_fields_is_refused() -> None:
     """Two bytes a field would make four megabytes two million steps; there is a bound before that."""
-    seen = 0
+    many = fields(memoryview(b"\x08\x00" * (wire.FIELDS_MAX + 1)))
+    assert sum(1 for _ in islice(many, wire.FIELDS_MAX)) == wire.FIELDS_MAX
     with pytest.raises(WireError, match="more than 200000 fields"):
-        for _ in fields(memoryview(b"\x08\x00" * (wire.FIELDS_MAX + 1))):
-            seen += 1
-    assert seen == wire.FIELDS_MAX
+        next(many)
 
 
 def test_values_of_another_kind_are_refused() -> None:

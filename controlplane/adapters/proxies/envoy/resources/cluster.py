@@ -1,7 +1,7 @@
 """The contained cluster of a service, for proxies whose owner has not declared one.
 
-It speaks plain HTTP/1.1. An owner whose services want TLS or HTTP/2 declares `NAME.contained` beside `NAME`, with the same
-transport, and takes only endpoints from here: Envoy keeps a cluster of its own file over one of ours.
+It speaks plain HTTP/1.1. An owner whose services want TLS or HTTP/2 declares `NAME.contained` beside `NAME`, with the
+same transport, and takes only endpoints from here: Envoy keeps a cluster of its own file over one of ours.
 """
 
 from typing import Final

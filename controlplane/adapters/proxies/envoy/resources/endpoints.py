@@ -1,7 +1,7 @@
 """The endpoints of a service as they are wanted: who gets calls, how many of them, and in whose place.
 
-An endpoint that is to get nothing is left out rather than marked: Envoy takes a change of membership at once, but may hold
-back one of health for as long as its merge window, a second by default.
+An endpoint that is to get nothing is left out rather than marked: Envoy takes a change of membership at once, but may
+hold back one of health for as long as its merge window, a second by default.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def assignment(
     """A ClusterLoadAssignment for the cluster `name`; None where no endpoint that gets calls has a known address."""
     localities: dict[tuple[int, str], list[tuple[Address, int]]] = {}
     dropped = 100 - _let_through(wanted)
-    # Envoy 1.40 tells its workers of another share to drop only together with a change of some endpoint: all weights change
+    # Envoy 1.40 tells its workers of another share to drop only together with a change of endpoints: all weights change
     pool = _POOL - dropped
     for endpoint, level, share in shares(service, wanted, endpoints):
         address = addresses.get((service.name, endpoint.name))

@@ -1,7 +1,7 @@
 """Listeners for clients that find a service by the discovery service themselves (gRPC, `xds:///NAME`).
 
-They have no runtime, hence nothing that expires: they are led to the contained cluster always, and what is contained when
-the plane dies stays so until it is back.
+They have no runtime, hence nothing that expires: they are led to the contained cluster always, and what is contained
+when the plane dies stays so until it is back.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """Routes, for proxies that take them from the plane: each prefix leads to a service, contained or whole.
 
-The entries of a prefix are tried in order, and all but the last one are off unless the runtime layer says otherwise: refuse
-what is less important, bound by a deadline, lead to the contained cluster. One random number of a request decides all of
-them, so that their percentages are of the same requests.
+The entries of a prefix are tried in order, and all but the last one are off unless the runtime layer says otherwise:
+refuse what is less important, bound by a deadline, lead to the contained cluster. One random number of a request
+decides all of them, so that their percentages are of the same requests.
 """
 
 from collections.abc import Iterable, Mapping
@@ -84,7 +84,8 @@ def _action(cluster: str, policy: GuardPolicy, timeout_ns: int) -> bytes:
 
 
 def _rate_limit(policy: GuardPolicy) -> bytes:
-    """The rate of the policy, for each proxy. It acts where the owner has put the filter in; elsewhere it does nothing."""
+    """The rate of the policy, for each proxy. It acts where the owner has put the filter in; elsewhere it does
+    nothing."""
     if not policy.rate_per_s:
         return b""
     tokens = max(1, round(policy.rate_per_s / 20))  # filled twenty times a second, or as often as there is a whole one
