@@ -20,7 +20,7 @@ from controlplane.adapters.proxies.envoy.resources.name import LAYER, contained
 from controlplane.adapters.proxies.envoy.served import Served
 from controlplane.adapters.proxies.reconcile import EffectiveState, EffectiveView
 from controlplane.adapters.proxies.wanted import Wanted
-from controlplane.model.command import Command, Restore, RollBack, Shed, Tighten
+from controlplane.model.command import Command, FailOver, Restore, RollBack, Shed, Tighten
 from controlplane.model.errors import ActuationError
 from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Effective, Signal
@@ -60,11 +60,11 @@ class EnvoyPlane:
     ) -> None:
         self.name = name
         self._services, self._clock, self._ring, self._ttl_s = services, clock, ring, ttl_s
-        self._wanted = Wanted({one.name: tuple(endpoint.name for endpoint in one.endpoints) for one in services})
+        self.wanted = Wanted({one.name: tuple(endpoint.name for endpoint in one.endpoints) for one in services})
         self._literals = literals(services)
         self._addresses = dict(self._literals)
         self._served = Served(services, policies, routes or {}, ttl_ns=to_nanos(ttl_s))
-        self._served.place(self._addresses, self._wanted)
+        self._served.place(self._addresses, self.wanted)
         self._fleet = Fleet(name, clock, self._served.keys)
         self.discovery = DiscoveryService(
             self._served.catalog, clock, heard=self._heard, left=self._left, switch=self._served.switch
@@ -99,14 +99,14 @@ class EnvoyPlane:
         refuse, and, retryable, where none is there: those that come get it all the same.
         """
         now = self._clock.now()
-        self._wanted.check(command, now)
+        self.wanted.check(command, now)
         service = command.target.service
         self._check_possible(command)
-        changed = self._wanted.apply(command, now)
+        changed = self.wanted.apply(command, now)
         if isinstance(command.intent, RollBack) or command.enforcement == "shadow":
             return
         self._leased.set()
-        self._tell(self._served.render(service, self._wanted))
+        self._tell(self._served.render(service, self.wanted))
         self._fleet.ordered(command.target, now)
         if not self._open:
             return
@@ -139,6 +139,9 @@ class EnvoyPlane:
         if isinstance(command.intent, Shed | Tighten) and not self._served.routed(service):
             what = type(command.intent).__name__
             reason = f"{what} needs the routes to {service} to be taken from here: name them in `routes`"
+            raise ActuationError(reason, retryable=False)
+        if isinstance(command.intent, FailOver) and not self._served.stands_by(service):
+            reason = f"no endpoint of {service} stands by: all have the same priority"
             raise ActuationError(reason, retryable=False)
         if not self._served.expressible(service):
             raise ActuationError(f"no endpoint of {service} has a known address", retryable=True)
@@ -194,14 +197,14 @@ class EnvoyPlane:
         """Take back what is not renewed, until cancelled."""
         while True:
             self._leased = anyio.Event()
-            now, at = self._clock.now(), self._wanted.expires_at()
+            now, at = self._clock.now(), self.wanted.expires_at()
             if at is None or at > now:
                 with anyio.move_on_after(None if at is None else to_seconds(at - now)):
                     await self._leased.wait()
                 continue
-            over = {order.command.target.service for order in self._wanted.expire(now)}
+            over = {order.command.target.service for order in self.wanted.expire(now)}
             for service in over:
-                self._tell(self._served.render(service, self._wanted))
+                self._tell(self._served.render(service, self.wanted))
 
     async def _follow_names(self) -> None:
         """Look names of endpoints up again and again, until cancelled; addresses need none."""
@@ -213,7 +216,7 @@ class EnvoyPlane:
 
     async def _resolve(self) -> None:
         self._addresses = {**self._literals, **await resolved(self._services, self._addresses)}
-        self._tell(self._served.place(self._addresses, self._wanted))
+        self._tell(self._served.place(self._addresses, self.wanted))
         for service in self._services:
             if not self._served.expressible(service.name) and service.endpoints:
                 logger.warning("no endpoint of %s has a known address; proxies get none from here", service.name)

@@ -83,6 +83,10 @@ class Served:
         """Whether there are endpoints to lead the calls to `service` to: one at least has an address."""
         return self.catalog.get(ENDPOINTS, name.contained(service)) is not None
 
+    def stands_by(self, service: str) -> bool:
+        """Whether some endpoints of `service` are used when others fail."""
+        return len({endpoint.priority for endpoint in self._services[service].endpoints}) > 1
+
     def routed(self, service: str) -> bool:
         """Whether proxies may take the routes to `service` from here."""
         return service in self._routes.values()

@@ -8,6 +8,7 @@ costs nothing.
 Source  envoyproxy.io, "xDS REST and gRPC protocol"
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -234,7 +235,7 @@ class Session(ABC):
         taken = sent.resources
         if why is not None:
             # Envoy names what it refuses. If it does not, each goes in an answer of its own, and that tells which it is
-            named = [one for one in taken if one.name in why]
+            named = [one for one in taken if _names(why, one.name)]
             if type_url in WHOLE or len(taken) == 1:
                 named = named or [*taken]
             for one in named:
@@ -251,3 +252,8 @@ class Session(ABC):
             self._accepted(type_url, one)
         for name in sent.removed:
             it.acked.pop(name, None)
+
+
+def _names(why: str, name: str) -> bool:
+    """Whether a refusal names `name`, and not a longer one that begins or ends like it."""
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", why) is not None
