@@ -231,7 +231,8 @@ async def apart(tmp_path: Path, api: str, *, ttl_s: float) -> AsyncIterator[Apar
 
 
 async def test_a_dead_plane_leaves_a_proxy_that_goes_on_and_forgets(api: str, tmp_path: Path) -> None:
-    """While the plane lives, containment is renewed beyond its time to live; killed, it ends by it, and no request fails."""
+    """While the plane lives, containment is renewed beyond its time to live; killed, it ends by it, and no request
+    fails."""
     async with apart(tmp_path, api, ttl_s=2.0) as it:
         since = time.monotonic_ns()
         await anyio.sleep(3.0)  # real time: more than a time to live

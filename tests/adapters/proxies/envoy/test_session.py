@@ -1,4 +1,5 @@
-"""The protocol of discovery, message by message: who is sent what and when, what an acknowledgement and a refusal do."""
+"""The protocol of discovery, message by message: who is sent what and when, what an acknowledgement and a refusal
+do."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -150,7 +151,8 @@ def test_names_come_and_go(variant: type[Session], catalog: Catalog) -> None:
 
 
 def test_who_asks_for_everything_gets_it_whole(variant: type[Session], catalog: Catalog) -> None:
-    """Clusters without a name are all clusters, those that come later, too; one that goes is left out, or named as gone."""
+    """Clusters without a name are all clusters, those that come later, too; one that goes is left out, or named as
+    gone."""
     proxy = Proxy(variant, catalog)
     proxy.ask(CLUSTER)
     empty = proxy.take()
@@ -294,7 +296,8 @@ def test_clusters_come_before_what_leads_to_them(variant: type[Session], catalog
 
 
 def test_a_proxy_that_comes_back_is_not_sent_what_it_has() -> None:
-    """Incremental, it says what it has: the same versions are not sent again, others are, and what is no more is told."""
+    """Incremental, it says what it has: the same versions are not sent again, others are, and what is no more is
+    told."""
     catalog = Catalog()
     catalog.put([(CLUSTER, one("same")), (CLUSTER, one("other", "2"))])
     proxy = Proxy(DeltaSession, catalog)
