@@ -1,7 +1,7 @@
 """The discovery service, incremental: a request says what is different from the one before it, and so does an
 answer."""
 
-from controlplane.adapters.proxies.envoy.discovery import Resource, delta_response, read_delta_request
+from controlplane.adapters.proxies.envoy.discovery import ENDPOINTS, Resource, delta_response, read_delta_request
 from controlplane.adapters.proxies.envoy.session import ALL, WHOLE, Sent, Session, Subscription
 
 
@@ -35,6 +35,8 @@ class DeltaSession(Session):
                 it.dirty.pop(name, None)
             else:
                 it.dirty[name] = None
+        if first and request.type_url == ENDPOINTS:
+            self._switch_again()
 
     def _answer(self, type_url: str, _: Subscription, names: list[str], nonce: str) -> tuple[Sent, bytes]:
         told = [name for name in names if name != ALL]

@@ -57,6 +57,7 @@ class Subscription:
         self.dirty: dict[str, None] = {}
         self.alone: set[str] = set()  # of the dirty ones, those that go in an answer of their own
         self.pending: dict[str, Sent] = {}  # by nonce, oldest first
+        self.sent: dict[str, str] = {}  # versions, by name: sent last, and acknowledged
         self.acked: dict[str, str] = {}
 
     def wants(self, name: str) -> bool:
@@ -73,7 +74,7 @@ class Subscription:
     def unsubscribe(self, names: Iterable[str]) -> None:
         """Tell of `names` no more."""
         for name in names:
-            for table in (self.names, self.dirty, self.acked):
+            for table in (self.names, self.dirty, self.sent, self.acked):
                 table.pop(name, None)
 
     def due(self) -> list[str]:
@@ -136,6 +137,7 @@ class Session(ABC):
             if sent.resources or sent.removed or ALL in names:
                 self._number += 1
                 it.pending[nonce] = sent
+                it.sent.update((one.name, one.version) for one in sent.resources)
                 return answer
         return self._prolongation()
 
@@ -200,9 +202,10 @@ class Session(ABC):
 
     def _accepted(self, type_url: str, resource: Resource) -> None:
         """The proxy has `resource`, and it is good."""
-        if type_url == ENDPOINTS and (type_url, resource.name) not in self.memory.good:
-            self._switch_again()
+        is_new = (type_url, resource.name) not in self.memory.good
         self.memory.good[type_url, resource.name] = resource
+        if is_new and type_url == ENDPOINTS:
+            self._switch_again()
 
     def _has(self, cluster: str) -> bool:
         """Whether the proxy has endpoints of `cluster`, as far as it has said. One that has lost its stream and not
@@ -213,10 +216,14 @@ class Session(ABC):
         return self.resumed and (ENDPOINTS not in self.subscriptions or self.wants(ENDPOINTS, cluster))
 
     def _switch_again(self) -> None:
-        """The proxy has more than before: it may be led there now."""
+        """What the proxy has, or says that it has, is different: so may be where it is led."""
         runtime = self.subscriptions.get(RUNTIME)
-        if runtime is not None:
-            runtime.dirty.update(runtime.names)
+        if runtime is None:
+            return
+        for name in runtime.names:
+            offered = self.offered(RUNTIME, name)
+            if offered is not None and runtime.sent.get(name) != offered.version:
+                runtime.dirty[name] = None
 
     def _begin(self, type_url: str, node: Node | None) -> Subscription | None:
         """The subscription that a request is about; None: of a type that is not served, which is not answered."""
@@ -225,8 +232,6 @@ class Session(ABC):
             self.memory = self._memories.setdefault(node.id, self.memory)
         if type_url not in ORDER:
             return None
-        if type_url == ENDPOINTS and type_url not in self.subscriptions:
-            self._switch_again()
         return self.subscriptions.setdefault(type_url, Subscription())
 
     def _acknowledge(self, type_url: str, it: Subscription, nonce: str, why: str | None) -> None:

@@ -1,7 +1,7 @@
 """The discovery service, state of the world: a request names everything that the proxy wants, each time."""
 
 from controlplane.adapters.proxies.envoy.catalog import Catalog
-from controlplane.adapters.proxies.envoy.discovery import Resource, read_request, response
+from controlplane.adapters.proxies.envoy.discovery import ENDPOINTS, Resource, read_request, response
 from controlplane.adapters.proxies.envoy.session import (
     ALL,
     NAMES_MAX,
@@ -46,6 +46,8 @@ class WorldSession(Session):
         it.subscribe([name for name in names if name not in it.names])
         if it.all and not was_all:
             it.dirty[ALL] = None  # an answer even if there is nothing to tell: the proxy waits for one
+        if first and request.type_url == ENDPOINTS:
+            self._switch_again()
 
     def _answer(self, type_url: str, it: Subscription, names: list[str], nonce: str) -> tuple[Sent, bytes]:
         if type_url in WHOLE:

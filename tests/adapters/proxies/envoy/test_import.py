@@ -11,7 +11,7 @@ for name in names:
     __import__(name)
 foreign = ("google", "envoy", "xds", "udpa", "validate", "opentelemetry")
 clash = [name for name in sys.modules if name.split(".")[0] in foreign]
-"opentelemetry")] print(len(names), clash)
+print(len(names), clash)
 """
 
 
