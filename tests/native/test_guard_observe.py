@@ -41,9 +41,10 @@ def test_what_is_observed_is_judged_as_what_is_called(results: list[tuple[int, i
     """The same results, once of calls admitted here and once as a log tells them, leave the same rows and the same
     counts, until one of them is out of traffic: from then on admission decides who is called."""
     policy = {"endpoints": 3, "slow_ns": 20 * MILLISECOND, "ejected_percent_max": 40, "enforced": enforced}
-    called, observed = Guard(**policy), Guard(**policy)  # type: ignore[arg-type]
     try:
         now = 1_000 * SECOND
+        native.set_test_clock(now)
+        called, observed = Guard(**policy), Guard(**policy)  # type: ignore[arg-type]
         for endpoint, outcome, latency_ms in results:
             native.set_test_clock(now)
             if called.is_open() or states(called, 3) != [HEALTHY] * 3:

@@ -15,11 +15,11 @@ from controlplane.model.unit import MILLISECOND
 
 MARK: Final = b"controlplane/1 "
 LINE_BYTES_MAX: Final = 8192
-NO_SERVER: Final = "<NOSRV>"
-_LINE: Final = re.compile(
-    rb"(?P<backend>[^\s/]{1,255}) (?P<server>[^\s/]{1,255}) (?P<status>-1|[0-9]{1,3}) (?P<end>[A-Za-z-]{2,4})"
-    rb" (?P<connect>-1|\+?[0-9]{1,10}) (?P<answer>-1|\+?[0-9]{1,10}) (?P<active>-1|\+?[0-9]{1,10}) \+?[0-9]{1,5}"
-    rb" (?P<refused>-|[0-9]{1,5}) (?P<cause>-|[A-Za-z0-9][A-Za-z0-9._-]{0,127})\s*\Z"
+NO_SERVER: Final = b"<NOSRV>"
+_LINE: Final = re.compile(  # backend server status end connect answer active retries refused cause
+    rb"([^\s/]{1,255}) ([^\s/]{1,255}) (-1|[0-9]{1,3}) ([A-Za-z-]{2,4})"
+    rb" (-1|\+?[0-9]{1,10}) (-1|\+?[0-9]{1,10}) (-1|\+?[0-9]{1,10}) \+?[0-9]{1,5}"
+    rb" (-|[0-9]{1,5}) (-|[A-Za-z0-9][A-Za-z0-9._-]{0,127})\s*\Z"
 )
 
 # How a session ended, by HAProxy's first letter ("-": as it should) and, where it matters, the second: what it waited
@@ -37,26 +37,22 @@ def read_line(line: bytes, naming: Naming) -> Told | None:
     found = _LINE.match(line[start + len(MARK) : start + LINE_BYTES_MAX])
     if found is None:
         return None
-    backend, server, status = (
-        found["backend"].decode("latin-1"),
-        found["server"].decode("latin-1"),
-        int(found["status"]),
-    )
-    end, cause = found["end"].decode(), found["cause"].decode()
-    connect_ms, answer_ms, active_ms = (int(found[name]) for name in ("connect", "answer", "active"))
-    waited_ns = max(0, active_ms) * MILLISECOND + HALF_MS
-    if connect_ms >= 0 and answer_ms >= 0:
-        waited_ns = (connect_ms + answer_ms) * MILLISECOND + HALF_MS
-    target = naming.target(backend, server)
+    backend, server, status_text, end, connect, answer, active, refused, cause = found.groups()
+    status, connect_ms, answer_ms = int(status_text), int(connect), int(answer)
+    waited_ms = connect_ms + answer_ms if connect_ms >= 0 and answer_ms >= 0 else max(0, int(active))
+    waited_ns = waited_ms * MILLISECOND + HALF_MS
+    target = naming.logged.get((backend, server))
     if target is None:
-        return _unsent(backend, server, status, end, waited_ns, naming)
-    whose, outcome = _judge(status, end)
+        return _unsent(backend, server, status, end.decode(), waited_ns, naming)
+    service, endpoint = target
+    whose, outcome = _judge(status, end.decode())
+    named = "" if cause == b"-" else cause.decode()
     if whose is Whose.ENDPOINT and outcome != SUCCESS:
-        if found["refused"] not in (b"-", b"0"):
+        if refused not in (b"-", b"0"):
             whose = Whose.REFUSED
-        elif cause not in ("-", target.service):
+        elif named not in ("", service):
             whose = Whose.RELAYED
-    return Told(target.service, target.endpoint, whose, outcome, waited_ns, status, cause if cause != "-" else "")
+    return Told(service, endpoint, whose, outcome, waited_ns, status, named)
 
 
 def _judge(status: int, end: str) -> tuple[Whose, int]:
@@ -73,9 +69,9 @@ def _judge(status: int, end: str) -> tuple[Whose, int]:
     return Whose.PROXY, SUCCESS
 
 
-def _unsent(backend: str, server: str, status: int, end: str, waited_ns: int, naming: Naming) -> Told | None:
+def _unsent(backend: bytes, server: bytes, status: int, end: str, waited_ns: int, naming: Naming) -> Told | None:
     """A request to a backend of ours that no endpoint was given: refused by a rule of ours, or nobody was there."""
-    service = naming.service(backend)
+    service = naming.service(backend.decode("latin-1"))
     if service is None or server != NO_SERVER:
         return None
     whose = (

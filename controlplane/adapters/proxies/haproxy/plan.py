@@ -47,6 +47,10 @@ class Naming:
             for one in endpoints
         }
         self._target = {name: target for target, name in self._server.items()}
+        self.logged = {  # as a log line has them, ten thousand times a second
+            (self.backends[target.service].encode(), name.partition("/")[2].encode()): (target.service, target.endpoint)
+            for name, target in self._target.items()
+        }
         self._service = {backend: name for name, backend in self.backends.items()}
 
     def server(self, target: Target) -> str:
