@@ -66,6 +66,7 @@ entry = false"""
         ('socket = "/s"\nservers = { "o1" = "x" }', "servers", '"service/endpoint"'),
         ('socket = "/s"\nservers = { "orders/o1" = "o2" }', "servers", "'o2' is the server of 2 endpoints"),
         ('socket = "/s"\nbackends = { orders = "a;b" }', "", "'a;b' is no name in HAProxy"),
+        ('socket = "/s"\nservers = { "orders/o1" = "limit" }', "", "cannot be told from a rule of that name"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, key: str, said: str) -> None:

@@ -1,5 +1,6 @@
 """Checks of `[proxies]`: addresses that are addresses, and names that mean one thing on both sides."""
 
+import re
 from collections import Counter
 
 from controlplane.config.convert import Problems, did_you_mean, shown
@@ -7,6 +8,15 @@ from controlplane.model.config import Config, ProxySection, is_loopback, split_l
 
 _FIELDS = {"haproxy": ("socket", "log_listen", "backends", "servers"), "envoy": ("listen", "routes", "ttl_s")}
 _USUAL = ProxySection(kind="haproxy")
+RESERVED = (
+    "critical",
+    "default",
+    "sheddable",
+    "limit",
+    "deadline",
+    "retries",
+)  # rules: adapters/proxies/haproxy/plan.py
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 
 
 def check_proxies(config: Config, problems: Problems) -> None:
@@ -104,9 +114,13 @@ def _check_names(key: str, proxy: ProxySection, config: Config, problems: Proble
             right = 'write "service/endpoint"'
             hint = did_you_mean(endpoint, endpoints) or f"; {right}"
             problems.add(f"{key}.servers", f"{endpoint!r} is no endpoint of a service of this proxy{hint}")
-    for name in (*proxy.backends.values(), *proxy.servers.values()):
-        if not name or any(letter in name for letter in " /;\n\t"):
-            problems.add(key, f"{name!r} is no name in HAProxy: letters, digits and -_.: are")
+    here = {proxy.backends.get(service, service) for service in proxied}
+    here |= {proxy.servers.get(endpoint, endpoint.partition("/")[2]) for endpoint in endpoints}
+    for name in sorted(here):
+        if not _NAME.fullmatch(name):
+            problems.add(key, f"{name!r} is no name in HAProxy: letters, digits and -_.: are; name it in `servers`")
+        elif name in RESERVED:
+            problems.add(key, f"a server {name!r} cannot be told from a rule of that name; call it otherwise")
     backends = Counter(proxy.backends.get(service, service) for service in proxied)
     for backend, count in backends.items():
         if count > 1:

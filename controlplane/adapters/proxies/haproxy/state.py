@@ -40,7 +40,7 @@ class Server(NamedTuple):
     @property
     def usable(self) -> bool:
         """Whether HAProxy itself would send requests there."""
-        return self.status.startswith(("UP", "no check", "NOLB")) and self.weight > 0
+        return self.status.startswith(("UP", "no check")) and self.weight > 0
 
 
 class Entry(NamedTuple):

@@ -2,9 +2,17 @@
 
 import pytest
 
-from controlplane.adapters.proxies.haproxy.plan import Naming, Setting, command_of, refuse_impossible, settings_of
+from controlplane.adapters.proxies.haproxy.plan import (
+    RULES,
+    Naming,
+    Setting,
+    command_of,
+    refuse_impossible,
+    settings_of,
+)
 from controlplane.adapters.proxies.haproxy.state import Entry, read_info, read_list, read_servers
 from controlplane.adapters.proxies.wanted import Wanted
+from controlplane.config.check_proxies import RESERVED
 from controlplane.model.command import (
     CapRetries,
     Eject,
@@ -123,3 +131,8 @@ def test_what_is_no_answer_is_said_to_be_none(text: str) -> None:
         list(read_servers(text))
     with pytest.raises(ValueError, match="not HAProxy's answer to `show info`"):
         read_info(text)
+
+
+def test_the_configuration_reserves_what_rules_are_called() -> None:
+    """A server of such a name would be taken for the rule."""
+    assert set(RESERVED) == set(RULES)
