@@ -74,5 +74,9 @@ async def served(runtime: Runtime, folder: Path) -> AsyncIterator[str]:
     async with await anyio.create_unix_listener(path) as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, runtime.serve)
         yield str(path)
+        runtime.answer = lambda _: None
+        async with await anyio.connect_unix(path) as last:  # who came before is accepted: asyncio's listener must not
+            await last.send(b"prompt\n")  # be cancelled while somebody comes in
+            await last.receive()
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
