@@ -1,8 +1,9 @@
 """One connection to HAProxy's runtime API, kept open: commands go in, each answer comes out whole.
 
 In prompt mode HAProxy ends every answer with a line that begins with "> ". Each command has a prompt of its own, also
-those that are joined by ";", so that one is sent at a time, on one line, and its answer is waited for. Whoever gives up
-in between closes the connection: what comes later would be taken for the answer to something else.
+those that are joined by ";", so that one is sent at a time, on one line, and its answer is waited for, also by who is
+cancelled meanwhile. After an answer that did not come in time the connection is of no use: what comes later would be
+taken for the answer to something else.
 """
 
 from collections.abc import AsyncIterator
@@ -40,9 +41,8 @@ class Session:
         async with self._turn:
             if self._broken:
                 raise ProxyGone(self._broken)
-            self._broken = "the connection was given up in the middle of an answer"
             try:
-                with anyio.fail_after(ANSWER_S):
+                with anyio.fail_after(ANSWER_S, shield=True):
                     await self._stream.send(command.encode() + b"\n")
                     answer = await self._answer()
             except TimeoutError:

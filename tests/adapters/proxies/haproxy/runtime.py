@@ -23,6 +23,7 @@ class Runtime:
         self.asked: list[str] = []
         self.answer: Callable[[str], bytes | None] = lambda _: None
         self.connections = 0
+        self.streams: list[SocketStream] = []
 
     def said(self, command: str) -> str:
         """What HAProxy answers."""
@@ -52,6 +53,7 @@ class Runtime:
     async def serve(self, stream: SocketStream) -> None:
         """One connection. Each command has its own prompt."""
         self.connections += 1
+        self.streams.append(stream)
         rest = b""
         async with stream:
             try:

@@ -59,16 +59,36 @@ async def test_more_than_one_command_is_refused(tmp_path: Path) -> None:
                 await session.ask(command)
 
 
-async def test_a_connection_that_was_given_up_is_not_used_again(tmp_path: Path) -> None:
-    """An answer that was not waited for would be taken for the next one's."""
+async def test_an_answer_that_does_not_come_ends_the_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Come later, it would be taken for the next one's."""
+    monkeypatch.setattr("controlplane.adapters.proxies.haproxy.session.ANSWER_S", 0.1)
     runtime = Runtime()
     async with served(runtime, tmp_path) as path, open_session(path) as session:
         runtime.answer = lambda _: b"never a prompt"
-        with anyio.move_on_after(0.05):
-            await session.ask("show info")
-        runtime.answer = lambda _: None
-        with pytest.raises(ProxyGone, match="given up in the middle"):
-            await session.ask("show info")
+        for _ in range(2):
+            with pytest.raises(ProxyGone, match=r"no answer to 'show' within 0\.1 s"):
+                await session.ask("show info")
+            runtime.answer = lambda _: None
+
+
+async def test_who_is_cancelled_waits_for_the_answer(tmp_path: Path) -> None:
+    """So that the next one gets its own."""
+    runtime = Runtime()
+    async with served(runtime, tmp_path) as path, open_session(path) as session:
+        runtime.answer = lambda _: b"Pid: 1\n"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.ask, "show info")
+            with anyio.fail_after(10):
+                while "show info" not in runtime.asked:
+                    await anyio.sleep(0.005)  # real time: sockets are
+            tasks.cancel_scope.cancel()
+            runtime.answer = lambda _: None
+            with anyio.CancelScope(shield=True):
+                await runtime.streams[-1].send(b"the rest\n\n> ")
+        assert await session.ask("controlplane list") == ""
+        assert "Pid: 1" in await session.ask("show info")
 
 
 async def test_what_breaks_is_said(tmp_path: Path) -> None:
