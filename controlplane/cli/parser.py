@@ -241,6 +241,7 @@ examples:
   controlplane bench propagation --quick
   controlplane bench detection --plot delays.svg
   controlplane bench response --plot response.svg
+  controlplane bench dataplane --quick
   controlplane bench peers
 
 Rivals that are not installed are left out: pip install 'controlplane[bench]'.
