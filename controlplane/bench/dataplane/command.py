@@ -10,6 +10,7 @@ import msgspec
 
 from controlplane._native.histogram import Histogram
 from controlplane.bench import result
+from controlplane.bench.dataplane import compare
 from controlplane.bench.dataplane.measure import Measured, Setting, measure
 from controlplane.bench.result import Result
 
@@ -22,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print, write; 1 when `--check` found a broken promise."""
     if args.json:
         result.read(args.json)  # a file that cannot be joined is better known before the minutes than after them
+    if args.faults:
+        return compare.run(args)
     setting = Setting(services=args.services)
     if args.quick:
         setting = msgspec.structs.replace(setting, rounds=QUICK)

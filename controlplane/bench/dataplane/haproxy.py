@@ -45,24 +45,31 @@ def configuration(folder: Path, services: int, endpoints: int) -> str:
 
 @contextmanager
 def running(services: int, endpoints: int) -> Iterator[Path]:
-    """HAProxy, for as long as the body lasts; gives the folder of its sockets. Raises NoProxy."""
-    binary = shutil.which("haproxy", path=PATHS)
-    if binary is None:
-        raise NoProxy("haproxy is not on this machine. On Debian:  sudo apt-get install haproxy")
+    """HAProxy under load of its own, for as long as the body lasts; gives the folder of its sockets. Raises NoProxy."""
     with TemporaryDirectory(prefix="controlplane-bench-") as name:
         folder = Path(name)
         script = files("controlplane.adapters.proxies.haproxy") / "controlplane.lua"
         (folder / "controlplane.lua").write_text(script.read_text())
         (folder / "map").write_text("")
         (folder / "haproxy.cfg").write_text(configuration(folder, services, endpoints))
-        command = [binary, "-db", "-f", str(folder / "haproxy.cfg")]
-        said = folder / "said"  # a file: a pipe that nobody reads fills up, and HAProxy waits for it
-        with said.open("wb") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:  # noqa: S603
-            try:
-                _wait_up(folder / "www.sock", process, said)
-                yield folder
-            finally:
-                process.kill()
+        with started(folder):
+            yield folder
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[None]:
+    """HAProxy with the configuration in `folder`, up, for as long as the body lasts. Raises NoProxy."""
+    binary = shutil.which("haproxy", path=PATHS)
+    if binary is None:
+        raise NoProxy("haproxy is not on this machine. On Debian:  sudo apt-get install haproxy")
+    command = [binary, "-db", "-f", str(folder / "haproxy.cfg")]
+    said = folder / "said"  # a file: a pipe that nobody reads fills up, and HAProxy waits for it
+    with said.open("wb") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:  # noqa: S603
+        try:
+            _wait_up(folder / "www.sock", process, said)
+            yield
+        finally:
+            process.kill()
 
 
 def _wait_up(path: Path, process: "subprocess.Popen[bytes]", said: Path) -> None:
