@@ -48,9 +48,10 @@ def histogram() -> Histogram:
 
 def replicas() -> str:
     """The configuration of an Envoy with four listeners, each of which answers 200 and says its name."""
-    connections =
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" router =
-    {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"} listeners = []
+    extensions = "type.googleapis.com/envoy.extensions.filters."
+    connections = extensions + "network.http_connection_manager.v3.HttpConnectionManager"
+    router = {"@type": extensions + "http.router.v3.Router"}
+    listeners = []
     for number in range(ENDPOINTS):
         said = [{"header": {"key": "x-replica", "value": f"o{number}"}}]
         route = {"match": {"prefix": "/"}, "direct_response": {"status": 200}, "response_headers_to_add": said}
@@ -100,9 +101,7 @@ async def measure(services: int, rounds: int, api: str) -> dict[str, Histogram]:
         names = [f"s{number}" for number in range(services)]
         plane = plane_of(*(declared(name, ports) for name in names))
         port = await stack.enter_async_context(serving(plane))
-        proxy = stack.enter_context(
-            envoy(bootstrap(port, dict.fromkeys(names, ports), api=api, log="none"), folder)
-        )
+        proxy = stack.enter_context(envoy(bootstrap(port, dict.fromkeys(names, ports), api=api, log="none"), folder))
         listen, answers = await proxy.ready(), Answers()
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
@@ -163,10 +162,8 @@ def main() -> int:
     results = []
     for name, counts in figures.items():
         p50_ms, p99_ms = counts.quantile(500) / 1e6, counts.quantile(990) / 1e6
-        print(
-            f"dataplane.envoy.{many}{name:<16} {counts.total:>6} p50 {p50_ms:8.3f}  p99 {p99_ms:8.3f}  max
-            {counts.maximum / 1e6:8.3f} ms"
-        )
+        print(f"dataplane.envoy.{many}{name:<16} {counts.total:>6}", end=" ")
+        print(f"p50 {p50_ms:8.3f}  p99 {p99_ms:8.3f}  max {counts.maximum / 1e6:8.3f} ms")
         results.append(Result(f"dataplane.envoy.{many}{name}", p50_ms, "ms", p50_ms=p50_ms, p99_ms=p99_ms))
     if args.json:
         result.join(args.json, results)
