@@ -77,11 +77,13 @@ class Judge:
 
 
 class Replica:
-    """An HTTP server that says its name. `arrivals` are CLOCK_MONOTONIC ns; `status` and `delay_s` are the test's."""
+    """An HTTP server that says its name. `arrivals` are CLOCK_MONOTONIC ns, `busy_max` is the most requests at a time;
+    `status`, `headers` and `delay_s` are the test's."""
 
     def __init__(self, name: str) -> None:
         self.name, self.status, self.delay_s = name, 200, 0.0
         self.arrivals: list[int] = []
+        self.busy = self.busy_max = 0
         self.headers: dict[str, str] = {}
         self.port = 0
         self._listener: Any = None
@@ -111,8 +113,13 @@ class Replica:
                     while b"\r\n\r\n" in waiting:
                         waiting = waiting.partition(b"\r\n\r\n")[2]
                         self.arrivals.append(time.monotonic_ns())
-                        if self.delay_s:
-                            await anyio.sleep(self.delay_s)  # real time: a replica that is slow
+                        self.busy += 1
+                        self.busy_max = max(self.busy, self.busy_max)
+                        try:
+                            if self.delay_s:
+                                await anyio.sleep(self.delay_s)  # real time: a replica that is slow
+                        finally:
+                            self.busy -= 1
                         more = "".join(f"{key}: {value}\r\n" for key, value in self.headers.items())
                         head = (
                             f"HTTP/1.1 {self.status} Any\r\nx-replica: {self.name}\r\n{more}content-length: 0\r\n\r\n"

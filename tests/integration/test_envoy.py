@@ -17,6 +17,7 @@ from controlplane.adapters.proxies.envoy.plane import EnvoyPlane
 from controlplane.model.command import CapRetries, Eject, FailOver, Isolate, Limit, Probe, Restore, Tighten, Weigh
 from controlplane.model.errors import ActuationError
 from controlplane.model.topology import Endpoint, Service
+from tests.conftest import BACKENDS
 from tests.integration.envoy_world import (
     Answers,
     Envoy,
@@ -83,6 +84,7 @@ async def world(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("anyio_backend", BACKENDS)
 async def test_an_ejected_endpoint_gets_no_request_once_it_is_acknowledged(api: str, tmp_path: Path) -> None:
     """From the acknowledgement on nothing is sent there, no request fails, and the endpoint is back when restored."""
     async with world(tmp_path, api) as it:
@@ -149,9 +151,12 @@ async def test_a_limit_holds_calls_in_flight_and_stops_retries(tmp_path: Path) -
             replica.delay_s = 0.05
         await it.plane.apply(order(Limit(2), "orders"))
         await anyio.sleep(0.1)  # real time: calls from before the limit end
-        shares = await it.shares(200)
-        assert shares["503"] > 0.5
-        assert sum(share for name, share in shares.items() if name != "503") > 0.0
+        for replica in it.replicas:
+            replica.busy_max = 0
+        limited = time.monotonic_ns()
+        await until("some get through", lambda: [one[2] for one in it.answers.since(limited)].count(200) >= 6)
+        assert sum(one[2] == 503 for one in it.answers.since(limited)) > 6
+        assert max(replica.busy_max for replica in it.replicas) <= 2
         keys = await it.proxy.runtime()
         assert keys["circuit_breakers.orders.contained.default.max_requests"] == "2"
         assert keys["circuit_breakers.orders.contained.default.max_retries"] == "0"
