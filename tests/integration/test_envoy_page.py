@@ -4,8 +4,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -83,6 +85,31 @@ class PageWorld:
         return {key: one["final_value"] for key, one in entries.items()}
 
 
+@contextmanager
+def users(world: PageWorld, count: int = 6) -> Iterator[list[float]]:
+    """Users who ask without pause for as long as the body lasts: how long each answer took, in seconds."""
+    stop, took = threading.Event(), list[float]()
+
+    def ask() -> None:
+        with httpx.Client(timeout=30) as client:
+            while not stop.is_set():
+                began = time.monotonic()
+                client.get(f"http://127.0.0.1:{world.listen}")
+                took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield took
+    finally:
+        stop.set()
+        for backend in world.backends:
+            backend.released.set()
+        for thread in threads:
+            thread.join()
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[PageWorld]:
     """Everything that was started is gone afterwards."""
@@ -114,3 +141,22 @@ def test_the_page_works_as_printed(world: PageWorld) -> None:
     assert (shown["name"], shown["kind"], shown["condition"]) == ("edge/edge-1", "envoy", "in force")
     assert shown["observed"] > 30
     assert shown["converged"]["count"] >= 1
+
+
+@pytest.mark.parametrize("fault", ["hang", "slow"])
+def test_what_envoy_does_not_see_is_contained(world: PageWorld, fault: str) -> None:
+    """A replica that takes calls and does not answer, or answers late without an error, is out before any time-out."""
+    world.serve()
+    world.start()
+    bad = world.backends[1]
+    with users(world) as took:
+        wait_for("traffic enough to know what is normal", lambda: len(took) > 600)
+        if fault == "hang":
+            bad.released.clear()
+        else:
+            bad.delay_s = 0.3
+        wait_for("it is contained", lambda: "controlplane.orders.contained" in world.runtime())
+        before, answered = bad.requests, len(took)
+        wait_for("others answer", lambda: len(took) > answered + 200)
+        assert bad.requests - before <= 12  # those that were on their way, and probes
+        bad.delay_s = 0.0
