@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from controlplane.adapters.proxies.envoy.catalog import Catalog, resource
 from controlplane.adapters.proxies.envoy.delta import DeltaSession
 from controlplane.adapters.proxies.envoy.discovery import CLUSTER, ENDPOINTS, RUNTIME, read_delta_request, read_request
-from controlplane.adapters.proxies.envoy.logs import read_logs
+from controlplane.adapters.proxies.envoy.logs import read_entry, read_logs
 from controlplane.adapters.proxies.envoy.session import UNACKED_MAX, Session
 from controlplane.adapters.proxies.envoy.wire import WireError, duration, message, text, uint
 from controlplane.adapters.proxies.envoy.world import WorldSession
@@ -78,7 +78,7 @@ inputs = st.one_of(st.binary(max_size=300), broken())
 @given(inputs)
 def test_readers_refuse_or_read(data: bytes) -> None:
     """Every reader of what proxies send answers any bytes with a value or a WireError."""
-    for read in (read_request, read_delta_request, read_logs):
+    for read in (read_request, read_delta_request, lambda data: [*map(read_entry, read_logs(data).entries)]):
         with suppress(WireError):
             read(data)
 

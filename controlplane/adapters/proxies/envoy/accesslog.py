@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import anyio.lowlevel
+
 from controlplane._native.guard import TIMEOUT
 from controlplane.adapters.proxies.envoy.call import INVALID_ARGUMENT, Call, Handler, RpcError
-from controlplane.adapters.proxies.envoy.logs import Address, Entry, read_logs
+from controlplane.adapters.proxies.envoy.logs import Address, Entry, read_entry, read_logs
 from controlplane.adapters.proxies.envoy.tell import told
 from controlplane.adapters.proxies.envoy.wire import WireError
 from controlplane.adapters.proxies.observe import Told, Whose, fold
@@ -16,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 REQUESTS: Final = "controlplane.requests"  # the name of a log that is about whole calls, beside one of their attempts
+TURN: Final = 100  # entries, about 3 ms, and then whoever has something to decide
 CALLS_MAX: Final = 50_000  # calls that are open, or of which something is still to come
 
 
@@ -51,13 +54,15 @@ class AccessLogService:
         while (data := await call.receive()) is not None:
             try:
                 logs = read_logs(data)
+                node, name = logs.node.id if logs.node else node, logs.name or name
+                for number, entry in enumerate(logs.entries, 1):
+                    self.tell(read_entry(entry), whole=name == REQUESTS)
+                    if number % TURN == 0:
+                        await anyio.lowlevel.checkpoint()
             except WireError as error:
                 self.malformed += 1
                 logger.warning("%s: its access log cannot be read: %s", node or call.peer, error)
                 raise RpcError(INVALID_ARGUMENT, str(error)) from error
-            node, name = logs.node.id if logs.node else node, logs.name or name
-            for entry in logs.entries:
-                self.tell(entry, whole=name == REQUESTS)
             self._heard(node, len(logs.entries))
 
     def tell(self, entry: Entry, *, whole: bool) -> None:

@@ -19,7 +19,7 @@ from controlplane.ports import Clock
 logger = logging.getLogger(__name__)
 
 _SERVICE: Final = "/envoy.service.discovery.v3.AggregatedDiscoveryService/"
-NODES_MAX: Final = 4096  # whose refusals are remembered
+NODES_MAX: Final = 1024  # whose refusals are remembered, a third of a megabyte each with a thousand services
 
 
 class Peer:

@@ -70,9 +70,10 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Logs(msgspec.Struct):
-    """A StreamAccessLogsMessage; the first one of a stream says who tells, and under which name."""
+    """A StreamAccessLogsMessage; the first one of a stream says who tells, and under which name. Its entries are
+    unread."""
 
-    entries: list[Entry]
+    entries: list[memoryview]
     node: Node | None = None
     name: str = ""
 
@@ -88,11 +89,12 @@ def read_logs(data: bytes) -> Logs:
                 elif at == 2:
                     logs.name = as_text(part)
         elif number == 2:
-            logs.entries += (_entry(as_bytes(part)) for at, part in fields(as_bytes(value)) if at == 1)
+            logs.entries += (as_bytes(part) for at, part in fields(as_bytes(value)) if at == 1)
     return logs
 
 
-def _entry(data: memoryview) -> Entry:
+def read_entry(data: memoryview) -> Entry:
+    """The HTTPAccessLogEntry in `data`. Raises WireError."""
     entry = Entry()
     for number, value in fields(data):
         if number == 1:

@@ -40,7 +40,9 @@ class Served:
         self._wanted: dict[str, ServiceWanted] = dict.fromkeys(self._services, _USUAL)
         self._reduced: dict[frozenset[str], Resource] = {}
         self.catalog.put(
-            (CLUSTER, resource(name.contained(one.name), cluster(one, policies[one.name]))) for one in services
+            (CLUSTER, resource(name.contained(one.name), cluster(one, policies[one.name])))
+            for one in services
+            if all(endpoint.url.startswith("http://") for endpoint in one.endpoints)  # how to speak TLS its owner knows
         )
         self.catalog.put((LISTENER, resource(one.name, listener(one.name))) for one in services)
         self._put_routes()

@@ -1,5 +1,7 @@
 """The discovery service, state of the world: a request names everything that the proxy wants, each time."""
 
+from itertools import takewhile
+
 from controlplane.adapters.proxies.envoy.catalog import Catalog
 from controlplane.adapters.proxies.envoy.discovery import ENDPOINTS, Resource, read_request, response
 from controlplane.adapters.proxies.envoy.session import (
@@ -31,6 +33,8 @@ class WorldSession(Session):
         if it is None:
             return
         if request.nonce in it.pending:
+            for older in [*takewhile(lambda nonce: nonce != request.nonce, it.pending)]:
+                self._acknowledge(request.type_url, it, older, None)  # who has seen an answer has seen those before it
             self._acknowledge(request.type_url, it, request.nonce, request.why)
         elif request.nonce and it.pending:
             return  # said before the proxy saw the newest answer; it will say it again

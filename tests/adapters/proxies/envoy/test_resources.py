@@ -190,3 +190,12 @@ def test_an_endpoint_that_moves_is_served_at_its_new_place() -> None:
     assert set(it.place(moved, wanted)) == {(ENDPOINTS, "orders"), (ENDPOINTS, "orders.contained")}
     assert it.endpoints["orders", ("10.0.0.7", 80)] == "o0"
     assert it.place(moved, wanted) == []
+
+
+def test_a_cluster_is_served_where_we_know_how_to_speak_to_it() -> None:
+    """Plain HTTP; what speaks TLS is its owner's to declare, and takes its endpoints from here all the same."""
+    secure = Service(name="vault", endpoints=(Endpoint(name="v0", url="https://127.0.0.1:8443"),))
+    it = Served([secure, service((1, 0))], {"vault": GuardPolicy(), "orders": GuardPolicy()}, {}, ttl_ns=15)
+    it.place(literals([secure]), Wanted({"vault": ("v0",), "orders": ("o0",)}))
+    assert list(it.catalog.all(CLUSTER)) == ["orders.contained"]
+    assert it.expressible("vault")

@@ -238,6 +238,20 @@ def test_a_proxy_that_never_acknowledges_costs_nothing(variant: type[Session], c
     assert proxy.session.settled([(ENDPOINTS, "a")])
 
 
+def test_the_newest_acknowledgement_is_one_of_all_before(catalog: Catalog) -> None:
+    """In the state of the world a proxy may say only that it has seen the last of several answers."""
+    proxy = Proxy(WorldSession, catalog)
+    proxy.ask(ENDPOINTS, "a", "b")
+    first = proxy.take()
+    proxy.session.touch(catalog.put([(ENDPOINTS, one("a", "2"))]))
+    second = proxy.take()
+    assert first is not None
+    assert second is not None
+    proxy.reply(second)
+    assert proxy.session.unacknowledged == 0
+    assert proxy.session.settled([(ENDPOINTS, "a"), (ENDPOINTS, "b")])
+
+
 def test_acknowledgements_of_nothing_are_ignored(variant: type[Session], catalog: Catalog) -> None:
     """A nonce that was never given acknowledges nothing and refuses nothing."""
     proxy = Proxy(variant, catalog)
