@@ -16,6 +16,7 @@ _COUNTERS = (
     ("lost", "Connections to the proxy that broke."),
     ("corrected", "Settings that it had acknowledged and did not keep."),
     ("observed", "Results of calls that were heard from it."),
+    ("unread", "Results of calls that were not in a form that is understood."),
     ("dropped", "Results of calls that were lost on the way here."),
 )
 

@@ -62,6 +62,7 @@ class EffectiveView(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     corrected: int = 0
     observed: int = 0
+    unread: int = 0
     dropped: int = 0
     waiting: dict[str, float] = {}
     refused: dict[str, str] = {}
@@ -73,7 +74,8 @@ class EffectiveState:
     """Wanted against acknowledged, of one proxy. Whoever speaks to it says what happens; nothing here does anything.
 
     `restarts` counts new instances of the proxy after the first, `lost` connections that broke, `corrected` settings
-    that it had acknowledged and did not keep. `observed` results of calls were heard, `dropped` were not.
+    that it had acknowledged and did not keep. `observed` results of calls were heard, `unread` ones were not understood,
+    `dropped` ones never came.
     """
 
     def __init__(self, name: str, kind: str) -> None:
@@ -81,7 +83,8 @@ class EffectiveState:
         self.histogram = Histogram(_LOWEST_NS, _HIGHEST_NS, _DIGITS)
         self.trouble = ""
         self.instance = ""
-        self.restarts = self.lost = self.corrected = self.observed = self.dropped = 0
+        self.restarts = self.lost = self.corrected = 0
+        self.observed = self.unread = self.dropped = 0
         self.person: dict[str, str] = {}
         self._reached = False
         self._lying_until = Nanos(0)
@@ -106,11 +109,11 @@ class EffectiveState:
         if len(self._refused) < TROUBLES_MAX or target in self._refused:
             self._refused[target] = reason
 
-    def found(self, instance: str) -> None:
-        """It answers, as `instance`: its process, and when that began."""
+    def found(self, instance: str, trouble: str = "") -> None:
+        """It answers, as `instance`: its process, and when that began. `trouble`: what does not fit there."""
         if self.instance and instance != self.instance:
             self.restarts += 1
-        self.instance, self.trouble, self._reached = instance, "", True
+        self.instance, self.trouble, self._reached = instance, trouble, True
 
     def gone(self, reason: str) -> None:
         """It does not answer."""
@@ -151,6 +154,7 @@ class EffectiveState:
             lost=self.lost,
             corrected=self.corrected,
             observed=self.observed,
+            unread=self.unread,
             dropped=self.dropped,
             waiting={str(target): to_seconds(now - since) for target, since in self._waiting.items()},
             refused={str(target): reason for target, reason in self._refused.items()},

@@ -191,7 +191,9 @@ class HaProxy:
             entry.name: Setting(entry.kind, entry.value, Nanos(now + entry.left_ms * MILLISECOND)) for entry in entries
         }
         await self.traffic.look(counters)
-        self.effective.found(info.instance)
+        self.effective.found(info.instance, self.traffic.missing())
+        if self.effective.trouble:
+            logger.warning("the proxy %s does not fit its configuration: %s", self.name, self.effective.trouble)
         self._backoff.reset()
         for service in {target.service for target in self._ordered}:
             self._settle_soon(service)

@@ -24,6 +24,7 @@ from controlplane.ports import CallJudge, Clock
 LOOK_S: Final = 0.1
 BUSY_LOOK_S: Final = 0.03  # stalls that come due within 20 ms are one observation: evidence.h
 LOOK_SHARE: Final = 20  # of the time one part is spent on looking
+NAMES_MAX: Final = 5  # in a message
 RETRIED_MAX: Final = 16  # connections that failed between two looks, told of one server; more say no more
 
 
@@ -34,7 +35,6 @@ class Traffic:
         self, naming: Naming, judge: CallJudge, clock: Clock, effective: EffectiveState, *, entry: bool
     ) -> None:
         self.entry = entry  # its requests are users'
-        self.unread = 0  # log lines that were not in the format
         self._naming, self._judge, self._clock, self._effective = naming, judge, clock, effective
         self._servers: dict[Target, Server] = {}
         self._weights: dict[Target, int] = {}
@@ -44,7 +44,7 @@ class Traffic:
         """One line of the log."""
         told = read_line(line, self._naming)
         if told is None:
-            self.unread += 1
+            self._effective.unread += 1
             return
         self._effective.observed += 1
         if told.endpoint:
@@ -100,9 +100,10 @@ class Traffic:
         """The highest weight it was seen with; 0: not known."""
         return self._weights.get(target, 0)
 
-    def missing(self) -> list[str]:
-        """Servers that the configuration names and HAProxy does not have."""
-        return [name for name, target in self._naming.servers().items() if target not in self._servers]
+    def missing(self) -> str:
+        """Servers that the configuration names and HAProxy does not have, in words; empty: it has all."""
+        names = [name for name, target in self._naming.servers().items() if target not in self._servers]
+        return f"it has no {', '.join(names[:NAMES_MAX])}{' ...' if len(names) > NAMES_MAX else ''}" if names else ""
 
     def forget(self) -> None:
         """It is gone: what its servers were is not known any more."""

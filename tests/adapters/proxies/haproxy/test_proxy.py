@@ -108,6 +108,7 @@ async def test_what_the_proxy_refuses_is_said_in_its_words(tmp_path: Path) -> No
     runtime = Runtime()
     del runtime.servers["orders/o2"]
     async with spoken_to(runtime, tmp_path) as proxy:
+        await until(lambda: proxy.effective.trouble == "it has no orders/o2")
         with pytest.raises(ActuationError, match="edge refused: orders/o2: no server orders/o2") as refused:
             await proxy.apply(order(1, O2, Eject()))
         assert not refused.value.retryable
