@@ -110,7 +110,7 @@ class _Endpoints:
     async def readyz(self, _: Request) -> Response:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
-        degraded = self._plane.statistics().degraded  # in words under /v1/status, which asks for a token
+        degraded = view.degraded(self._plane)  # in words under /v1/status, which asks for a token
         return Response("ok, degraded\n" if degraded else "ok\n", media_type="text/plain")
 
     healthz = readyz

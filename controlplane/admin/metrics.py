@@ -140,8 +140,8 @@ def _loop(plane: Plane) -> Iterator[str]:
         yield _family(f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
     yield _family("loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
     yield _family("journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
-    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox."
-    yield _family("degraded", "gauge", text, [("", "", len(seen.degraded))])
+    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox, proxies."
+    yield _family("degraded", "gauge", text, [("", "", len(view.degraded(plane)))])
     lag_s = to_seconds(seen.journal_lag_ns)
     yield _family("journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
     samples = [

@@ -124,6 +124,14 @@ class Proxies:
             for plane in self.planes
         ]
 
+    def degraded(self) -> list[str]:
+        """Those that are not as wanted and will not be by themselves, in words."""
+        return [
+            f"the proxy {one.name} is {one.condition}: {one.trouble}"
+            for one in self.views()
+            if one.condition in ("unreachable", "lying")
+        ]
+
     def _bound(self, key: str, listen: str, make: Callable[[str, int], socket.socket]) -> socket.socket | None:
         if not listen:
             return None

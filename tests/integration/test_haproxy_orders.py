@@ -288,3 +288,23 @@ async def test_a_look_before_driving_says_what_does_not_fit(world: HaproxyWorld,
     finally:
         world.ask("set server orders/orders-1 state ready")
         world.ask("set weight orders/orders-2 100")
+
+
+async def test_a_server_that_is_down_is_not_brought_up(world: HaproxyWorld) -> None:
+    """Its own checks say that it is dead: what we let go of stays so, until they say otherwise."""
+    host, port = world.backends["orders-2"].url.removeprefix("http://").split(":")
+    async with spoken_to(world) as orders:
+        await orders.give(O2, Eject())
+        world.ask("set server orders/orders-2 addr 127.0.0.1 port 1")
+        try:
+            await until(lambda: "L4CON" in next(row for row in stat_rows(world) if row[1] == "orders-2"))
+            await orders.give(O2, Restore())
+            assert world.holds() == {}
+            assert world.status("orders-2") == "DOWN"
+        finally:
+            world.ask(f"set server orders/orders-2 addr {host} port {port}")
+        await until(lambda: world.status("orders-2") == "UP")
+
+
+def stat_rows(world: HaproxyWorld) -> list[list[str]]:
+    return [line.split(",") for line in world.ask("show stat -1 4 -1").splitlines()]

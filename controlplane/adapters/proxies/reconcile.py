@@ -74,8 +74,8 @@ class EffectiveState:
     """Wanted against acknowledged, of one proxy. Whoever speaks to it says what happens; nothing here does anything.
 
     `restarts` counts new instances of the proxy after the first, `lost` connections that broke, `corrected` settings
-    that it had acknowledged and did not keep. `observed` results of calls were heard, `unread` ones were not understood,
-    `dropped` ones never came.
+    that it had acknowledged and did not keep. `observed` results of calls were heard, `unread` ones were not
+    understood, `dropped` ones never came.
     """
 
     def __init__(self, name: str, kind: str) -> None:

@@ -1,6 +1,10 @@
 """What is wanted, in HAProxy's terms, and what HAProxy says of itself."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.adapters.proxies.haproxy.plan import (
     RULES,
@@ -136,3 +140,15 @@ def test_what_is_no_answer_is_said_to_be_none(text: str) -> None:
 def test_the_configuration_reserves_what_rules_are_called() -> None:
     """A server of such a name would be taken for the rule."""
     assert set(RESERVED) == set(RULES)
+
+
+@given(st.text(max_size=200))
+def test_no_answer_breaks_the_readers(text: str) -> None:
+    """Whatever a runtime API says, it is read or said to be none."""
+    for read in (read_info, lambda text: list(read_servers(text))):
+        with suppress(ValueError):
+            read(text)
+        with suppress(ValueError):
+            read(f"# pxname,svname,scur,stot,wretr,wredis,status,weight,check_status\n{text}")
+    read_list(text)
+    read_list(f"hold {text} 1 2")
