@@ -1,7 +1,10 @@
 """`[proxies]`: what is taken, and what is wrong and why."""
 
+import socket
+
 import pytest
 
+from controlplane.assembly import Plane
 from controlplane.config import parse_config
 from controlplane.model.config import ProxySection
 from controlplane.model.errors import ConfigError
@@ -97,3 +100,14 @@ def test_another_kind_and_another_key_are_refused() -> None:
     """With those there are."""
     assert "one of 'envoy', 'haproxy'" in wrong('[proxies.edge]\nkind = "nginx"\n')["proxies.edge.kind"]
     assert "did you mean 'log_listen'?" in wrong(section('socket = "/s"\nlog_listn = "x"'))["proxies.edge.log_listn"]
+
+
+def test_a_log_address_in_use_is_named() -> None:
+    """Before anything was started."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = parse_config(section(f'socket = "/s"\nlog_listen = "{where}"') + SERVICES)
+        with pytest.raises(ConfigError, match=f"cannot listen on {where}: Address already in use") as refused:
+            Plane(config)
+        assert refused.value.key == "proxies.edge.log_listen"
