@@ -9,7 +9,7 @@ renews them; what is not ordered again is left to its lease, so that nothing fla
 
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import anyio
@@ -28,7 +28,7 @@ from controlplane.adapters.proxies.haproxy.state import INFO, LIST, read_info, r
 from controlplane.adapters.proxies.haproxy.traffic import Traffic
 from controlplane.adapters.proxies.reconcile import Backoff, EffectiveState
 from controlplane.adapters.proxies.wanted import Wanted
-from controlplane.model.command import Command, Probe, Restore, RollBack, Weigh
+from controlplane.model.command import Command, Eject, Probe, Restore, RollBack, Weigh
 from controlplane.model.errors import ActuationError
 from controlplane.model.signal import Effective, Signal, Target
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos, to_seconds
@@ -43,17 +43,17 @@ NO_SCRIPT: Final = "its configuration does not load controlplane.lua, without wh
 
 
 class _Settling:
-    """One service on its way into force: the commands that wait for it, and what came of it."""
+    """One service on its way into force: the targets that were ordered about, and what came of it."""
 
-    def __init__(self, commands: Sequence[Command] = ()) -> None:
-        self.commands = list(commands)
+    def __init__(self, targets: Iterable[Target] = ()) -> None:
+        self.targets = dict.fromkeys(targets)  # each once, however often an order is repeated while HAProxy is away
         self.done = anyio.Event()
         self.error: ActuationError | None = None
         self._earlier: list[_Settling] = []
 
     def follow(self, earlier: "_Settling") -> None:
         """It was interrupted, and what comes of this one comes of it."""
-        self.commands = [*earlier.commands, *self.commands]
+        self.targets = earlier.targets | self.targets
         self._earlier.append(earlier)
 
     def end(self, error: ActuationError | None = None) -> None:
@@ -138,7 +138,7 @@ class HaProxy:
         self._ordered.add(command.target)
         self.effective.ordered(command.target, now)
         settling = self._settle_soon(command.target.service)
-        settling.commands.append(command)
+        settling.targets[command.target] = None
         if self.effective.trouble and not self.effective.reached:
             raise ActuationError(self._away(self.effective.trouble), retryable=True)
         await settling.done.wait()
@@ -151,10 +151,14 @@ class HaProxy:
 
     def _refuse_fraction(self, command: Command) -> None:
         """A weight is a whole number: of 1 there is no half."""
-        if not command.target.endpoint or not isinstance(command.intent, Probe | Weigh):
+        weight, intent = self.traffic.weight(command.target), command.intent
+        if not command.target.endpoint or not isinstance(intent, Eject | Probe | Weigh):
             return
-        weight = self.traffic.weight(command.target)
-        percent = PROBE_PERCENT if isinstance(command.intent, Probe) else command.intent.percent
+        percent = PROBE_PERCENT
+        if isinstance(intent, Eject):
+            percent = 100 - command.percent if command.enforcement == "percent" else 0
+        elif isinstance(intent, Weigh):
+            percent = intent.percent
         if 0 < percent < 100 and 0 < weight * percent < 100:
             server = self.naming.server(command.target)
             reason = f"the weight of {server} is {weight}, of which {percent} % is less than 1: configure `weight 100`"
@@ -195,6 +199,7 @@ class HaProxy:
         if self.effective.trouble:
             logger.warning("the proxy %s does not fit its configuration: %s", self.name, self.effective.trouble)
         self._backoff.reset()
+        self._lapse()
         for service in {target.service for target in self._ordered}:
             self._settle_soon(service)
         async with anyio.create_task_group() as tasks:
@@ -266,11 +271,11 @@ class HaProxy:
             self._settling.setdefault(service, _Settling()).follow(settling)
             raise
         now = self._clock.now()
-        for command in settling.commands:
-            if command.target in refused:
-                self.effective.refused(command.target, refused[command.target])
+        for target in settling.targets:
+            if target in refused:
+                self.effective.refused(target, refused[target])
             else:
-                self.effective.acknowledged(command.target, now)
+                self.effective.acknowledged(target, now)
         said = "; ".join(f"{target}: {reason}" for target, reason in refused.items())
         settling.end(ActuationError(f"{self.name} refused: {said}", retryable=False) if refused else None)
 
@@ -296,7 +301,7 @@ class HaProxy:
         self._lapse()
         for service, settling in list(self._settling.items()):
             settling.end(ActuationError(self._away(reason), retryable=True))
-            self._settling[service] = _Settling(settling.commands)
+            self._settling[service] = _Settling(settling.targets)
 
     def _away(self, reason: str) -> str:
         return f"{self.name} is out of reach ({reason}); the order is put in force when it is back"

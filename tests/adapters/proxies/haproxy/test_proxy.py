@@ -157,3 +157,22 @@ async def test_half_of_one_is_refused(tmp_path: Path) -> None:
             with pytest.raises(ActuationError, match=r"the weight of orders/o1 is 1, .* configure `weight 100`"):
                 await proxy.apply(order(number, O1, intent))
         assert held(runtime) == {"orders/o1": 0}
+
+
+async def test_orders_that_lapse_while_it_is_away_are_not_put_in_force(tmp_path: Path) -> None:
+    """However often they were repeated meanwhile; those whose lease goes on are."""
+    runtime = Runtime()
+    proxy = proxy_at(str(tmp_path / "admin.sock"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(proxy.run)
+        for number in range(1, 6):
+            for target, lease_s in ((O1, 0.3), (O2, 30.0)):
+                with pytest.raises(ActuationError, match="out of reach"):
+                    await proxy.apply(order(number, target, Eject(), lease_s=lease_s))
+        await until(
+            lambda: (ends := proxy.wanted.expires_at()) is None or ends < CLOCK.now() or ends > CLOCK.now() + 10**9
+        )
+        async with served(runtime, tmp_path):
+            await until(lambda: held(runtime) == {"orders/o2": 0})
+            assert not [asked for asked in runtime.asked if "hold orders/o1" in asked]
+            tasks.cancel_scope.cancel()
