@@ -31,7 +31,7 @@ _HEAD_HAD_COME: Final = "DL"  # data, or the last of it: the answer's head was t
 
 def read_line(line: bytes, naming: Naming) -> Told | None:
     """What `line` says; None: nothing of ours. It never raises."""
-    start = line.find(MARK, 0, LINE_BYTES_MAX)
+    start = line.rfind(MARK, 0, LINE_BYTES_MAX)  # the last: what a user wrote into a path comes before
     if start < 0:
         return None
     found = _LINE.match(line[start + len(MARK) : start + LINE_BYTES_MAX])

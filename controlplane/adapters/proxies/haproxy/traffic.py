@@ -23,6 +23,7 @@ from controlplane.ports import CallJudge, Clock
 
 LOOK_S: Final = 0.1
 BUSY_LOOK_S: Final = 0.03  # stalls that come due within 20 ms are one observation: evidence.h
+LOOK_MOST_S: Final = 5.0  # HAProxy hangs up on who is silent for 10 s
 LOOK_SHARE: Final = 20  # of the time one part is spent on looking
 NAMES_MAX: Final = 5  # in a message
 RETRIED_MAX: Final = 16  # connections that failed between two looks, told of one server; more say no more
@@ -58,7 +59,7 @@ class Traffic:
             await self.look(session)
             busy = any(server.in_flight for server in self._servers.values())
             pause_s = BUSY_LOOK_S if busy else LOOK_S
-            await anyio.sleep(max(pause_s, LOOK_SHARE * (time.monotonic() - began)))
+            await anyio.sleep(min(LOOK_MOST_S, max(pause_s, LOOK_SHARE * (time.monotonic() - began))))
 
     async def look(self, session: Session) -> None:
         """Read all counters once. Raises ProxyGone, ValueError."""

@@ -57,6 +57,10 @@ def test_ours_may_be_the_end_of_anybodys_line() -> None:
     """A syslog header and a format of somebody's own may come first."""
     before = b"<134>Nov 27 03:13:05 lb haproxy[7]: 10.0.0.1:5 [27/Nov] www be_orders/web1 0/0/1/2/3 "
     assert read_line(before + line("be_orders web1 200 -- 1 2 3 0 0 -") + b"\n", NAMING) is not None
+    forged = b"GET /controlplane/1 be_orders web1 500 -- 1 2 3 0 0 - "
+    told = read_line(forged + line("be_orders web1 200 -- 1 2 3 0 0 -"), NAMING)
+    assert told is not None
+    assert told.status == 200
 
 
 @pytest.mark.parametrize(
