@@ -8,10 +8,11 @@ from controlplane.adapters.proxies.envoy.catalog import Key
 from controlplane.adapters.proxies.envoy.discovery import RUNTIME
 from controlplane.adapters.proxies.reconcile import EffectiveState, EffectiveView
 from controlplane.model.signal import Target
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import SECOND, Nanos
 from controlplane.ports import Clock
 
 SHOWN_MAX: Final = 200  # proxies; those that were gone longest make room
+FORGOTTEN_NS: Final = 300 * SECOND  # one that has been gone for so long was taken away, and is missed no more
 KIND: Final = "envoy"
 
 
@@ -24,6 +25,7 @@ class Fleet:
         self._states: dict[str, EffectiveState] = {}
         self._peers: dict[str, list[Peer]] = {}
         self._waiting: dict[str, dict[Target, None]] = {}
+        self._gone_at: dict[str, Nanos] = {}
 
     def ordered(self, target: Target, now: Nanos) -> None:
         """An order about `target` is on its way to all who have to do something about it."""
@@ -63,6 +65,7 @@ class Fleet:
                 del self._peers[node]
                 if node in self._states:
                     self._states[node].gone("its stream ended")
+                    self._gone_at[node] = self._clock.now()
 
     def observed(self, node: str, count: int) -> None:
         """The access log of that node has told of so many calls."""
@@ -72,26 +75,28 @@ class Fleet:
     def views(self) -> list[EffectiveView]:
         """Every proxy as it stands."""
         now = self._clock.now()
+        for node in [node for node, at in self._gone_at.items() if now - at > FORGOTTEN_NS]:
+            self._forget(node)
         return [state.view(now) for state in self._states.values()]
 
     def _joined(self, node: str, peer: Peer) -> None:
         if node not in self._states:
-            gone = [one for one in self._states if one not in self._peers]
             if len(self._states) >= SHOWN_MAX:
-                if not gone:
+                if not self._gone_at:
                     self.unshown += 1
                     return
-                del self._states[gone[0]]
-                del self._waiting[gone[0]]
+                self._forget(next(iter(self._gone_at)))
             self._states[node] = EffectiveState(f"{self._name}/{node or 'unnamed'}", KIND)
             self._waiting[node] = {}
-        state = self._states[node]
+        self._gone_at.pop(node, None)
+        state, streams = self._states[node], len(self._peers[node])
+        twins = f"{streams} streams at once call themselves {node!r}: each proxy needs an id of its own"
         # one that resumes has lost its stream and not itself
-        state.found(state.instance if peer.session.resumed and state.instance else peer.address)
-        if len(self._peers[node]) > 1:
-            state.trouble = (
-                f"{len(self._peers[node])} streams at once call themselves {node!r}: each proxy needs an id of its own"
-            )
+        instance = state.instance if peer.session.resumed and state.instance else peer.address
+        state.found(instance, twins if streams > 1 else "")
+
+    def _forget(self, node: str) -> None:
+        del self._states[node], self._waiting[node], self._gone_at[node]
 
 
 def takes_no_layer(peer: Peer) -> bool:
