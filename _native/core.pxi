@@ -18,6 +18,7 @@ cdef extern from "state.h":
         _RETRY_BUDGET "RETRY_BUDGET", _NO_ENDPOINT "NO_ENDPOINT", _WEIGHT "WEIGHT", _SHED "SHED", _DEADLINE "DEADLINE"
         REASONS_END
         _SUCCESS "SUCCESS", _ERROR "ERROR", _TIMEOUT "TIMEOUT", _OVERLOAD "OVERLOAD"
+        _STALLED "STALLED"
         _ENDPOINT_TRIPPED "ENDPOINT_TRIPPED", _ENDPOINT_CAPPED "ENDPOINT_CAPPED"
         _ENDPOINT_PROBE_PASSED "ENDPOINT_PROBE_PASSED", _ENDPOINT_PROBE_FAILED "ENDPOINT_PROBE_FAILED"
         _EDGE_OPENED "EDGE_OPENED", _EDGE_PROBE_PASSED "EDGE_PROBE_PASSED", _EDGE_PROBE_FAILED "EDGE_PROBE_FAILED"
@@ -166,6 +167,10 @@ cdef extern from "settle.h":
     int settle_overdue(seat *s, ticket *t)
     void settle_cancel(seat *s, ticket *t)
     int settle_relayed(seat *s, ticket *t)
+
+cdef extern from "observe.h":
+    enum: _OBSERVED "OBSERVED", _OBSERVED_PROBE "OBSERVED_PROBE"
+    int observe(seat *s, int64_t i, int64_t outcome, int64_t latency_ns)
 
 cdef extern from "orders.h":
     void order_eject(seat *s, int64_t i, int64_t now_ns, int64_t lease_ns, int64_t signal_ns)

@@ -41,6 +41,7 @@ cdef extern from "python.h":
 
 include "core.pxi"
 include "arguments.pxi"
+include "clock.pxi"
 include "words.pxi"
 include "memory.pxi"
 include "names.pxi"
@@ -52,15 +53,6 @@ include "layout.pxi"
 include "permit.pxi"
 include "describe.pxi"
 include "draw.pxi"
-
-
-def now_ns():
-    return clock_now_ns()
-
-
-def set_test_clock(now_ns, /):
-    global clock_test_ns
-    clock_test_ns = integer(now_ns, "now_ns", -1, CLOCK_MAX_NS)
 
 
 @cython.final
@@ -226,6 +218,11 @@ cdef class Guard:
         if type(answer) is Permit:
             return answer
         raise Refused(self.name, (<Refusal>answer).part, (<Refusal>answer).why.retry_after_ns / 1e9)
+
+    def observe(self, endpoint, outcome, latency_ns, /):
+        cdef int64_t i = self.index(endpoint, "endpoint", -1 if not self.seat.g.endpoints else 0)
+        cdef int64_t ended = integer(outcome, "outcome", _SUCCESS, _STALLED)
+        return observe(&self.seat, i, ended, integer(latency_ns, "latency_ns", 0, DURATION_MAX_NS))
 
     cdef int64_t index(self, object value, str name, int64_t low) except? -1:
         """`value` as the index of an endpoint; -1, where it is allowed, means the edge or none."""

@@ -77,9 +77,9 @@ ALWAYS_INLINE void settle_judge(
     slow = !failed && st->policy.slow_ns && latency_ns >= st->policy.slow_ns;
     settle_count(shared, s, t, now_ns, latency_ns, outcome, slow);
     if (!state_still(shared, g, current)) st = lapse(s, now_ns, &current); /* judge by what is in force now */
-    if (__builtin_expect(st->policy.concurrency_adapts != 0, 0)) /* it has landed: one more was in flight */
+    if (__builtin_expect(st->policy.concurrency_adapts != 0, 0) && !(t->flags & FOREIGN)) /* it has landed: one more was in flight */
         concurrency_learn(g, &st->policy, t, now_ns, latency_ns, outcome, state_flying(g, EDGE) + (outcome != STALLED));
-    if (__builtin_expect(st->limit != 0, 0)) limit_learn(g, st, t->start_ns, now_ns, outcome);
+    if (__builtin_expect(st->limit != 0, 0) && !(t->flags & FOREIGN)) limit_learn(g, st, t->start_ns, now_ns, outcome);
     if (t->endpoint >= 0) fresh = t->endpoint_generation == state_place(st, t->endpoint)->generation;
     if (__builtin_expect(t->flags & ENDPOINT_PROBE, 0)) {
         /* where its siblings are as slow by now, slow is no fault of its own */

@@ -159,7 +159,7 @@ struct seat {
 struct ticket {
     int64_t endpoint, start_ns, answered_ns, generation, endpoint_generation, flags, slot, era;
 };
-enum { EDGE_PROBE = 1, ENDPOINT_PROBE = 2, SETTLED = 4, OVERDUE = 8 };
+enum { EDGE_PROBE = 1, ENDPOINT_PROBE = 2, SETTLED = 4, OVERDUE = 8, FOREIGN = 16 /* observe.h */ };
 
 static inline int64_t *state_words(const struct edge *g) { return (int64_t *)g; }
 

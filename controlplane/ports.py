@@ -11,7 +11,7 @@ from controlplane.model.input import InputBatch
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.record import Record
-from controlplane.model.signal import Signal
+from controlplane.model.signal import Signal, Target
 from controlplane.model.unit import Nanos
 
 
@@ -87,6 +87,26 @@ class SignalSource(Protocol):
 
     def sample(self) -> list[Signal]:
         """Counts of what is under observation since the last call, as `Sampled` signals. Never blocks."""
+
+
+class CallJudge(Protocol):
+    """Somebody who judges calls that a proxy made as if they had been made here, by the same sequential tests."""
+
+    def ended(self, target: Target, outcome: int, latency_ns: int) -> None:
+        """A call to that endpoint ended so (`_native.guard`: SUCCESS to STALLED), `latency_ns` after it began. What the
+        control plane itself caused is never told. A target that nobody declared is as good as not told."""
+
+    def relayed(self, caller: str, callee: str) -> None:
+        """`caller` answered with a failure that was `callee`'s."""
+
+    def asked(self, *, failed: bool, latency_ns: int) -> None:
+        """A user's request was answered."""
+
+    def shed(self) -> None:
+        """A user's request was not let in, by order."""
+
+    def stall_ns(self, service: str) -> int:
+        """How long an answer of `service` may be awaited before the call is overdue."""
 
 
 class Notifier(Protocol):

@@ -114,7 +114,22 @@ ORDERS = ("freeze", "resume", "observe", "enforce", "hold", "release", "override
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "check", "demo", "bench", "status", "incidents", "explain", "report", "rules", "shadow", *ORDERS],
+    [
+        "",
+        "serve",
+        "check",
+        "demo",
+        "bench",
+        "status",
+        "incidents",
+        "explain",
+        "report",
+        "rules",
+        "shadow",
+        "proxies",
+        "script",
+        *ORDERS,
+    ],
 )
 def test_help_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every help page ends in commands that can be typed as they are."""

@@ -28,6 +28,14 @@ ERROR: Final = 1  # an answer that says failure, or no connection
 TIMEOUT: Final = 2
 OVERLOAD: Final = 3  # 429 or 503 by the callee's own choice
 
+# how a call that was only observed ended: one of these, or of those above
+SUCCESS: Final = 0
+STALLED: Final = 4  # it has not, and is overdue
+
+# what Guard.observe answers, as a sum
+OBSERVED: Final = 1  # a state has changed that the control loop should look at
+OBSERVED_PROBE: Final = 2  # it was the probe of a half-open edge or of an endpoint on probation
+
 # kinds of rows in the event ring; of trips, a: cause, b: calls, c: failures, d: since when (0: not known)
 ENDPOINT_TRIPPED: Final = 1  # the endpoint is ejected by reflex when enforced
 ENDPOINT_CAPPED: Final = 2  # evidence was there, a cap or its siblings' state forbade it
@@ -223,6 +231,12 @@ class Guard:
         """The second life of a call that was in flight on an endpoint when it was ejected: not drawn from the retry
         budget (at most one per call, and only for calls that were admitted already), never to `avoid`; refused when
         no other endpoint is usable."""
+
+    def observe(self, endpoint: int, outcome: int, latency_ns: int, /) -> int:
+        """A call that somebody else's proxy made has ended so (SUCCESS to STALLED), `latency_ns` after it began. It is
+        evidence as a call made here is, with the same reflexes. What began before its endpoint, or the edge, came into
+        its present state says nothing about that; on probation it is the probe, if none is out. Nothing in flight is
+        counted, and what adapts to that learns nothing. Endpoint -1 where the guard has none. Returns OBSERVED..."""
 
     # Orders of the control plane. Every one expires by itself after lease_ns; while only observing they are ignored.
     # signal_ns: time of the deciding result, told again in the EFFECTIVE row; 0: unknown, and no such row is written.

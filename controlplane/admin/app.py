@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, graph, intake, review, rule, shape, view
+from controlplane.admin import alert, graph, intake, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -111,7 +111,7 @@ class _Endpoints:
     async def readyz(self, _: Request) -> Response:
         if not self._plane.ready:
             raise Problem(503, self._plane.trouble or "the control loop is not running", headers={"retry-after": "1"})
-        degraded = self._plane.statistics().degraded  # in words under /v1/status, which asks for a token
+        degraded = view.degraded(self._plane)  # in words under /v1/status, which asks for a token
         return Response("ok, degraded\n" if degraded else "ok\n", media_type="text/plain")
 
     healthz = readyz
@@ -168,6 +168,9 @@ class _Endpoints:
 
     async def commands(self, _: Request) -> shape.CommandList:
         return view.commands(self._plane)
+
+    async def proxies(self, _: Request) -> proxy.ProxyList:
+        return proxy.proxies(self._plane)
 
     async def gate(self, request: Request) -> Response:
         return await gates.answer(self._plane, request)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import anyio.lowlevel
 
-from controlplane.admin import view
+from controlplane.admin import proxy, view
 from controlplane.assembly import Plane
 from controlplane.decide.safety import RULES
 from controlplane.decide.state import State
@@ -58,6 +58,7 @@ async def render(plane: Plane, *, followers: int = 0) -> bytes:
         _edges(plane),
         _endpoints(plane),
         _graph(plane),
+        _proxies(plane),
         _telemetry(plane),
     ):
         for family in part:
@@ -140,8 +141,8 @@ def _loop(plane: Plane) -> Iterator[str]:
         yield _family(f"loop_{name}_total", "counter", text, [("", "", getattr(seen, name))])
     yield _family("loop_inbox_signals", "gauge", "Signals that wait for the engine.", [("", "", seen.inbox)])
     yield _family("journal_up", "gauge", "1 while the journal takes records.", [("", "", seen.journal_ok)])
-    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox."
-    yield _family("degraded", "gauge", text, [("", "", len(seen.degraded))])
+    text = "What does not work now, and containment goes on without: journal, data planes, notifiers, inbox, proxies."
+    yield _family("degraded", "gauge", text, [("", "", len(view.degraded(plane)))])
     lag_s = to_seconds(seen.journal_lag_ns)
     yield _family("journal_append_seconds", "gauge", "How long the newest append took.", [("", "", lag_s)])
     samples = [
@@ -217,6 +218,11 @@ def _graph(plane: Plane) -> Iterator[str]:
         ("late", "Samples of edges that came too late to be counted."),
     ):
         yield _family(f"graph_{name}_total", "counter", text, [("", "", getattr(known, name))])
+
+
+def _proxies(plane: Plane) -> Iterator[str]:
+    for name, kind, text, samples in proxy.families(plane):
+        yield _family(name, kind, text, [(suffix, _labels(**labels), value) for suffix, labels, value in samples])
 
 
 _SPANS = (

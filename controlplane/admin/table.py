@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import rule, shape
+from controlplane.admin import proxy, rule, shape
 from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
@@ -128,6 +128,7 @@ TABLE: tuple[Operation, ...] = (
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
+    _get("/v1/proxies", "proxies", "What is wanted of each proxy, and what it has acknowledged.", proxy.ProxyList),
     _get(
         "/v1/gates/{service}", "gate", "Whether a rollout of the service may go on: 200, or 403 where not.", Gate,
         parameters=(_SERVICE, _ASK, _VERSION), refusals=(400, 403, 404),

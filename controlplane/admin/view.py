@@ -47,6 +47,11 @@ class Wall:
         return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def degraded(plane: Plane) -> list[str]:
+    """What does not work now, in words; containment goes on without it."""
+    return [*plane.statistics().degraded, *plane.proxies.degraded()]
+
+
 def status(plane: Plane) -> Status:
     """The state of the whole, in numbers that stand still while nothing happens."""
     from controlplane import __version__
@@ -69,7 +74,7 @@ def status(plane: Plane) -> Status:
         journal=plane.config.journal.path or "memory",
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
-        degraded=list(plane.statistics().degraded),
+        degraded=degraded(plane),
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

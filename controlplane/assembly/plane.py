@@ -18,6 +18,7 @@ from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.assembly.part import InMode, Started, ask_apart, enforced, host_of, journal_of, setup_of
+from controlplane.assembly.proxies import Proxies
 from controlplane.assembly.telemetry import Telemetry
 from controlplane.config import load_config
 from controlplane.config.token import token_of
@@ -117,13 +118,16 @@ class Plane:
         self._deployers, self._gates = deployers_of(
             config.services, config.deployers, token_of=token_of, clock=self.clock, ring=self._ring
         )
+        self.proxies = Proxies(config, self._guards, clock=self.clock, ring=self._ring, seed=seed, steers=self.steers)
         self._loop = ControlLoop(
             self._engine,
             clock=self.clock,
             journal=self._journal,
             at_once=[InMode(self)],
+            data_planes=self.proxies.planes,
             sources=[
                 self._guards,
+                *self.proxies.planes,
                 self._deployers,
                 self._consistency,
                 *([self._prober] if self._prober else []),
@@ -156,7 +160,9 @@ class Plane:
         try:
             if self.steers:
                 await tasks.start(self._deployers.run)
+                self.proxies.start(tasks)  # before the loop, which orders again what is on record
                 await tasks.start(self._run_loop)
+                self.proxies.open(tasks)
                 tasks.start_soon(self._guards.beat, self._loop.ring)
             else:
                 self._running = True
@@ -187,6 +193,7 @@ class Plane:
             await self._tasks.__aexit__(None, None, None)
         finally:
             self._running = False
+            self.proxies.close()
             if self._host is not None:
                 self._guards.leave()
                 self._host.close()

@@ -45,6 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     response.add_argument("--plot", type=Path, metavar="FILE", help="draw the distributions into an SVG file")
     response.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
     response.set_defaults(suite=_response)
+    plane = suites.add_parser("dataplane", help="from the decision until a real proxy has acknowledged and obeys")
+    plane.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
+    plane.add_argument("--quick", action="store_true", help="a few orders: a glance, not a measurement")
+    plane.add_argument("--faults", action="store_true", help="what users meet, beside the proxy's own protection")
+    plane.add_argument("--services", type=int, default=1, help="loaded, of four endpoints each (default: 1)")
+    plane.add_argument("--loop", choices=("uvloop", "asyncio", "trio"), default="uvloop", help="(default: uvloop)")
+    plane.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")
+    plane.set_defaults(suite=_dataplane)
     ingest = suites.add_parser("ingest", help="what a span costs, decoded and folded, beside the generated reader")
     ingest.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
     ingest.add_argument("--quick", action="store_true", help="fewer rounds: a glance, not a measurement")
@@ -94,6 +102,12 @@ def _detection(args: argparse.Namespace) -> int:
 
 def _response(args: argparse.Namespace) -> int:
     from controlplane.bench.response import command
+
+    return command.run(args)
+
+
+def _dataplane(args: argparse.Namespace) -> int:
+    from controlplane.bench.dataplane import command
 
     return command.run(args)
 

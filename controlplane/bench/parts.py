@@ -158,6 +158,12 @@ ENTRIES: tuple[Entry, ...] = (
         Target(floor_max=1.2, python_min=40),
     ),
     Entry(
+        "guard.observe",
+        _ours("guard.observe(1, 0, 3_000_000)", guard(endpoints=3, slow_ns=SECOND_NS)),
+        (Subject("a call made here", CALL, guard(endpoints=3, slow_ns=SECOND_NS)),),
+        Target(floor_max=12),
+    ),
+    Entry(
         "detector.observe",
         _ours("detector.observe(0, False, 20_000_000)", lambda: {"detector": part("detector", "Detector")(1)}),
         (),

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from controlplane.config import load_config
 from controlplane.model.config import Config
@@ -18,13 +19,18 @@ def check(file: str, *, output: str) -> int:
     except ConfigError as error:
         _refuse(file, error, output)
         return 1
-    summary = _summary(config)
+    proxies = _proxies(config)
+    summary = {**_summary(config), "proxies": proxies}
     if output == "json":
         print(json.dumps({"file": file, "ok": True, "problems": [], **summary}, indent=2))
     else:
         print(f"{file}: good")
         for key, value in summary.items():
-            print(f"  {key:<10} {value}")
+            if key != "proxies":
+                print(f"  {key:<10} {value}")
+        for name, proxy in proxies.items():
+            notes = "; ".join(proxy["notes"]) or "fits"
+            print(f"  proxy      {name} ({proxy['kind']} at {proxy['at']}): {notes}")
     return 0
 
 
@@ -56,6 +62,28 @@ def _summary(config: Config) -> dict[str, object]:
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",
     }
+
+
+def _proxies(config: Config) -> dict[str, Any]:
+    """Each proxy, and what does not fit there; one that cannot be reached from here is no problem of the file."""
+    if not config.proxies:
+        return {}
+    import anyio
+
+    from controlplane.adapters.proxies.haproxy.examine import examine
+    from controlplane.adapters.proxies.haproxy.plan import Naming
+
+    found: dict[str, Any] = {}
+    for name, proxy in config.proxies.items():
+        if proxy.kind == "envoy":
+            found[name] = {"kind": proxy.kind, "at": proxy.listen, "notes": []}
+            continue
+        naming = Naming(config.proxied(proxy), proxy.backends, proxy.servers)
+        notes = anyio.run(examine, proxy.socket, naming)
+        if not proxy.log_listen:
+            notes.append("no log_listen: nothing that passes it is heard")
+        found[name] = {"kind": proxy.kind, "at": proxy.socket, "notes": notes}
+    return found
 
 
 def _shadow(config: Config) -> str:

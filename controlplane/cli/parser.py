@@ -43,6 +43,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_check(commands)
+    _add_script(commands)
     _add_analyze(commands)
     _add_replay(commands)
     _add_demo(commands, wanted)
@@ -119,6 +120,20 @@ examples:
     parser = _add(commands, "check", run, "Read a configuration and say everything that is wrong with it", epilog)
     parser.add_argument("file", metavar="FILE")
     _add_output(parser)
+
+
+def _add_script(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.script import script
+
+        return script(args.proxy)
+
+    epilog = """\
+examples:
+  controlplane script haproxy > /etc/haproxy/controlplane.lua    (docs/how-to/haproxy.md)
+"""
+    parser = _add(commands, "script", run, "Print what a proxy loads, so that orders end by themselves there", epilog)
+    parser.add_argument("proxy", choices=("haproxy",), help="the proxy")
 
 
 def _add_analyze(commands: "_Commands[argparse.ArgumentParser]") -> None:
@@ -226,6 +241,7 @@ examples:
   controlplane bench propagation --quick
   controlplane bench detection --plot delays.svg
   controlplane bench response --plot response.svg
+  controlplane bench dataplane --quick
   controlplane bench peers
 
 Rivals that are not installed are left out: pip install 'controlplane[bench]'.
@@ -240,9 +256,9 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, review, rule
+            from controlplane.cli import ask, proxy, review, rule
 
-            room = next((one for one in (rule, review) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -282,6 +298,7 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
+    add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),

@@ -89,6 +89,8 @@ class _Process:
                 await servers.start(self._serve_gateway, plane)
                 routes = ", ".join(f"{prefix} -> {name}" for prefix, name in config.gateway.routes.items())
                 _say(f"gateway {where} {routes}")
+            for line in plane.proxies.lines():
+                _say(f"proxy {line}")
             if self._otlp is not None:
                 where = url(self._otlp)
                 await servers.start(self._serve_otlp, plane.telemetry.receiver(lambda: plane.ready))

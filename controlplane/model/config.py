@@ -117,6 +117,33 @@ class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     poll_s: PositiveSeconds = 2.0
 
 
+class ProxySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A proxy that somebody else runs: results of the calls that pass it are evidence, orders are put in force there.
+
+    haproxy   `socket` is its runtime API, an absolute path or host:port; it sends its log to `log_listen`, over UDP.
+              A service is the backend of its own name, or the one in `backends`; an endpoint the server of its own
+              name, or that in `servers`, by "service/endpoint"
+    envoy     every Envoy that asks `listen` for its configuration, and sends its access log there. `routes` leads
+              prefixes to services, for those that take their routes from here. What contains ends in them `ttl_s`
+              after they last heard from here
+
+    The calls to `services` pass it (empty: those to every declared service that has endpoints). `entry`: its requests
+    are those of users. `allow_remote` admits addresses beyond loopback.
+    """
+
+    kind: Literal["haproxy", "envoy"]
+    socket: str = ""
+    log_listen: str = ""
+    backends: dict[str, str] = {}
+    servers: dict[str, str] = {}
+    listen: str = ""
+    routes: dict[str, str] = {}
+    ttl_s: Annotated[float, msgspec.Meta(ge=1, le=300)] = 15.0
+    services: tuple[str, ...] = ()
+    entry: bool = True
+    allow_remote: bool = False
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configuration, section by section as in the file."""
 
@@ -132,6 +159,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     graph: GraphPolicy = GraphPolicy()
     policies: dict[str, GuardPolicy] = {}
     deployers: dict[str, DeployerSection] = {}
+    proxies: dict[str, ProxySection] = {}
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:
@@ -152,6 +180,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Topology(
             services=tuple(own if one is declared else one for one in self.services), entry=entry, zone=self.plane.zone
         )
+
+    def proxied(self, proxy: ProxySection) -> dict[str, tuple[str, ...]]:
+        """The endpoints of each service whose calls pass `proxy`."""
+        return {
+            service.name: tuple(endpoint.name for endpoint in service.endpoints)
+            for service in self.services
+            if service.endpoints and service.name != self.plane.name
+            if not proxy.services or service.name in proxy.services
+        }
 
     def policy(self, service: Service) -> GuardPolicy:
         """The guard policy `service` names; "default" always exists."""

@@ -12,6 +12,7 @@
         +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
         +-- StaleCommand       a later order about the same target has overtaken it
         +-- LeaseLapsed        an order reached a data plane after its lease
+        +-- NotHere            no traffic of the target passes this data plane: it is for another one
 
 Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
@@ -92,3 +93,10 @@ class LeaseLapsed(ActuationError):
 
     def __init__(self, command: str, late_ns: int) -> None:
         super().__init__(f"the lease of {command} expired {late_ns} ns ago", retryable=False, rule="lease_expiry")
+
+
+class NotHere(ActuationError):
+    """No traffic of the target passes this data plane. No failure of the order where another data plane took it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, retryable=False)

@@ -8,19 +8,27 @@ later only its own commands, until it has answered again.
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from controlplane.model.command import Command
-from controlplane.model.errors import ActuationError
+from controlplane.model.errors import ActuationError, NotHere
 from controlplane.model.signal import Acted
 from controlplane.ports import Clock, DataPlane
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 0.1  # ten times what a proxy needs to acknowledge; the next decision waits no longer for a slow one
+
+
+class Answer(NamedTuple):
+    """What one data plane says to one command; not `here`: no traffic of the target passes it, it is for another."""
+
+    acted: Acted
+    here: bool = True
 
 
 class Group:
@@ -31,13 +39,13 @@ class Group:
         self.answers: list[Acted] = []
         self.done = False
         self._on_done = on_done
-        self._by_lane: list[list[Acted]] = []
+        self._by_lane: list[list[Answer]] = []
         self._open = self._awaited = 0
         self._prompt = anyio.Event()
 
-    def begin(self, lanes: int, *, awaited: int, given: Sequence[list[Acted]]) -> list[list[Acted]]:
+    def begin(self, lanes: int, *, awaited: int, given: Sequence[list[Answer]]) -> list[list[Answer]]:
         """Expect an answer of so many lanes; `awaited` of them keep `wait_prompt`. Others have `given` theirs."""
-        by_lane: list[list[Acted]] = [[] for _ in range(lanes)]
+        by_lane: list[list[Answer]] = [[] for _ in range(lanes)]
         self._by_lane = [*given, *by_lane]
         self._open, self._awaited = lanes, awaited
         if not awaited:
@@ -68,12 +76,13 @@ class Lane:
 
     def __init__(self, data_plane: DataPlane, *, clock: Clock, apply_timeout_s: float) -> None:
         self.data_plane, self.slow, self.busy = data_plane, False, False
+        self.name: str = getattr(data_plane, "name", "") or type(data_plane).__name__  # there may be several of a kind
         self._clock, self._apply_timeout_s = clock, apply_timeout_s
-        self._queue: deque[tuple[Group, list[Acted], bool]] = deque()
+        self._queue: deque[tuple[Group, list[Answer], bool]] = deque()
         self._arrived = anyio.Event()
         self._stopped = False
 
-    def put(self, group: Group, answers: list[Acted]) -> None:
+    def put(self, group: Group, answers: list[Answer]) -> None:
         """Queue the commands of `group`; each answer is added to `answers`."""
         self._queue.append((group, answers, not self.slow))
         self.busy = True
@@ -100,21 +109,18 @@ class Lane:
             for command in group.commands:
                 answer = None if hung else await self._ask(command)
                 hung = answer is None
-                reason = f"no answer within {self._apply_timeout_s} s"
-                answers.append(answer or _failed(self._clock, command, reason, True))
+                late = ActuationError(f"no answer within {self._apply_timeout_s} s", retryable=True)
+                answers.append(answer or _failed(self._clock, command, late, self.name))
             group.lane_done(was_awaited=was_awaited)
         self.slow, self.busy = hung, False
 
-    async def _ask(self, command: Command) -> Acted | None:
+    async def _ask(self, command: Command) -> Answer | None:
         with anyio.move_on_after(self._apply_timeout_s):
             try:
                 await self.data_plane.apply(command)
-            except ActuationError as error:
-                return _failed(self._clock, command, str(error), error.retryable, error.rule)
             except Exception as error:
-                logger.exception("%s failed to apply %s", type(self.data_plane).__name__, command.id)
-                return _failed(self._clock, command, repr(error), False)
-            return Acted(at=self._clock.now(), command=command.id, ok=True)
+                return _failed(self._clock, command, error, self.name)
+            return Answer(Acted(at=self._clock.now(), command=command.id, ok=True))
         return None
 
 
@@ -145,7 +151,7 @@ class Actuation:
     @property
     def stalled(self) -> list[str]:
         """Data planes that hang now."""
-        return [type(lane.data_plane).__name__ for lane in self._lanes if lane.slow]
+        return [lane.name for lane in self._lanes if lane.slow]
 
     async def apply(self, commands: Sequence[Command], on_done: Callable[[Group], None]) -> None:
         """Have `commands` applied in order on every data plane; return when the prompt ones have answered.
@@ -156,7 +162,7 @@ class Actuation:
         given = [[apply_at_once(each, command, self._clock) for command in commands] for each in self._at_once]
         if not self._lanes:
             reason, now = "there is no data plane", self._clock.now()
-            nobody = [[Acted(at=now, command=each.id, ok=False, reason=reason) for each in commands]]
+            nobody = [[Answer(Acted(at=now, command=each.id, ok=False, reason=reason)) for each in commands]]
             group.finish(merged(given or nobody))
             return
         prompt = [lane for lane in self._lanes if not lane.slow]
@@ -170,36 +176,42 @@ class Actuation:
                 lane.slow = lane.slow or lane.busy
 
 
-def apply_at_once(data_plane: DataPlane, command: Command, clock: Clock) -> Acted:
+def apply_at_once(data_plane: DataPlane, command: Command, clock: Clock) -> Answer:
     """The answer of a data plane whose `apply` waits for nothing; one that waits all the same has not taken it."""
     work = data_plane.apply(command)
     try:
         work.send(None)
     except StopIteration:
-        return Acted(at=clock.now(), command=command.id, ok=True)
-    except ActuationError as error:
-        return _failed(clock, command, str(error), error.retryable, error.rule)
+        return Answer(Acted(at=clock.now(), command=command.id, ok=True))
     except Exception as error:
-        logger.exception("%s failed to apply %s", type(data_plane).__name__, command.id)
-        return _failed(clock, command, repr(error), False)
+        return _failed(clock, command, error, type(data_plane).__name__)
     work.close()
-    return _failed(clock, command, f"{type(data_plane).__name__} waits, and was to act at once", False)
+    waits = ActuationError(f"{type(data_plane).__name__} waits, and was to act at once", retryable=False)
+    return _failed(clock, command, waits, type(data_plane).__name__)
 
 
-def _failed(clock: Clock, command: Command, reason: str, retryable: bool, rule: str = "") -> Acted:
-    return Acted(at=clock.now(), command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
+def _failed(clock: Clock, command: Command, error: Exception, name: str) -> Answer:
+    retryable, rule, reason = False, "", str(error)
+    if isinstance(error, ActuationError):
+        retryable, rule = error.retryable, error.rule
+    else:
+        reason = repr(error)
+        logger.error("%s failed to apply %s", name, command.id, exc_info=error)
+    acted = Acted(at=clock.now(), command=command.id, ok=False, reason=reason, retryable=retryable, rule=rule)
+    return Answer(acted, here=not isinstance(error, NotHere))
 
 
-def merged(answers: Sequence[Sequence[Acted]]) -> list[Acted]:
+def merged(answers: Sequence[Sequence[Answer]]) -> list[Acted]:
     """One answer for each command, of those of each data plane."""
     return [_merged(each) for each in zip(*answers, strict=True)]
 
 
-def _merged(answers: Sequence[Acted]) -> Acted:
-    """Ok when every data plane took it, and then as late as the last."""
-    failed = [answer for answer in answers if not answer.ok]
+def _merged(answers: Sequence[Answer]) -> Acted:
+    """Ok when every data plane that the target's traffic passes took it, and then as late as the last of them."""
+    asked = [answer.acted for answer in answers if answer.here] or [answer.acted for answer in answers]
+    failed = [acted for acted in asked if not acted.ok]
     if not failed:
-        return max(answers, key=lambda answer: answer.at)
+        return max(asked, key=lambda acted: acted.at)
     return msgspec.structs.replace(
         failed[-1],
         reason="; ".join(answer.reason for answer in failed),

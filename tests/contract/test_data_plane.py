@@ -13,6 +13,7 @@ from controlplane._native.guard import now_ns
 from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.fence import Fence
 from controlplane.adapters.gateway.guards import GuardSet
+from controlplane.adapters.proxies.wanted import Wanted
 from controlplane.decide.engine import Engine
 from controlplane.model.command import (
     CapRetries,
@@ -55,7 +56,17 @@ def guards() -> GuardSet:
     return GuardSet(TOPOLOGY, {"default": GuardPolicy()}, seed=3)
 
 
-PLANES: dict[str, Callable[[], Any]] = {"recording": RecordingDataPlane, "guards": guards}
+class WantedPlane:
+    """What every proxy adapter does with an order before it speaks to its proxy."""
+
+    def __init__(self) -> None:
+        self.wanted = Wanted({"orders": ("o1", "o2", "o3", "o4")})
+
+    async def apply(self, command: Command) -> None:
+        self.wanted.apply(command, Nanos(now_ns()))
+
+
+PLANES: dict[str, Callable[[], Any]] = {"recording": RecordingDataPlane, "guards": guards, "wanted": WantedPlane}
 
 
 @pytest.fixture(params=sorted(PLANES))
@@ -67,6 +78,8 @@ def is_held(plane: Any, target: Target = ONE) -> bool:
     """Whether the endpoint is out of traffic."""
     if isinstance(plane, RecordingDataPlane):
         return target in plane.in_force and isinstance(plane.in_force[target].intent, Eject)
+    if isinstance(plane, WantedPlane):
+        return plane.wanted.endpoint(target).ejected
     return bool(plane.guard(target.service).is_ejected(int(target.endpoint.removeprefix("o")) - 1))
 
 

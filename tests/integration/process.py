@@ -28,11 +28,20 @@ def wait_for(what: str, look: Callable[[], T | None], deadline_s: float = DEADLI
     raise AssertionError(f"not within {deadline_s} s: {what}")
 
 
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing about clients that hang up, as health checks do."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
 class Backend:
     """An HTTP server in a thread of this process, whose health the test decides."""
 
     def __init__(self) -> None:
         self.failing = False
+        self.delay_s = 0.0
+        self.keeps = True  # connections, after an answer
         self.requests = 0
         self.arrived = threading.Event()
         self.released = threading.Event()
@@ -46,15 +55,18 @@ class Backend:
                 backend.requests += 1
                 backend.arrived.set()
                 backend.released.wait(DEADLINE_S)
+                time.sleep(backend.delay_s)  # real time: a backend that has become slow
                 self.send_response(500 if backend.failing else 200)
                 self.send_header("content-length", "2")
+                if not backend.keeps:
+                    self.send_header("connection", "close")
                 self.end_headers()
                 self.wfile.write(b"ok")
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self._server = _Quiet(("127.0.0.1", 0), Answer)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

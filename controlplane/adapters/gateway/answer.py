@@ -5,9 +5,9 @@ from typing import Final
 import httpx
 import msgspec
 
+from controlplane.adapters.failure import failure_kind
 from controlplane.adapters.gateway.headers import CAUSE, REFUSED
 from controlplane.adapters.gateway.refusal import RefusedError
-from controlplane.adapters.gateway.verdict import failure_kind
 
 GRPC_EXHAUSTED: Final = 8
 GRPC_UNAVAILABLE: Final = 14

@@ -8,6 +8,7 @@ import anyio
 import httpx
 
 from controlplane._native.guard import CRITICAL, DEFAULT, ERROR, SHEDDABLE, TIMEOUT, Permit, now_ns
+from controlplane.adapters.failure import failure_kind
 from controlplane.adapters.gateway.address import Address
 from controlplane.adapters.gateway.context import blame, inbound
 from controlplane.adapters.gateway.guards import GuardSet
@@ -18,7 +19,7 @@ from controlplane.adapters.gateway.refusal import DEADLINE, RefusedError
 from controlplane.adapters.gateway.refusal import retry_after_s as refusal_retry_after_s
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.adapters.gateway.stream import SettlingStream
-from controlplane.adapters.gateway.verdict import Relay, disown, failure_kind, relay, replayable
+from controlplane.adapters.gateway.verdict import Relay, disown, relay, replayable
 
 # what goes wrong on our side of the wire and says nothing about the callee: our own pool is full, the program made a
 # request that cannot be sent, a guard further in refused

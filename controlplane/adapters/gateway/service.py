@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
 
-from controlplane._native.guard import HEALTHY, Guard, Permit, now_ns
+from controlplane._native.guard import HEALTHY, OBSERVED, OBSERVED_PROBE, SUCCESS, Guard, Permit, now_ns
 from controlplane.adapters.gateway.gray import Finding, GrayWatch
 from controlplane.adapters.gateway.learn import (
     SUSPECT_SHARE,
@@ -124,7 +124,7 @@ class ServiceGuard:
         """The order about this service was taken back; learning resumes a while later."""
         self._disturbed_until = min(self._disturbed_until, now + DISTURBED_NS)
 
-    # settlements: the only five ways in which the adapter ends a permit
+    # settlements: the only five ways in which the adapter ends a permit, and what needs none
 
     def succeed(self, permit: Permit) -> None:
         """The call was answered, and well."""
@@ -161,6 +161,19 @@ class ServiceGuard:
         """The call is overdue and goes on."""
         if permit.stalled():
             self._changed(self, permit.endpoint)
+
+    def observe(self, endpoint: int, outcome: int, latency_ns: int) -> None:
+        """Somebody else's proxy has made a call: as if it had been settled here."""
+        answer = self.guard.observe(endpoint, outcome, latency_ns)
+        if answer & OBSERVED:
+            self._changed(self, endpoint)
+        now = now_ns()
+        if outcome == SUCCESS and self._gray is not None and not answer & OBSERVED_PROBE:
+            finding = self._gray.observe(endpoint, latency_ns, now)
+            if finding is not None:
+                self._found(finding)
+        if now >= self._learn_at:
+            self.learn(now)
 
     def learn(self, now: int) -> None:
         """Close the window of healthy traffic, at most once a second, and move the thresholds."""

@@ -5,10 +5,8 @@ from typing import Final
 
 import httpx
 
-from controlplane._native.guard import ERROR, OVERLOAD
 from controlplane.adapters.gateway.headers import CAUSE, REFUSED, service_name
 
-_KINDS: Final = {500: ERROR, 502: ERROR, 504: ERROR, 429: OVERLOAD, 503: OVERLOAD}
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110, 9.2.2
 
 
@@ -18,11 +16,6 @@ class Relay(Enum):
     OWN = "own"
     REFUSED = "refused"  # refused by a guard of ours over there: no evidence at all
     RELAYED = "relayed"  # the failure of somebody further down
-
-
-def failure_kind(status: int) -> int:
-    """How an answer of that status failed, as the guard counts it; 0: it did not. 429 is never success."""
-    return _KINDS.get(status, 0)
 
 
 def relay(response: httpx.Response, service: str, *, external: bool) -> tuple[Relay, str]:
