@@ -72,7 +72,9 @@ def test_the_wheel_carries_compiled_modules_stubs_and_pages(dist: Path) -> None:
         names = set(archive.namelist())
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     assert {f"controlplane/_native/{name}{suffix}" for name in NATIVE} <= names
-    beside = [path for path in (ROOT / "controlplane").rglob("*") if path.suffix in {".pyi", ".html", ".py", ".typed"}]
+    beside = [
+        path for path in (ROOT / "controlplane").rglob("*") if path.suffix in {".pyi", ".html", ".lua", ".py", ".typed"}
+    ]
     assert {path.relative_to(ROOT).as_posix() for path in beside} <= names
     assert [name for name in names if not name.startswith(("controlplane/", "controlplane-"))] == []
     assert [name for name in names if name.endswith((".c", ".pyx"))] == []

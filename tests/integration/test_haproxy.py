@@ -168,6 +168,7 @@ def test_a_reload_does_not_let_it_back(world: HaproxyWorld) -> None:
 
 def test_a_restart_of_the_control_plane_does_not_flap(world: HaproxyWorld) -> None:
     """Killed and started again, it finds what it had ordered in force, and no request reaches the bad replica."""
+    world.write("penalty_s = 120.0")  # no probe meanwhile, however busy the machine is
     served = world.serve()
     with world.load() as answers:
         warm(answers)

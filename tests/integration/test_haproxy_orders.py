@@ -200,11 +200,11 @@ async def test_a_deadline_ends_what_takes_longer(world: HaproxyWorld) -> None:
     async with spoken_to(world) as orders:
         await orders.give(ORDERS, Tighten(100))
         for backend in world.backends.values():
-            backend.delay_s = 0.5
+            backend.delay_s = 5.0
         try:
             began = time.monotonic()
             assert await asked(world, 1) == [504]
-            assert time.monotonic() - began < 0.45
+            assert time.monotonic() - began < 4.0
         finally:
             for backend in world.backends.values():
                 backend.delay_s = 0.0
