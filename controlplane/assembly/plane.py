@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("controlplane")
 
+LINGER_S = 0.01  # what only tells that something has happened is put on record in company
 LEAVE_S = 5.0  # what is decided is put on record before the plane is left; a disk that hangs does not hold the program
 
 
@@ -124,6 +125,7 @@ class Plane:
             clock=self.clock,
             journal=self._journal,
             at_once=[InMode(self)],
+            linger_s=LINGER_S,
             data_planes=self.proxies.planes,
             sources=[
                 self._guards,

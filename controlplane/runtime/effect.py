@@ -60,6 +60,11 @@ class Group:
         self.decided += [(command, decided) for command in outcome.commands]
         self.notices += outcome.notices
 
+    @property
+    def pressing(self) -> bool:
+        """Whether it acts, or somebody waits for it."""
+        return bool(self.decided or self.errands)
+
     def settle(self) -> None:
         """Everything is in force: let those go on who wait for it, or fail."""
         for errand, decided in self.errands:
@@ -75,7 +80,10 @@ class Effects:
     """Carries groups out, one after the other, in a task of its own. `open` is the group that gathers; `busy`:
     something is being carried out, or about to be."""
 
-    def __init__(self, recorder: Recorder, actuation: Actuation, *, clock: Clock, loop: Hearer) -> None:
+    def __init__(
+        self, recorder: Recorder, actuation: Actuation, *, clock: Clock, loop: Hearer, linger_ns: int = 0
+    ) -> None:
+        self._linger_ns = linger_ns
         self.open = Group()
         self.commands = self.failed = 0
         self.stopwatch = Stopwatch()
@@ -84,7 +92,7 @@ class Effects:
         self._arrived = anyio.Event()
         self._taken = anyio.Event()
         self._rested = anyio.Event()
-        self.busy = self._stopped = False
+        self.busy = self._begun = self._stopped = False
 
     def add(self, outcome: Outcome | None) -> None:
         """What the engine has decided is to be carried out; None: it failed, and whoever waits is told so."""
@@ -100,16 +108,27 @@ class Effects:
         """Whether nothing more may be decided for now."""
         return self.open.steps >= STEPS_MAX
 
+    @property
+    def due_at(self) -> Nanos | None:
+        """When what has gathered is to be carried out: at once, if it is pressing; None: there is nothing."""
+        if not self.open.steps:
+            return None
+        return Nanos(self.open.since + (0 if self._begun or self.open.pressing else self._linger_ns))
+
     def begin(self) -> None:
         """What has gathered is to be carried out as soon as what is before it has been."""
         if self.open.steps:
-            self.busy = True
+            self.busy = self._begun = True
             self._arrived.set()
 
-    def begin_if_due(self) -> None:
-        """The same, if it has gathered for long enough."""
-        if self.full or self._clock.now() - self.open.since >= GATHER_NS:
+    def begin_if_due(self, *, gather_ns: int = 0) -> None:
+        """The same, if it is due, and has been for `gather_ns`."""
+        if self.full or self._due(gather_ns):
             self.begin()
+
+    def _due(self, gather_ns: int = 0) -> bool:
+        at = self.due_at
+        return at is not None and self._clock.now() - at >= gather_ns
 
     def rest(self) -> None:
         """There is nothing to do: inputs that have waited long enough may go on record."""
@@ -127,7 +146,7 @@ class Effects:
 
     def stop(self) -> None:
         """Nothing more will be decided: end `run` when everything has been carried out."""
-        self._stopped = True
+        self._begun = self._stopped = True
         self._arrived.set()
 
     async def run(self) -> None:
@@ -136,8 +155,8 @@ class Effects:
             while self.open.steps or not self._stopped:
                 await self._arrived.wait()
                 self._arrived = anyio.Event()
-                while self.open.steps:
-                    self.busy = True
+                while self._due():
+                    self.busy, self._begun = True, self._stopped
                     group, self.open = self.open, Group()
                     taken, self._taken = self._taken, anyio.Event()
                     taken.set()

@@ -20,10 +20,10 @@ from controlplane.model.input import Began, Setup, Stepped, Ticked
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.signal import Signal, Told
-from controlplane.model.unit import MILLISECOND, SECOND, Nanos
+from controlplane.model.unit import MILLISECOND, SECOND, Nanos, to_nanos
 from controlplane.ports import Clock, DataPlane, Engine, Journal, Notifier, SignalSource
 from controlplane.runtime.actuation import Actuation
-from controlplane.runtime.effect import Effects
+from controlplane.runtime.effect import GATHER_NS, Effects
 from controlplane.runtime.follow import Follower, Tail
 from controlplane.runtime.herald import Herald
 from controlplane.runtime.inbox import Errand, Inbox
@@ -44,8 +44,9 @@ class ControlLoop:
     """Runs one engine on the event loop that calls `run`. The journal belongs to whoever made it, who also closes it.
 
     Of the data planes, those `at_once` wait for nothing when they apply (guards in this process), and nobody for them.
-    `apply_timeout_s` cuts off a data plane that hangs, `append_timeout_s` a journal that does. `setup` is what `engine`
-    was made of: with it, everything the engine is told goes on record, so that it can be replayed.
+    `apply_timeout_s` cuts off a data plane that hangs, `append_timeout_s` a journal that does.
+    Records for whose sake nothing acts, and nobody waits, go on record within `linger_s`, together. `setup` is what
+    `engine` was made of: with it, everything the engine is told goes on record, so that it can be replayed.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ControlLoop:
         inbox_max: int = 10_000,
         apply_timeout_s: float = 2.0,
         append_timeout_s: float = 1.0,
+        linger_s: float = 0.0,
         setup: Setup | None = None,
     ) -> None:
         self._engine, self._clock, self._journal = engine, clock, journal
@@ -72,7 +74,7 @@ class ControlLoop:
         )
         self._actuation = Actuation(data_planes, clock=clock, apply_timeout_s=apply_timeout_s, at_once=at_once)
         self._herald = Herald(notifiers, clock=clock, tell_engine=self._told)
-        self._effects = Effects(self._recorder, self._actuation, clock=clock, loop=self)
+        self._effects = Effects(self._recorder, self._actuation, clock=clock, loop=self, linger_ns=to_nanos(linger_s))
         self._inbox = Inbox(signals_max=inbox_max)
         self._wake = anyio.Event()
         self._rung = self._rung_by_thread = False
@@ -226,14 +228,15 @@ class ControlLoop:
         if self._wake_at is None:
             return False
         late = self._clock.now() - self._wake_at
-        return late >= (_LATE_NS if self._effects.busy or self._effects.open.steps else 0)
+        return late >= (_LATE_NS if self._effects.busy or self._effects.open.pressing else 0)
 
     async def _wait(self) -> None:
         """Sleep until rung, submitted to, or wake_at. Whole milliseconds, rounded up: uvloop's timers know no less and
         would fire early, again and again."""
         delay_s = math.inf
-        if self._wake_at is not None:
-            delay_s = max(1, math.ceil((self._wake_at - self._clock.now()) / MILLISECOND)) / 1000
+        ends = self._wake_at, None if self._effects.busy else self._effects.due_at
+        if times := [at for at in ends if at is not None]:
+            delay_s = max(1, math.ceil((min(times) - self._clock.now()) / MILLISECOND)) / 1000
         with anyio.move_on_after(delay_s):
             await self._wake.wait()
 
@@ -248,14 +251,14 @@ class ControlLoop:
                 self._drain_sources()
             waiting = self._inbox.take_urgent() if self._effects.busy else self._inbox.take()
             if waiting is None:
-                self._effects.begin()
+                self._effects.begin_if_due()
                 waiting = None if self._effects.busy else self._inbox.take_count()
             if waiting is None:
                 return False
             self._decide(waiting)
             if self._clock.now() >= until:
                 break
-        self._effects.begin_if_due()
+        self._effects.begin_if_due(gather_ns=GATHER_NS)
         return True
 
     def _decide(self, waiting: Errand | Signal) -> None:
