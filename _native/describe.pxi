@@ -74,3 +74,10 @@ cdef dict endpoint_dict(edge *g, int64_t i, const place *at):
         "ewma_ns": cost_ewma_ns(e.latency),
         "began_ns": evidence_began_ns(e.began, evidence_tag(at.clears)) if seen.calls else 0,
     }
+
+
+cdef tuple latency_totals(edge *g):
+    """How many successful calls were recorded, and the nanoseconds that they took together."""
+    cdef int64_t total
+    cdef uint64_t sum_ns = hdr_values(&g.hdr, state_counts(g), &total)
+    return total, sum_ns

@@ -390,9 +390,7 @@ cdef class Guard:
         return counts, <int64_t>LATENCY_LOWEST_NS, LATENCY_HIGHEST_NS, <int64_t>LATENCY_DIGITS
 
     def latency_sum(self):
-        cdef int64_t total
-        cdef uint64_t sum_ns = hdr_values(&self.seat.g.hdr, state_counts(self.seat.g), &total)
-        return total, sum_ns
+        return latency_totals(self.seat.g)
 
     def latency_quantile_ns(self, permille, /):
         return hdr_quantile(&self.seat.g.hdr, state_counts(self.seat.g), integer(permille, "permille", 0, 1000))
