@@ -3,7 +3,7 @@
 The loop goes on deciding what is urgent meanwhile, and nothing else: the thread that writes needs the interpreter, too.
 What is decided while one group of decisions is written gathers in the next, which goes on record in one append and not
 before the group in front of it has acted: the order of effects is the order of decisions, and no command acts before
-its records are there.
+its records are there. docs/decisions/0026-decisions-are-carried-out-beside-deciding.md.
 """
 
 from collections.abc import Iterable
