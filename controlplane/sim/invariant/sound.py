@@ -10,7 +10,10 @@ from controlplane.model.topology import Topology
 def unsound(signal: Signal, topology: Topology, commands: Container[str]) -> str:
     """Why nothing may be done because of `signal`; empty: it may be believed. `commands`: ids that were issued."""
     match signal:
-        case on.Tripped() | on.CallsFinished() | on.Sampled():
+        case on.Sampled():  # of counters that are read while others count: what went badly may be ahead of the calls
+            calls = max(signal.calls, signal.failures, signal.slow)
+            return _unknown(signal.target, topology) or _impossible(calls, signal.failures, signal.slow)
+        case on.Tripped() | on.CallsFinished():
             slow = getattr(signal, "slow", 0)
             bad = isinstance(signal, on.Tripped) and signal.cause is on.Cause.ALERT
             wrong = _impossible(signal.calls, signal.failures, slow) or ("an alert for a verdict" if bad else "")
