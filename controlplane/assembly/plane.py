@@ -20,6 +20,7 @@ from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.assembly.part import InMode, Started, ask_apart, enforced, host_of, journal_of, setup_of
 from controlplane.assembly.proxies import Proxies
 from controlplane.assembly.telemetry import Telemetry
+from controlplane.assembly.warm import warm_up
 from controlplane.config import load_config
 from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
@@ -216,6 +217,7 @@ class Plane:
             self._running = False
 
     def _on_started(self) -> None:
+        warm_up()
         self._running = True
         if self._host is not None:  # who attached before us may have another policy or mode in force
             self._guards.retune(self.config.policies)
