@@ -1,5 +1,6 @@
 """The first real failure must not wait for code that has never run: decide about made-up ones, and forget them."""
 
+import logging
 from functools import cache
 
 import msgspec
@@ -9,6 +10,8 @@ from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Acted, Cause, EdgeSampled, Sampled, Signal, Target, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
+
+logger = logging.getLogger("controlplane")
 
 ROUNDS = 10  # an interpreter that adapts to what it runs has done so by then
 _ENDPOINTS = tuple(Endpoint(name=f"e{number}", url=f"http://127.0.0.1:{number}") for number in (1, 2, 3))
@@ -21,7 +24,14 @@ _FAILURES = (
 
 @cache
 def warm_up() -> None:
-    """Once in a process; a few milliseconds."""
+    """Once in a process; a few tens of milliseconds. A mistake of ours there costs the warmth and nothing else."""
+    try:
+        _make_up()
+    except Exception:
+        logger.exception("made-up failures broke the engine")
+
+
+def _make_up() -> None:
     names = [target.service for target, _ in _FAILURES]
     services = [Service(name=name, endpoints=_ENDPOINTS) for name in names]
     topology = Topology(services=(Service(name="us", calls=tuple(names)), *services), entry="us")
