@@ -17,6 +17,7 @@ from controlplane._native.guard import (
     PART_TIGHTEN,
 )
 from controlplane.adapters.gateway.service import EDGE, ServiceGuard
+from controlplane.adapters.share import part_of, share_of
 from controlplane.model.command import (
     CapRetries,
     Command,
@@ -68,20 +69,11 @@ def actuate(service: ServiceGuard, index: int, command: Command, lease_ns: int) 
         raise ActuationError(
             f"{type(intent).__name__} is about {wanted}; its target is {command.target}", retryable=False
         )
-    share = _share(command)
+    share = share_of(command)
     try:
         _order(service, index, command, lease_ns, share)
     except (ValueError, OverflowError) as error:
         raise ActuationError(f"{type(intent).__name__} of {command.target}: {error}", retryable=False) from error
-
-
-def _share(command: Command) -> int:
-    """Percent of the calls to which `command` applies."""
-    if command.enforcement == "full":
-        return 100
-    if not 1 <= command.percent <= 100:
-        raise ActuationError(f"{command.id} is to be enforced for {command.percent} % of the calls", retryable=False)
-    return command.percent
 
 
 def _order(service: ServiceGuard, index: int, command: Command, lease_ns: int, share: int) -> None:
@@ -104,15 +96,15 @@ def _order(service: ServiceGuard, index: int, command: Command, lease_ns: int, s
             guard.probe(index, lease_ns)
         case Weigh(percent=percent):
             # -1 and 2**80 stay what they are, for the guard to refuse
-            guard.weigh(index, percent if share == 100 else 100 - _part(100 - percent, share), lease_ns)
+            guard.weigh(index, percent if share == 100 else 100 - part_of(100 - percent, share), lease_ns)
         case FailOver(percent=percent):
-            _fail_over(service, command, _part(percent, share), lease_ns)
+            _fail_over(service, command, part_of(percent, share), lease_ns)
         case CapRetries(percent=percent):
             # the calls that are not meant keep the retries of the policy
             rest = guard.policy()["retry_percent"] * (100 - share)
             guard.cap_retries(percent if share == 100 else (percent * share + rest) // 100, lease_ns, signal_at)
         case Shed(keep=keep, percent=percent):
-            guard.shed(KEPT[keep], _part(percent, share), lease_ns, signal_at)
+            guard.shed(KEPT[keep], part_of(percent, share), lease_ns, signal_at)
         case Tighten(deadline_ms=deadline_ms):
             guard.tighten(deadline_ms * MILLISECOND, lease_ns, signal_at, share)
         case Restore(what=""):
@@ -123,11 +115,6 @@ def _order(service: ServiceGuard, index: int, command: Command, lease_ns: int, s
             pass  # a deployer's
         case _ as unknown:
             assert_never(unknown)
-
-
-def _part(percent: int, share: int) -> int:
-    """`share` percent of `percent`; of something that is to happen, never nothing."""
-    return percent if share == 100 else max(1 if percent > 0 else 0, round(percent * share / 100))
 
 
 def _eject(service: ServiceGuard, index: int, command: Command, lease_ns: int, share: int) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from controlplane.adapters.fence import Fence
+from controlplane.adapters.share import part_of, share_of
 from controlplane.model.command import (
     CapRetries,
     Command,
@@ -143,7 +144,7 @@ class Wanted:
             raise LeaseLapsed(command.id, now - command.lease_until)
         if command.enforcement == "shadow":
             return
-        share = _share(command)
+        share = share_of(command)
         if isinstance(intent, Limit) and share < 100:
             reason = f"Limit holds all calls in flight to {target}: it is not to be had for {share} % of them"
             raise ActuationError(reason, retryable=False)
@@ -164,7 +165,7 @@ class Wanted:
             self.would[type(intent).__name__] += 1
             return False
         before = self.about(target.service)
-        self._orders[target, PARTS.get(type(intent), "")] = Order(command, _share(command))
+        self._orders[target, PARTS.get(type(intent), "")] = Order(command, share_of(command))
         return self.about(target.service) != before
 
     def _restore(self, target: Target, what: Part) -> bool:
@@ -208,7 +209,7 @@ class Wanted:
             case Probe():
                 return EndpointWanted(probed=True)
             case Weigh(percent=percent):
-                return EndpointWanted(percent=100 - _part(100 - percent, order.share))
+                return EndpointWanted(percent=100 - part_of(100 - percent, order.share))
             case _:  # refused by `check`
                 return EndpointWanted()
 
@@ -224,7 +225,7 @@ class Wanted:
                 case Probe():
                     wanted = ServiceWanted(probed=True)
                 case Weigh(percent=percent):
-                    wanted = ServiceWanted(percent=100 - _part(100 - percent, order.share))
+                    wanted = ServiceWanted(percent=100 - part_of(100 - percent, order.share))
                 case Limit(concurrency=concurrency):
                     wanted = ServiceWanted(concurrency=max(1, concurrency))
                 case _:  # side orders have a place of their own
@@ -253,29 +254,15 @@ def _side(order: Order) -> dict[str, object]:
     """The fields of `ServiceWanted` that a side order sets."""
     match order.intent:
         case FailOver(percent=percent):
-            return {"fail_over": _part(percent, order.share)}
+            return {"fail_over": part_of(percent, order.share)}
         case CapRetries(percent=percent):
             return {"retries": percent, "retries_share": order.share}
         case Shed(keep=keep, percent=percent):
-            return {"keep": keep, "shed": _part(percent, order.share)}
+            return {"keep": keep, "shed": part_of(percent, order.share)}
         case Tighten(deadline_ms=deadline_ms):
             return {"deadline_ms": deadline_ms, "deadline_share": order.share}
         case _:
             return {}
-
-
-def _share(command: Command) -> int:
-    if command.enforcement == "full":
-        return 100
-    if not 1 <= command.percent <= 100:
-        reason = f"{command.id} is to be enforced for {command.percent} % of the calls"
-        raise ActuationError(reason, retryable=False)
-    return command.percent
-
-
-def _part(percent: int, share: int) -> int:
-    """`share` percent of `percent`; of something that is to happen, never nothing."""
-    return percent if share == 100 else max(1 if percent > 0 else 0, round(percent * share / 100))
 
 
 def _listed(names: Mapping[str, object] | tuple[str, ...]) -> str:
