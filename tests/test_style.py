@@ -35,6 +35,7 @@ TOP = {
 }  # fmt: skip
 GENERATED = {"build", "dist", "controlplane.egg-info", "__pycache__"}
 
+UNION_BASES = {"SignalBase", "RecordBase"}
 BANNED_NAME = re.compile(r"(^|_)(manager|helper|helpers|util|utils|misc)(_|$)|^handle_|Manager|Helper")
 IMPOSED_NAMES = {"handle_async_request", "handle_error", "handle_exit"}  # httpx's, socketserver's and uvicorn's words
 VIRTUAL_WAIT = re.compile(r"\b(?:trio|anyio)\.sleep\(")  # no time passes where a MockClock is
@@ -59,7 +60,7 @@ def public(module: ast.Module) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.
     for node in module.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             bases = [base.id for base in getattr(node, "bases", ()) if isinstance(base, ast.Name)]
-            if not any(base.startswith("_") for base in bases):
+            if not any(base.startswith("_") or base in UNION_BASES for base in bases):
                 yield node
 
 

@@ -1,11 +1,9 @@
 """The parts of a plane that are made of its configuration, and the hands that join them."""
 
-import logging
 from typing import TYPE_CHECKING
 
 from anyio.abc import TaskStatus
 
-from controlplane.adapters.asker import Asker
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.decide.state import State
 from controlplane.model.command import Command, RollBack
@@ -13,14 +11,10 @@ from controlplane.model.config import Config
 from controlplane.model.input import Setup
 from controlplane.model.topology import Topology
 from controlplane.ports import Journal
-from controlplane.runtime.consistency import ConsistencyProber
-from controlplane.runtime.probe import Prober
 
 if TYPE_CHECKING:
     from controlplane.adapters.gateway.host import Host
     from controlplane.assembly.plane import Plane
-
-logger = logging.getLogger("controlplane")
 
 
 class InMode:
@@ -49,15 +43,6 @@ class Started(TaskStatus[None]):
         """Pass it on."""
         self._plane._on_started()
         self._task_status.started(value)
-
-
-async def ask_apart(asker: Asker, prober: Prober | ConsistencyProber) -> None:
-    """Ask until cancelled. A mistake of ours ends the questions and nothing else."""
-    try:
-        async with asker:
-            await prober.run()
-    except Exception:
-        logger.exception("%s broke; the evidence of real calls goes on", type(prober).__name__)
 
 
 def enforced(state: State) -> int:

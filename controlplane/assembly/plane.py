@@ -12,12 +12,12 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from controlplane._native.guard import Guard
-from controlplane.adapters.asker import Asker
 from controlplane.adapters.clock import SystemClock
 from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
-from controlplane.assembly.part import InMode, Started, ask_apart, enforced, host_of, journal_of, setup_of
+from controlplane.assembly.asking import Asking
+from controlplane.assembly.part import InMode, Started, enforced, host_of, journal_of, setup_of
 from controlplane.assembly.proxies import Proxies
 from controlplane.assembly.telemetry import Telemetry
 from controlplane.assembly.warm import warm_up
@@ -35,10 +35,9 @@ from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import IncidentId, to_nanos
 from controlplane.ports import Clock, Journal, Notifier
-from controlplane.runtime.consistency import Ask, ConsistencyProber
+from controlplane.runtime.consistency import Ask
 from controlplane.runtime.follow import Follower
 from controlplane.runtime.loop import ControlLoop, LoopStatistics
-from controlplane.runtime.probe import Prober
 from controlplane.runtime.recall import recall
 
 if TYPE_CHECKING:
@@ -95,25 +94,15 @@ class Plane:
         for name, guarded in self._guards.services.items():  # results that come by `with`, in whatever thread
             guarded.guard.ring = partial(self._ring_threadsafe, name)
         self._enforced = enforced(self.state)
-        policy = config.response_policy()
-        self._asker = Asker(policy.probe_timeout_s)
-        self._prober: Prober | None = None
-        if probes:
-            self._prober = Prober(
-                self.topology, policy, get=self._asker.get, ring=self._ring, clock=self.clock, seed=seed
-            )
-        self._through_guards = Asker(policy.probe_timeout_s, self.transport)
-        self._consistency_asks: dict[str, Ask] = {
-            service.name: partial(self._through_guards.expect_well, f"http://{service.name}{service.consistency_path}")
-            for service in self.topology.services
-            if service.consistency_path
-        }
-        self._consistency = ConsistencyProber(
-            self._consistency_asks,
-            policy,
+        self._asking = Asking(
+            self.topology,
+            config.response_policy(),
+            probes=probes,
+            transport=self.transport,
             recovering=lambda: recovering(self.state),
             ring=self._ring,
             clock=self.clock,
+            seed=seed,
         )
         self.telemetry = Telemetry(config, self.clock, self._ring)
         self._journal = journal if journal is not None else journal_of(config, steers=self.steers)
@@ -132,8 +121,7 @@ class Plane:
                 self._guards,
                 *self.proxies.planes,
                 self._deployers,
-                self._consistency,
-                *([self._prober] if self._prober else []),
+                *self._asking.sources,
                 *self.telemetry.sources,
             ],
             notifiers=notifiers,
@@ -174,9 +162,7 @@ class Plane:
             if self._host is not None:
                 tasks.start_soon(self._host.attend, self._heard, self._guards.reclaim, self._guards.look)
             if self.steers:
-                tasks.start_soon(ask_apart, self._through_guards, self._consistency)
-                if self._prober is not None:
-                    tasks.start_soon(ask_apart, self._asker, self._prober)
+                self._asking.start(tasks)
         except BaseException:
             await self._leave()
             raise
@@ -305,7 +291,7 @@ class Plane:
             raise KeyError(
                 f"{service!r} is not declared; declared: {', '.join(s.name for s in self.topology.services)}"
             )
-        self._consistency_asks[service] = ask
+        self._asking.consistency_asks[service] = ask
 
     # the deliberate path
 

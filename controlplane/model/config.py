@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from controlplane.model.escalation import Ladder, Owner
 from controlplane.model.policy import Count, GraphPolicy, GuardPolicy, PositiveSeconds, ResponsePolicy
 from controlplane.model.topology import Service, Topology
 
@@ -160,6 +161,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policies: dict[str, GuardPolicy] = {}
     deployers: dict[str, DeployerSection] = {}
     proxies: dict[str, ProxySection] = {}
+    ladders: dict[str, Ladder] = {}
+    owners: dict[str, Owner] = {}
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:

@@ -3,9 +3,8 @@
 Records are past tense. A record never changes once written; new meaning is a new type.
 """
 
-import msgspec
-
 from controlplane.model.analysis import Analysis
+from controlplane.model.base import RecordBase
 from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
@@ -15,11 +14,7 @@ from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    at: Nanos
-
-
-class EpochStarted(_Record, frozen=True, tag="epoch_started"):
+class EpochStarted(RecordBase, frozen=True, tag="epoch_started"):
     """An engine began to write. `shift_ns` is added to every time on record so far: zero on the same boot, else the
     distance between two monotonic clocks, reckoned so that no lease becomes longer than it was."""
 
@@ -29,7 +24,7 @@ class EpochStarted(_Record, frozen=True, tag="epoch_started"):
     shift_ns: int = 0
 
 
-class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
+class IncidentOpened(RecordBase, frozen=True, tag="incident_opened"):
     """`began_at`: the earliest evidence there is, None: not known. `by`: who reported it."""
 
     incident: IncidentId
@@ -42,7 +37,7 @@ class IncidentOpened(_Record, frozen=True, tag="incident_opened"):
     by: str = ""
 
 
-class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
+class EvidenceAdded(RecordBase, frozen=True, tag="evidence_added"):
     """More of the same cause; `target` has become part of the incident. `cause` and `version` replace what was held.
 
     `alert`: it is a child, an alert of its own, of that cause, reported by `by`. None: it only adds to what is known.
@@ -58,7 +53,7 @@ class EvidenceAdded(_Record, frozen=True, tag="evidence_added"):
     began_at: Nanos | None = None
 
 
-class OriginMoved(_Record, frozen=True, tag="origin_moved"):
+class OriginMoved(RecordBase, frozen=True, tag="origin_moved"):
     """The dependency graph lays the incident at another service's door than the first verdict did."""
 
     incident: IncidentId
@@ -66,7 +61,7 @@ class OriginMoved(_Record, frozen=True, tag="origin_moved"):
     reason: str
 
 
-class Assessed(_Record, frozen=True, tag="assessed"):
+class Assessed(RecordBase, frozen=True, tag="assessed"):
     """What the dependency graph says of an incident: whose failure it is, how far it goes, whether it feeds itself, and
     which containment that calls for."""
 
@@ -74,32 +69,32 @@ class Assessed(_Record, frozen=True, tag="assessed"):
     analysis: Analysis
 
 
-class WindowTaken(_Record, frozen=True, tag="window_taken"):
+class WindowTaken(RecordBase, frozen=True, tag="window_taken"):
     """The figures that an assessment rests on, of the services near the incident, for who analyses it later."""
 
     incident: IncidentId
     recording: Recording
 
 
-class MaskChanged(_Record, frozen=True, tag="mask_changed"):
+class MaskChanged(RecordBase, frozen=True, tag="mask_changed"):
     incident: IncidentId
     masked: bool
     reason: str
 
 
-class PhaseChanged(_Record, frozen=True, tag="phase_changed"):
+class PhaseChanged(RecordBase, frozen=True, tag="phase_changed"):
     incident: IncidentId
     phase: Phase
     reason: str
 
 
-class CommandIssued(_Record, frozen=True, tag="command_issued"):
+class CommandIssued(RecordBase, frozen=True, tag="command_issued"):
     """Written before the command acts: the undo is on record before the act."""
 
     command: Command
 
 
-class CommandRefused(_Record, frozen=True, tag="command_refused"):
+class CommandRefused(RecordBase, frozen=True, tag="command_refused"):
     """A safety rule forbade an act that the planner wanted."""
 
     incident: IncidentId
@@ -109,14 +104,14 @@ class CommandRefused(_Record, frozen=True, tag="command_refused"):
     reason: str
 
 
-class CommandAcknowledged(_Record, frozen=True, tag="command_acknowledged"):
+class CommandAcknowledged(RecordBase, frozen=True, tag="command_acknowledged"):
     incident: IncidentId
     command: CommandId
     ok: bool
     reason: str = ""
 
 
-class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
+class LeaseExpired(RecordBase, frozen=True, tag="lease_expired"):
     """A command ran out without being renewed; its target is free of it."""
 
     incident: IncidentId
@@ -124,7 +119,7 @@ class LeaseExpired(_Record, frozen=True, tag="lease_expired"):
     target: Target
 
 
-class StageChanged(_Record, frozen=True, tag="stage_changed"):
+class StageChanged(RecordBase, frozen=True, tag="stage_changed"):
     """`penalty_ns` is what the next relapse starts from, `hold_ns` how long this hold lasts, jitter included (0: the
     penalty); `relapses` counts since the incident opened."""
 
@@ -141,13 +136,13 @@ class StageChanged(_Record, frozen=True, tag="stage_changed"):
     command: CommandId | None = None  # the order that belongs to the stage; None: that of the stage before
 
 
-class BecameEffective(_Record, frozen=True, tag="became_effective"):
+class BecameEffective(RecordBase, frozen=True, tag="became_effective"):
     incident: IncidentId
     target: Target
     signal_at: Nanos
 
 
-class SpreadMeasured(_Record, frozen=True, tag="spread_measured"):
+class SpreadMeasured(RecordBase, frozen=True, tag="spread_measured"):
     """Where figures showed failures or delays beyond normal since the incident began: services, (caller, callee)."""
 
     incident: IncidentId
@@ -155,7 +150,7 @@ class SpreadMeasured(_Record, frozen=True, tag="spread_measured"):
     edges: tuple[tuple[str, str], ...]
 
 
-class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
+class ImpactCounted(RecordBase, frozen=True, tag="impact_counted"):
     """What users saw and how often a fallback answered, since the previous count of this incident."""
 
     incident: IncidentId
@@ -165,17 +160,17 @@ class ImpactCounted(_Record, frozen=True, tag="impact_counted"):
     fallbacks: int = 0
 
 
-class Escalated(_Record, frozen=True, tag="escalated"):
+class Escalated(RecordBase, frozen=True, tag="escalated"):
     incident: IncidentId
     reason: str
 
 
-class IncidentClosed(_Record, frozen=True, tag="incident_closed"):
+class IncidentClosed(RecordBase, frozen=True, tag="incident_closed"):
     incident: IncidentId
     reason: str
 
 
-class OrderTaken(_Record, frozen=True, tag="order_taken"):
+class OrderTaken(RecordBase, frozen=True, tag="order_taken"):
     """A person's order; see `signal.Ordered`. `until`: None: until it is taken back."""
 
     order: PersonOrder
@@ -186,7 +181,7 @@ class OrderTaken(_Record, frozen=True, tag="order_taken"):
     until: Nanos | None = None
 
 
-class IncidentMerged(_Record, frozen=True, tag="incident_merged"):
+class IncidentMerged(RecordBase, frozen=True, tag="incident_merged"):
     """`incident` was `into`'s failure all along: it goes on as a child of that one, with what it holds."""
 
     incident: IncidentId
@@ -194,7 +189,7 @@ class IncidentMerged(_Record, frozen=True, tag="incident_merged"):
     reason: str
 
 
-class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
+class ConditionChanged(RecordBase, frozen=True, tag="condition_changed"):
     """Something that the recovery of `incident` waits for has come up, or is well again."""
 
     incident: IncidentId
@@ -203,7 +198,7 @@ class ConditionChanged(_Record, frozen=True, tag="condition_changed"):
     reason: str = ""
 
 
-class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
+class PlanEnacted(RecordBase, frozen=True, tag="plan_enacted"):
     """The weighed plan was ordered, or would have been; `runner_up` says what lost, and why."""
 
     incident: IncidentId
@@ -211,7 +206,7 @@ class PlanEnacted(_Record, frozen=True, tag="plan_enacted"):
     runner_up: str = ""
 
 
-class LeftToPeople(_Record, frozen=True, tag="left_to_people"):
+class LeftToPeople(RecordBase, frozen=True, tag="left_to_people"):
     """What should be done, and no data plane here can do: one sentence for each step."""
 
     incident: IncidentId
@@ -219,7 +214,7 @@ class LeftToPeople(_Record, frozen=True, tag="left_to_people"):
     reason: str
 
 
-class PlanJudged(_Record, frozen=True, tag="plan_judged"):
+class PlanJudged(RecordBase, frozen=True, tag="plan_judged"):
     """What was seen of a plan that was enacted, beside what was expected of it; see `Enacted.measure` for the unit."""
 
     incident: IncidentId
@@ -228,7 +223,7 @@ class PlanJudged(_Record, frozen=True, tag="plan_judged"):
     reason: str
 
 
-class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
+class VersionWithdrawn(RecordBase, frozen=True, tag="version_withdrawn"):
     """`version` of `service` is to be rolled back, by `command`; its traffic stays at a floor until it is released.
 
     `others` are the versions that the service ran beside it.
@@ -241,7 +236,7 @@ class VersionWithdrawn(_Record, frozen=True, tag="version_withdrawn"):
     others: tuple[str, ...] = ()
 
 
-class VersionProven(_Record, frozen=True, tag="version_proven"):
+class VersionProven(RecordBase, frozen=True, tag="version_proven"):
     """After the roll-back what was withdrawn serves well, or is gone."""
 
     incident: IncidentId
@@ -250,7 +245,7 @@ class VersionProven(_Record, frozen=True, tag="version_proven"):
     reason: str
 
 
-class VersionReleased(_Record, frozen=True, tag="version_released"):
+class VersionReleased(RecordBase, frozen=True, tag="version_released"):
     """What was withdrawn may get traffic again: a person said so, or another version has come."""
 
     service: str
@@ -258,14 +253,14 @@ class VersionReleased(_Record, frozen=True, tag="version_released"):
     reason: str
 
 
-class RollbackEnded(_Record, frozen=True, tag="rollback_ended"):
+class RollbackEnded(RecordBase, frozen=True, tag="rollback_ended"):
     incident: IncidentId
     command: CommandId
     ok: bool
     reason: str = ""
 
 
-class PenaltyDecayed(_Record, frozen=True, tag="penalty_decayed"):
+class PenaltyDecayed(RecordBase, frozen=True, tag="penalty_decayed"):
     """Evidence of health has earned `target` a shorter hold for its next relapse; 0: it starts from the beginning."""
 
     target: Target
@@ -273,13 +268,13 @@ class PenaltyDecayed(_Record, frozen=True, tag="penalty_decayed"):
     reason: str
 
 
-class NoticeIssued(_Record, frozen=True, tag="notice_issued"):
+class NoticeIssued(RecordBase, frozen=True, tag="notice_issued"):
     """On record before anybody is told, so that a crash loses none."""
 
     notice: Notice
 
 
-class NoticeDelivered(_Record, frozen=True, tag="notice_delivered"):
+class NoticeDelivered(RecordBase, frozen=True, tag="notice_delivered"):
     """A notifier has the notice, or has given up on it; it is not sent again."""
 
     key: str
@@ -288,7 +283,7 @@ class NoticeDelivered(_Record, frozen=True, tag="notice_delivered"):
     reason: str = ""
 
 
-class JournalGap(_Record, frozen=True, tag="journal_gap"):
+class JournalGap(RecordBase, frozen=True, tag="journal_gap"):
     """`records` records before this one were decided and acted on, but are not in this journal."""
 
     records: int

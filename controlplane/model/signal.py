@@ -7,8 +7,8 @@ sends nothing. Results that the control plane itself caused (refusals, cancelled
 from enum import StrEnum
 from typing import Literal
 
-import msgspec
-
+from controlplane.model.base import SignalBase
+from controlplane.model.base import Target as Target
 from controlplane.model.unit import CommandId, Nanos
 
 
@@ -30,21 +30,7 @@ PersonOrder = Literal["freeze", "resume", "enforce", "observe", "hold", "release
 ConditionKind = Literal["fallback", "retry_budget", "configuration", "queue", "consistency"]
 
 
-class Target(msgspec.Struct, frozen=True, order=True):
-    """What is meant: a service as a whole, or one endpoint of it."""
-
-    service: str
-    endpoint: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.service}/{self.endpoint}" if self.endpoint else self.service
-
-
-class _Signal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True):
-    at: Nanos
-
-
-class Tripped(_Signal, frozen=True, tag="tripped"):
+class Tripped(SignalBase, frozen=True, tag="tripped"):
     """A guard's own sequential test rejected `target`'s health; `at` is the result that decided.
 
     `contained`: the guard already acts by reflex. `capped`: it would have, but a cap or its siblings' state forbade it.
@@ -62,7 +48,7 @@ class Tripped(_Signal, frozen=True, tag="tripped"):
     by: str = ""
 
 
-class Drifted(_Signal, frozen=True, tag="drifted"):
+class Drifted(SignalBase, frozen=True, tag="drifted"):
     """Answers of `target` take `factor` times as long as what was normal there, and it is no ground to act: its
     siblings take longer, too (not `alone`), or it is not far enough from them. `calls` were looked at."""
 
@@ -72,14 +58,14 @@ class Drifted(_Signal, frozen=True, tag="drifted"):
     alone: bool
 
 
-class Probed(_Signal, frozen=True, tag="probed"):
+class Probed(SignalBase, frozen=True, tag="probed"):
     """Real requests admitted as probes have passed in sufficient number, or one has failed."""
 
     target: Target
     passed: bool
 
 
-class Sampled(_Signal, frozen=True, tag="sampled"):
+class Sampled(SignalBase, frozen=True, tag="sampled"):
     """Calls to `target` that finished since the previous sample, while something about it is under observation."""
 
     target: Target
@@ -90,7 +76,7 @@ class Sampled(_Signal, frozen=True, tag="sampled"):
     refused: int = 0
 
 
-class EntrySampled(_Signal, frozen=True, tag="entry_sampled"):
+class EntrySampled(SignalBase, frozen=True, tag="entry_sampled"):
     """What users of this process saw since the previous sample."""
 
     requests: int
@@ -99,14 +85,14 @@ class EntrySampled(_Signal, frozen=True, tag="entry_sampled"):
     shed: int = 0
 
 
-class FellBack(_Signal, frozen=True, tag="fell_back"):
+class FellBack(SignalBase, frozen=True, tag="fell_back"):
     """A caller answered without `service`, `count` times: users saw nothing, the failure is masked."""
 
     service: str
     count: int
 
 
-class Relayed(_Signal, frozen=True, tag="relayed"):
+class Relayed(SignalBase, frozen=True, tag="relayed"):
     """`caller` answered with a failure and named `callee` as its cause, `count` times. No evidence against `caller`."""
 
     caller: str
@@ -114,7 +100,7 @@ class Relayed(_Signal, frozen=True, tag="relayed"):
     count: int
 
 
-class CallsFinished(_Signal, frozen=True, tag="calls_finished"):
+class CallsFinished(SignalBase, frozen=True, tag="calls_finished"):
     """Calls observed by somebody else (another gateway, a log reader), summed over a short time."""
 
     target: Target
@@ -124,7 +110,7 @@ class CallsFinished(_Signal, frozen=True, tag="calls_finished"):
     caller: str = ""
 
 
-class EdgeSampled(_Signal, frozen=True, tag="edge_sampled"):
+class EdgeSampled(SignalBase, frozen=True, tag="edge_sampled"):
     """What `caller` asked of `callee` in the `window_ns` that end `at`, as `source` counted it.
 
     `calls` are logical calls: what was wanted once, however often it was sent. `attempts` are sends, retries included;
@@ -147,7 +133,7 @@ class EdgeSampled(_Signal, frozen=True, tag="edge_sampled"):
     source: Literal["gateway", "spans", "metrics"] = "metrics"
 
 
-class ProbeFinished(_Signal, frozen=True, tag="probe_finished"):
+class ProbeFinished(SignalBase, frozen=True, tag="probe_finished"):
     """One active probe (not user traffic) of an endpoint came back."""
 
     target: Target
@@ -155,14 +141,14 @@ class ProbeFinished(_Signal, frozen=True, tag="probe_finished"):
     latency_ns: int = 0
 
 
-class Heartbeat(_Signal, frozen=True, tag="heartbeat"):
+class Heartbeat(SignalBase, frozen=True, tag="heartbeat"):
     """`target` is there, and will say so again within `every_ns`; 0: it leaves, and is not to be missed."""
 
     target: Target
     every_ns: int
 
 
-class Alerted(_Signal, frozen=True, tag="alerted"):
+class Alerted(SignalBase, frozen=True, tag="alerted"):
     """Somebody else's alert about `target` fires, or is over; `fingerprint` tells it from any other.
 
     It stands until it is over, or for `for_ns` unless it is said again; 0: until it is over. `by`: who raised it.
@@ -179,14 +165,14 @@ class Alerted(_Signal, frozen=True, tag="alerted"):
     by: str = ""
 
 
-class Effective(_Signal, frozen=True, tag="effective"):
+class Effective(SignalBase, frozen=True, tag="effective"):
     """The first request after `signal_at` that was treated differently because of it, was treated so `at` this time."""
 
     target: Target
     signal_at: Nanos
 
 
-class Acted(_Signal, frozen=True, tag="acted"):
+class Acted(SignalBase, frozen=True, tag="acted"):
     """A data plane took a command, or did not; `rule`: the safety rule that it keeps, where that was the reason."""
 
     command: CommandId
@@ -196,7 +182,7 @@ class Acted(_Signal, frozen=True, tag="acted"):
     rule: str = ""
 
 
-class Ordered(_Signal, frozen=True, tag="ordered"):
+class Ordered(SignalBase, frozen=True, tag="ordered"):
     """A person's order.
 
     hold, release       automation keeps its hands off `target` (a service, or one endpoint of it), for `for_ns`
@@ -212,7 +198,7 @@ class Ordered(_Signal, frozen=True, tag="ordered"):
     for_ns: int = 0
 
 
-class Told(_Signal, frozen=True, tag="told"):
+class Told(SignalBase, frozen=True, tag="told"):
     """`by`, a notifier, has delivered the notice of that key; not `ok`: it has given up."""
 
     key: str
@@ -221,7 +207,7 @@ class Told(_Signal, frozen=True, tag="told"):
     reason: str = ""
 
 
-class RolledBack(_Signal, frozen=True, tag="rolled_back"):
+class RolledBack(SignalBase, frozen=True, tag="rolled_back"):
     """A deployer has ended the roll-back that `command` began: `ok`, or `reason` says why not."""
 
     command: CommandId
@@ -229,7 +215,7 @@ class RolledBack(_Signal, frozen=True, tag="rolled_back"):
     reason: str = ""
 
 
-class Condition(_Signal, frozen=True, tag="condition"):
+class Condition(SignalBase, frozen=True, tag="condition"):
     """Something that must be `well` before a recovery of `service` is complete; if not, `reason` says what is left."""
 
     service: str
@@ -238,7 +224,7 @@ class Condition(_Signal, frozen=True, tag="condition"):
     reason: str = ""
 
 
-class Unwritten(_Signal, frozen=True, tag="unwritten"):
+class Unwritten(SignalBase, frozen=True, tag="unwritten"):
     """The journal did not take `records` records; containment went on. `reason` empty: it works again."""
 
     records: int

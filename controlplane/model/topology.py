@@ -33,7 +33,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     the standalone process asks each endpoint for; empty: no active probes. `consistency_path` is what the service is
     asked for while an incident about it recovers, which is not over before it answers 2xx. `deployer` names who can
     roll it back (`[deployers]`); empty: a person. `pool` is how many requests it works on at a time, all its endpoints
-    together; 0: not known, and nobody can say when it will be full.
+    together; 0: not known, and nobody can say when it will be full. `owner` names who answers for it (`[owners]`).
     """
 
     name: str
@@ -47,6 +47,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     probe_path: str = ""
     consistency_path: str = ""
     deployer: str = ""
+    owner: str = ""
     pool: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
