@@ -9,6 +9,7 @@ from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
+from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -323,4 +324,7 @@ Record = (
     | NoticeIssued
     | NoticeDelivered
     | JournalGap
+    | PlaybookMatched
+    | PlaybookStepped
+    | PlaybookReliability
 )
