@@ -68,7 +68,7 @@ class Engine:
         self.graph = DependencyGraph(topology, graph)
         safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
-        self._shelf = Shelf(tuple(playbooks))
+        self._shelf = Shelf(tuple(playbooks), topology)
         self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from controlplane.model.incident import Incident
 from controlplane.model.playbook import ANY_VERSION, Match, Playbook, Severity, Step
 from controlplane.model.signal import Cause
-from controlplane.model.topology import Service
+from controlplane.model.topology import Service, Topology
 
 
 def severity(incident: Incident) -> Severity:
@@ -42,6 +42,12 @@ def specificity(playbook: Playbook) -> int:
         match.severity != "warning",
     )
     return sum(map(bool, narrow))
+
+
+def owner_of(playbook: Playbook, topology: Topology) -> str:
+    """Who answers for it: its own owner, or that of the service it matches; empty: nobody."""
+    service = topology.service(playbook.match.service)
+    return playbook.owner or (service.owner if service is not None else "")
 
 
 def bad_endpoints(incident: Incident, service: Service) -> set[str]:

@@ -12,7 +12,7 @@ from controlplane.decide import enact, ledger, respond, rollback
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.plan import orders as plans
-from controlplane.decide.playbook import fit, reliable
+from controlplane.decide.playbook import fit, lint, reliable
 from controlplane.decide.playbook.word import worded
 from controlplane.decide.recovery import Step as Stepped
 from controlplane.model.command import (
@@ -40,6 +40,7 @@ from controlplane.model.playbook import (
 from controlplane.model.policy import ActKind, ResponsePolicy
 from controlplane.model.record import LeftToPeople
 from controlplane.model.signal import Cause, Target
+from controlplane.model.topology import Topology
 from controlplane.model.unit import CommandId, to_nanos
 
 WEIGHT_MIN = plans.WEIGHT_MIN
@@ -51,8 +52,12 @@ Taken = tuple[How, tuple[CommandId, ...], str]
 class Shelf:
     """The playbooks of one engine, by the service that they match, the narrowest first."""
 
-    def __init__(self, playbooks: Sequence[Playbook]) -> None:
+    def __init__(self, playbooks: Sequence[Playbook], topology: Topology) -> None:
         self.playbooks = tuple(playbooks)
+        self.misfits: dict[str, tuple[str, ...]] = {}
+        for one in self.playbooks:
+            found = tuple(f"{each.key[1:]}: {each.reason}" for each in lint.misfits(one, topology))
+            self.misfits |= {one.name: found} if found else {}
         self.by_service: dict[str, list[Playbook]] = {}
         for one in sorted(self.playbooks, key=fit.specificity, reverse=True):
             self.by_service.setdefault(one.match.service, []).append(one)
@@ -63,8 +68,8 @@ class Shelf:
             return
         for incident in draft.state.open_incidents():
             for one in self.by_service.get(incident.origin.service, ()):
-                _use(draft, evidence, incident, one)
-        reliable.follow(draft, self.playbooks)
+                _use(draft, evidence, incident, one, self.misfits.get(one.name, ()))
+        reliable.follow(draft, self.playbooks, self.misfits)
 
 
 def share(playbook: Playbook, kind: ActKind, policy: ResponsePolicy) -> int:
@@ -74,7 +79,7 @@ def share(playbook: Playbook, kind: ActKind, policy: ResponsePolicy) -> int:
     return policy.enforcement.get(kind, 100) if playbook.enforce else 0
 
 
-def _use(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playbook) -> None:
+def _use(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playbook, misfits: tuple[str, ...]) -> None:
     service = draft.topology.service(incident.origin.service)
     if service is None or incident.phase is Phase.CLOSED:
         return
@@ -84,7 +89,7 @@ def _use(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playboo
     if used is None or used.unmet:
         if used is not None and (used.looked >= LOOKED_MAX or incident.phase is Phase.RECOVERY):
             return
-        unmet = tuple(reliable.unmet(playbook, draft.state, draft.topology, incident))
+        unmet = misfits + tuple(reliable.unmet(playbook, draft.state, draft.topology, incident))
         unmet += tuple(reliable.drifted(playbook, draft.state, draft.topology))
         if used is None or unmet != used.unmet:
             _matched(draft, incident, playbook, unmet, first=used is None)
@@ -106,7 +111,7 @@ def _matched(draft: Draft, incident: Incident, playbook: Playbook, unmet: tuple[
             shadow=shadow,
             unmet=unmet,
             ladder=playbook.ladder,
-            owner=playbook.owner,
+            owner=fit.owner_of(playbook, draft.topology),
         )
     )
     if unmet and first:
@@ -149,7 +154,7 @@ def _take(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playbo
 
 
 def _tell(draft: Draft, incident: Incident, playbook: Playbook, number: int, step: Step) -> Taken:
-    owner = f" (owner: {playbook.owner})" if playbook.owner else ""
+    owner = f" (owner: {name})" if (name := fit.owner_of(playbook, draft.topology)) else ""
     to = f" to {', '.join(step.notify)}" if step.notify else ""
     key = f"playbook:{playbook.name}:{number}"
     if step.do == "tell":

@@ -4,12 +4,12 @@ Asked before any incident, so that people hear of it while there is time, and on
 What is not known does not hold: a capacity that nobody declared is none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from controlplane.decide.draft import Draft
 from controlplane.decide.kind import share_out
 from controlplane.decide.plan.capacity import UTILISATION_MAX
-from controlplane.decide.playbook.fit import members
+from controlplane.decide.playbook.fit import members, owner_of
 from controlplane.decide.playbook.place import callers_of, standbys
 from controlplane.decide.state import State
 from controlplane.model.command import Isolate, Probe
@@ -21,11 +21,14 @@ from controlplane.model.topology import Endpoint, Service, Topology
 HELD_MIN = 0.5  # of its traffic
 
 
-def follow(draft: Draft, playbooks: Sequence[Playbook]) -> None:
-    """Put on record, and tell people, which playbooks have become unreliable and which can be relied on again."""
+def follow(draft: Draft, playbooks: Sequence[Playbook], misfits: Mapping[str, tuple[str, ...]]) -> None:
+    """Put on record, and tell people, which playbooks have become unreliable and which can be relied on again.
+
+    `misfits`: what the topology has against them, whatever the state.
+    """
     known = draft.state.unreliable
     for one in playbooks:
-        reasons = tuple(reasons_against(one, draft.state, draft.topology))
+        reasons = (*misfits.get(one.name, ()), *reasons_against(one, draft.state, draft.topology))
         if reasons == known.get(one.name, ()):
             continue
         news = not known.get(one.name) or not reasons
@@ -33,7 +36,7 @@ def follow(draft: Draft, playbooks: Sequence[Playbook]) -> None:
         if not news:
             continue
         text = f"is unreliable: {'; '.join(reasons)}" if reasons else "can be relied on again"
-        owner = f" (owner: {one.owner})" if one.owner else ""
+        owner = f" (owner: {name})" if (name := owner_of(one, draft.topology)) else ""
         draft.notice(
             None, "warning" if reasons else "info", f"playbook {one.name}{owner} {text}", f"playbook:{one.name}"
         )
@@ -53,8 +56,8 @@ def unmet(playbook: Playbook, state: State, topology: Topology, incident: Incide
         name = one.service or playbook.match.service
         service = topology.service(name)
         if service is None:
-            yield f"precondition {number} ({one.need}): {name} is not in the topology"
-        elif reason := _unmet(one, service, playbook, state, topology, incident):
+            continue  # a misfit, which is told as such
+        if reason := _unmet(one, service, playbook, state, topology, incident):
             yield f"precondition {number} ({one.need}): {reason}"
 
 
@@ -121,8 +124,7 @@ def _unmet(
 
 
 def _short(one: Precondition, where: str, free: list[Endpoint]) -> str:
-    level = min((each.priority for each in free), default=0)
-    bears = [each.capacity_per_s for each in free if each.priority == level]
+    bears = [each.capacity_per_s for each in free]
     if any(each is None for each in bears):
         return f"what the endpoints of {where} bear is not declared (capacity_per_s)"
     able = UTILISATION_MAX * sum(each for each in bears if each is not None)
