@@ -411,7 +411,8 @@ def _line(record: rec.Record) -> str:
             what = " ".join(filter(None, (record.how, *record.commands)))
             return f"playbook {record.playbook} step {record.step} {record.what}: {what}  {record.reason}".rstrip()
         case PlaybookReliability():
-            return f"playbook {record.playbook} {'unreliable: ' + '; '.join(record.reasons) if record.reasons else 'reliable'}"
+            how = f"unreliable: {'; '.join(record.reasons)}" if record.reasons else "reliable"
+            return f"playbook {record.playbook} {how}"
         case rec.LeaseExpired():
             return f"lease expired {record.command} {record.target}"
         case rec.EpochStarted():
