@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from controlplane.decide.kind import share_out
+from controlplane.decide.ledger import side_key
 from controlplane.decide.playbook.place import serving
 from controlplane.decide.state import State
-from controlplane.model.command import Isolate, Probe
+from controlplane.model.command import FailOver, Isolate, Probe
 from controlplane.model.graph import Edge
 from controlplane.model.signal import Target
 from controlplane.model.topology import Service, Topology
@@ -53,11 +54,15 @@ def failing(service: Service, bad: Iterable[str], state: State) -> float | None:
         return 1.0
     kept = {one.name: one.weight * (1 - _out(state, service.name, one.name)) for one in serving(service)}
     total = sum(kept.values())
+    spare = [one.name for one in service.endpoints if one.name not in kept]
+    over = state.sides.get(side_key(Target(service.name), "fail_over"))
+    moved = over.intent.percent / 100 if over is not None and isinstance(over.intent, FailOver) and spare else 0.0
     if not total:  # all of them are out: the guard panics, or those that stand by serve
-        spare = [one.name for one in service.endpoints if one.name not in kept]
         rest = spare or list(kept)
         return sum(name in names for name in rest) / len(rest)
-    return sum(weight for name, weight in kept.items() if name in names) / total
+    here = sum(weight for name, weight in kept.items() if name in names) / total
+    there = sum(name in names for name in spare) / len(spare) if spare else 0.0
+    return (1 - moved) * here + moved * there
 
 
 def carried(shares: Mapping[str, float], topology: Topology, rates: Mapping[Pair, float]) -> dict[Pair, float]:

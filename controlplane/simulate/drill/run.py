@@ -99,7 +99,7 @@ class _Fleet(Ours):
             now=BEGIN_NS,
             rang=self.rang,
             watch=watch,
-            playbooks=self._playbooks,
+            playbooks=[one for one in self._playbooks if one.match.service != mine.entry],
             rolled_back=self._rolled_back,
         )
 
