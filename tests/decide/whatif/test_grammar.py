@@ -1,5 +1,7 @@
 """The sentence in which a person supposes something."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,7 +64,5 @@ def test_what_is_not_understood_is_answered_with_what_would_be_right(text: str, 
 @given(st.text(max_size=700))
 def test_no_text_breaks_it(text: str) -> None:
     """It is understood or refused."""
-    try:
-        suppose(text, TOPOLOGY)
-    except ValueError as error:
-        assert len(str(error)) < 1000
+    with contextlib.suppress(ValueError):
+        assert suppose(text, TOPOLOGY).service in ("orders", "web")
