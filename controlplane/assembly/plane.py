@@ -31,6 +31,7 @@ from controlplane.decide.safety import NEVER, wrong_order
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.service_state import ServiceState
 from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import IncidentId, to_nanos
@@ -224,6 +225,10 @@ class Plane:
     def graph(self) -> DependencyGraph:
         """Who calls whom, as declared and as heard. Read it, never write it."""
         return self._engine.graph
+
+    def service_states(self, *, notable: bool = False) -> list[ServiceState]:
+        """Every service as users see it, and as it is inside; `notable`: those of which there is something to say."""
+        return self._engine.service_states(self.clock.now(), notable=notable)
 
     # the request path
 

@@ -8,6 +8,7 @@ from controlplane.decide import (
     alert,
     clock,
     lifecycle,
+    masked,
     outbox,
     partial,
     penalty,
@@ -43,6 +44,7 @@ from controlplane.model.record import (
     OriginMoved,
     Record,
 )
+from controlplane.model.service_state import ServiceState
 from controlplane.model.signal import Cause, Signal, Target, Tripped
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Epoch, Nanos
@@ -167,6 +169,10 @@ class Engine:
                 self._journal(draft, signal)
         return self._outcome(draft)
 
+    def service_states(self, now: Nanos, *, notable: bool = False) -> list[ServiceState]:
+        """Every declared service as users see it and as it is inside (`masked.service_states`). Changes nothing."""
+        return masked.service_states(self.state, self._evidence, self.topology, now, notable=notable)
+
     def _draft(self, now: Nanos) -> Draft:
         return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
 
@@ -197,6 +203,7 @@ class Engine:
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
+        watch.unexplained(draft, self._evidence)
         visible = signal.failed > 0 and self._evidence.entry.visible(draft.now)
         for incident in self._evidence.active(self.state.open_incidents(), draft.now):
             if visible:
@@ -225,6 +232,7 @@ class Engine:
 
     def _fell_back(self, draft: Draft, signal: on.FellBack) -> None:
         self._evidence.fell_back_at[signal.service] = signal.at
+        self._evidence.fallbacks[signal.service] = self._evidence.fallbacks.get(signal.service, 0) + signal.count
         incident = self.state.open_at(signal.service)
         if incident is not None:
             draft.record(ImpactCounted(at=draft.now, incident=incident.id, fallbacks=signal.count))

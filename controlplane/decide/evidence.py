@@ -46,6 +46,7 @@ class Evidence:
         self.entry = Entry()
         self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
+        self.fallbacks: dict[str, int] = {}  # answers without each service since this process began
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
@@ -55,6 +56,8 @@ class Evidence:
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
         self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
+        self.unexplained_at: Nanos | None = None  # since when users see failures that no incident accounts for
+        self.unexplained_told: Nanos | None = None  # the same, of which people were told
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}

@@ -16,6 +16,7 @@ from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, Nanos
 
 EDGES_TOLD = 3  # by name, in one notice
+UNEXPLAINED_NS = 3 * SECOND  # users' failures without an incident: verdicts have had time to come
 INVALID_EVERY_NS = 60 * SECOND  # a source that tells nonsense does so all the time: people are told once a minute
 
 
@@ -67,6 +68,19 @@ def silent(draft: Draft, evidence: Evidence) -> None:
         if isinstance(command.intent, Isolate | Limit)  # that traffic we stopped ourselves
     }
     _stopped(draft, [one for one in stopped if one.callee not in held and one.caller not in held])
+
+
+def unexplained(draft: Draft, evidence: Evidence) -> None:
+    """Users see failures, and no incident accounts for them: nothing can be done about it but to say so, once."""
+    if draft.state.open or not evidence.entry.visible(draft.now):
+        evidence.unexplained_at = None
+        return
+    if evidence.unexplained_at is None:
+        evidence.unexplained_at = draft.now
+    elif draft.now - evidence.unexplained_at >= UNEXPLAINED_NS and evidence.unexplained_told != evidence.unexplained_at:
+        evidence.unexplained_told = evidence.unexplained_at
+        text = "users' requests fail, and no incident accounts for it: look at what nobody guards or reports"
+        draft.notice(None, "warning", text, f"unexplained:{draft.now}")
 
 
 def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
