@@ -84,6 +84,7 @@ def _plane(plane: Plane, followers: int) -> Iterator[str]:
         ("commands_in_force", "gauge", "Orders whose lease has not run out.", len(view.in_force(plane))),
         ("commands_issued_total", "counter", "Commands decided, on this journal.", state.commands_total),
         ("journal_gap_records_total", "counter", "Records missing from this journal.", state.journal_gap),
+        ("retry_storms", "gauge", "Edges with a retry storm.", len(plane.storms())),
         ("event_followers", "gauge", "Clients of /v1/events.", followers),
     )
     for name, kind, text, value in numbers:

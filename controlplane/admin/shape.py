@@ -31,6 +31,7 @@ class Status(_View, frozen=True):
     journal_gap_records: int
     degraded: list[str]
     masked: list[str]
+    storms: list[str]
     services: int
     endpoints: int
 

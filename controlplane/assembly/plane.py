@@ -24,6 +24,7 @@ from controlplane.assembly.warm import warm_up
 from controlplane.config import load_config
 from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
+from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.gate import Verdict, verdict
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.review.case import Case
@@ -229,6 +230,10 @@ class Plane:
     def service_states(self, *, notable: bool = False) -> list[ServiceState]:
         """Every service as users see it, and as it is inside; `notable`: those of which there is something to say."""
         return self._engine.service_states(self.clock.now(), notable=notable)
+
+    def storms(self) -> list[Storm]:
+        """Edges on which far more is sent than was asked for."""
+        return self._engine.storms()
 
     # the request path
 

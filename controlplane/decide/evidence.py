@@ -8,6 +8,7 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
+from controlplane.decide.feedback.storm import Storms
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.penalty import Credits
@@ -43,6 +44,7 @@ class Evidence:
         self.expected = Expected()
         self.alerts = Alerts()
         self.relayed = RelayedCounts()
+        self.storms = Storms()
         self.entry = Entry()
         self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
@@ -66,6 +68,10 @@ class Evidence:
         self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
         self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
+
+    def due(self) -> tuple[Nanos | None, ...]:
+        """When something is to be looked at that nobody tells of."""
+        return self.expected.due_at, self.alerts.due_at, self.storms.due_at if self.storms.raging else None
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
