@@ -160,6 +160,9 @@ class _Endpoints:
             raise Problem(404, f"no incident {wanted[:80]!r} is on record")
         return case
 
+    async def services(self, _: Request) -> shape.ServiceStates:
+        return shape.ServiceStates(services=self._plane.service_states())
+
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)
 

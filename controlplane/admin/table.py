@@ -125,6 +125,7 @@ TABLE: tuple[Operation, ...] = (
         "/v1/incidents/{id}/report", "report", "The post-incident report, in Markdown, and its timeline as SVG.",
         shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
     ),
+    _get("/v1/services", "services", "Services as users see them and as they are inside.", shape.ServiceStates),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),

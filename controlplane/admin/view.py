@@ -75,6 +75,8 @@ def status(plane: Plane) -> Status:
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
         degraded=degraded(plane),
+        storms=[storm.text for storm in plane.storms()],
+        masked=[one.line for one in plane.service_states(notable=True) if one.differ],
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

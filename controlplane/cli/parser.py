@@ -298,6 +298,7 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
+    add("services", "Show each service as users see it, and as it is inside", "  controlplane services\n")
     add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),

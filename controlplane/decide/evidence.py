@@ -8,6 +8,7 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
+from controlplane.decide.feedback.storm import Storms
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.penalty import Credits
@@ -43,9 +44,11 @@ class Evidence:
         self.expected = Expected()
         self.alerts = Alerts()
         self.relayed = RelayedCounts()
+        self.storms = Storms()
         self.entry = Entry()
         self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
+        self.fallbacks: dict[str, int] = {}  # answers without each service since this process began
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
@@ -55,6 +58,8 @@ class Evidence:
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
         self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
+        self.unexplained_at: Nanos | None = None  # since when users see failures that no incident accounts for
+        self.unexplained_told: Nanos | None = None  # the same, of which people were told
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
@@ -63,6 +68,10 @@ class Evidence:
         self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
         self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
+
+    def due(self) -> tuple[Nanos | None, ...]:
+        """When something is to be looked at that nobody tells of."""
+        return self.expected.due_at, self.alerts.due_at, self.storms.due_at if self.storms.raging else None
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""

@@ -3,7 +3,7 @@
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.impact import masked
+from controlplane.decide.masked import masked
 from controlplane.decide.plan.first_act import TOGETHER_NS, Plan, plan
 from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage

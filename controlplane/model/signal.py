@@ -77,12 +77,13 @@ class Sampled(SignalBase, frozen=True, tag="sampled"):
 
 
 class EntrySampled(SignalBase, frozen=True, tag="entry_sampled"):
-    """What users of this process saw since the previous sample."""
+    """What users of this process saw since the previous sample. `retries` of the requests had been tried before."""
 
     requests: int
     failed: int
     slow: int
     shed: int = 0
+    retries: int = 0
 
 
 class FellBack(SignalBase, frozen=True, tag="fell_back"):

@@ -11,7 +11,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
     every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
-    at 2s     users 100 3                 requests, failed
+    at 2s     users 100 3                 requests, failed; then slow, then retries
+    at 2s     look                        each service that users see otherwise than it is, and how it is
     at 2s     fallback risk 5
     at 2s     relayed cart stock 6
     every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
@@ -194,6 +195,10 @@ class Run:
             case ["newer-engine"]:
                 self.fenced = True
                 return
+            case ["look"]:
+                states = self.engine.service_states(now, notable=True)
+                self.lines += [f"{_time(at)}  seen {one.line}" for one in states]
+                return
             case ["kill"]:
                 self.wake_at, self.alive = None, False
                 return
@@ -284,8 +289,9 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.CallsFinished(at=now, target=target(where), calls=int(calls), failures=int(failures))
         case ["checked", where, result]:
             return sig.ProbeFinished(at=now, target=target(where), ok=result == "ok")
-        case ["users", requests, failed]:
-            return sig.EntrySampled(at=now, requests=int(requests), failed=int(failed), slow=0)
+        case ["users", *counts]:
+            requests, failed, slow, retries = [*map(int, counts), 0, 0][:4]
+            return sig.EntrySampled(at=now, requests=requests, failed=failed, slow=slow, retries=retries)
         case ["fallback", service, count]:
             return sig.FellBack(at=now, service=service, count=int(count))
         case ["relayed", caller, callee, count]:

@@ -87,9 +87,12 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
                 calls=signal.calls, failures=signal.failures, slow=signal.slow, refused=signal.refused
             )  # counters that are read while others count: failures may be one ahead of calls
         case on.EntrySampled():
-            wrong = _whole(requests=signal.requests, failed=signal.failed, slow=signal.slow)
-            if not wrong and max(signal.failed, signal.slow) > signal.requests:
-                wrong = f"{signal.failed} failed and {signal.slow} slow of {signal.requests} requests"
+            parts = {"failed": signal.failed, "slow": signal.slow, "retries": signal.retries}
+            wrong = _whole(requests=signal.requests, **parts)
+            if not wrong and max(parts.values()) > signal.requests:
+                wrong = (
+                    ", ".join(f"{count} {name}" for name, count in parts.items()) + f" of {signal.requests} requests"
+                )
         case on.EdgeSampled():
             wrong = _edge(signal)
         case on.FellBack() | on.Relayed():
