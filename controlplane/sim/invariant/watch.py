@@ -22,11 +22,13 @@ RULES: Final = {
     "lease": "each act has a lease, no longer than the policy's, and an undo, and is on record before it acts",
     "epoch": "an older epoch never wins",
     "invalid": "nothing is done because of a signal that cannot be, nor without any evidence against the service",
-    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict",
+    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict;"
+    " at once only when its siblings are found bad, too",
     "flapping": "no target is taken out more than FLAPS_MAX times in FLAP_WINDOW_NS",
 }
 FLAPS_MAX: Final = 6  # penalties of 5, 10, 20 s let a target fail its probes four times in the window
 FLAP_WINDOW_NS: Final = 60 * SECOND
+TOGETHER_NS: Final = 10 * SECOND  # bad verdicts so close to each other are about the same thing
 VELOCITY_WINDOW_NS: Final = 60 * SECOND
 PROBES_TO_PASS: Final = 3  # active probes in a row that are as good as passed real requests
 VIOLATIONS_MAX: Final = 50  # of one plane; a broken invariant breaks at every step
@@ -231,9 +233,19 @@ class Invariants:
         if len(out) * 100 > self.policy.blast_budget_percent * total:
             self._break("budget", f"{len(out)} of all {total} replicas are out", now)
 
+    def _shared(self, target: Target, now: Nanos) -> bool:
+        """Whether siblings of an endpoint were found bad lately: all of them where the engine held it; where only its
+        guard took it out, one of them is enough not to agree."""
+        known = self.topology.service(target.service)
+        others = [one.name for one in known.endpoints if one.name != target.endpoint] if known is not None else []
+        bad = [self._books[Target(target.service, name)].bad_at > now - TOGETHER_NS for name in others]
+        return bool(target.endpoint) and (all(bad) if self._books[target].held is not None else any(bad))
+
     def _gives_back(self, command: Command, now: Nanos) -> None:
         book = self._books[command.target]
         step = command.intent
+        if isinstance(step, Restore) and self._shared(command.target, now):
+            return
         if book.held is not None and book.taken:
             shown_at = book.seen_at if isinstance(book.held.intent, Limit) else book.passed_at
             if shown_at < book.since:
