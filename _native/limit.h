@@ -55,11 +55,10 @@ static inline void limit_begin(struct standing *st, int64_t concurrency) {
     st->limit_tag++;
 }
 
-/* `flying`: calls under way when the order came, and where the adaptation starts: no more than now. Many of them may yet be
- * answered late and in time, and refusing those who come meanwhile would cost more than it saves; what ends in vain takes
- * the limit down within a time-out. From one, an order that was a mistake would cost its callers seconds. */
+/* `flying`: calls under way when the order came. Half of them is where the adaptation starts, as TCP's window does after a loss:
+ * from one, a service that bears nearly all of its load, and an order that was a mistake, would cost its callers seconds. */
 static inline void limit_began(struct edge *g, const struct standing *st, int64_t now_ns, int64_t flying) {
-    int64_t first = flying > st->limit ? flying : st->limit;
+    int64_t first = flying / 2 > st->limit ? flying / 2 : st->limit;
     if (first > LIMIT_MAX_MILLI / LIMIT_ONE) first = LIMIT_MAX_MILLI / LIMIT_ONE;
     word_store(&g->limit_milli, limit_tag(st) | first * LIMIT_ONE);
     word_store(&g->limit_bound_ns, 0);

@@ -68,10 +68,6 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         _earns_nothing(draft, evidence, incident, signal.target)
     if decided.together:
         _acquit(draft, evidence, incident, service)
-    unsure = decided.veto and (decided.together or signal.cause in LATE)
-    if unsure and signal.contained and str(signal.target) not in incident.containments:
-        # its guard took it out, who looks at one edge and one second, and it is not to be held
-        draft.order(incident, signal.target, Restore(), decided.reason, signal_at=signal.at)
 
 
 def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:

@@ -168,18 +168,18 @@ def test_a_late_answer_that_was_waited_for_makes_room(clock) -> None:
     assert limit(guard) >= 4
 
 
-def test_it_begins_at_what_is_under_way(clock) -> None:
-    """The order's number is the least; thirty under way make it thirty, and calls of before teach nothing."""
+def test_it_begins_at_half_of_what_is_under_way(clock) -> None:
+    """The order's number is the least; thirty under way make it fifteen, and calls of before teach nothing."""
     guard = Guard(failure_percent=0)
     old = [admitted(guard.try_acquire()) for _ in range(30)]
     clock.advance(MILLISECOND)
     guard.limit(2, LONG, 0)
-    assert limit(guard) == 30
+    assert limit(guard) == 15
     clock.advance(MILLISECOND)
     for permit in old:
         permit.failure(TIMEOUT)
-    assert limit(guard) == 30
-    assert len(full(guard)) == 30, "those of before have ended"
+    assert limit(guard) == 15
+    assert len(full(guard)) == 15, "those of before have ended"
 
 
 def test_renewing_keeps_what_was_learned_and_another_number_begins_anew(clock) -> None:

@@ -23,7 +23,7 @@ RULES: Final = {
     "epoch": "an older epoch never wins",
     "invalid": "nothing is done because of a signal that cannot be, nor without any evidence against the service",
     "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict;"
-    " at once only when its siblings are found bad, too",
+    " at once only when all of its siblings are found bad, too",
     "flapping": "no target is taken out more than FLAPS_MAX times in FLAP_WINDOW_NS",
 }
 FLAPS_MAX: Final = 6  # penalties of 5, 10, 20 s let a target fail its probes four times in the window
@@ -50,7 +50,8 @@ class _Book(msgspec.Struct):
     since: Nanos = Nanos(0)
     passed_at: Nanos = Nanos(-1)
     seen_at: Nanos = Nanos(-1)  # counts of it were told
-    bad_at: Nanos = Nanos(-1)
+    bad_at: Nanos = Nanos(-1)  # a verdict
+    suspected_at: Nanos = Nanos(-TOGETHER_NS)  # a report with bad calls in it
     probes: int = 0
     taken: bool = True
 
@@ -117,11 +118,14 @@ class Invariants:
                 book.seen_at = now
                 if not signal.ok:
                     self._accused.add(signal.target.service)
+                    book.suspected_at = now
                 elif book.probes >= PROBES_TO_PASS:
                     book.passed_at = now
             case on.Sampled() | on.CallsFinished():
                 if signal.failures or signal.slow:
                     self._accused.add(signal.target.service)
+                    if isinstance(signal, on.CallsFinished):
+                        self._books[signal.target].suspected_at = now
                 for target in (signal.target, Target(signal.target.service)):
                     self._books[target].seen_at = now
             case on.Relayed():
@@ -233,18 +237,20 @@ class Invariants:
         if len(out) * 100 > self.policy.blast_budget_percent * total:
             self._break("budget", f"{len(out)} of all {total} replicas are out", now)
 
-    def _shared(self, target: Target, now: Nanos) -> bool:
-        """Whether siblings of an endpoint were found bad lately: all of them where the engine held it; where only its
-        guard took it out, one of them is enough not to agree."""
+    def _acquitted(self, target: Target, now: Nanos) -> bool:
+        """Whether every sibling of an endpoint that the engine held was found bad lately, so that what they share is the
+        cause and not this one. A verdict counts, and so does a report with bad calls in it, which verdicts may rest on."""
         known = self.topology.service(target.service)
         others = [one.name for one in known.endpoints if one.name != target.endpoint] if known is not None else []
-        bad = [self._books[Target(target.service, name)].bad_at > now - TOGETHER_NS for name in others]
-        return bool(target.endpoint) and (all(bad) if self._books[target].held is not None else any(bad))
+        if not target.endpoint or not others or self._books[target].held is None:
+            return False
+        books = [self._books[Target(target.service, name)] for name in others]
+        return all(max(book.bad_at, book.suspected_at) > now - TOGETHER_NS for book in books)
 
     def _gives_back(self, command: Command, now: Nanos) -> None:
         book = self._books[command.target]
         step = command.intent
-        if isinstance(step, Restore) and self._shared(command.target, now):
+        if isinstance(step, Restore) and self._acquitted(command.target, now):
             return
         if book.held is not None and book.taken:
             shown_at = book.seen_at if isinstance(book.held.intent, Limit) else book.passed_at
