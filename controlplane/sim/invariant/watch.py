@@ -238,8 +238,8 @@ class Invariants:
             self._break("budget", f"{len(out)} of all {total} replicas are out", now)
 
     def _acquitted(self, target: Target, now: Nanos) -> bool:
-        """Whether every sibling of an endpoint that the engine held was found bad lately, so that what they share is the
-        cause and not this one. A verdict counts, and so does a report with bad calls in it, which verdicts may rest on."""
+        """Whether every sibling of an endpoint that the engine held was found bad lately: what they share is the cause,
+        and not this one. A verdict counts, and a report with bad calls in it, which verdicts may rest on."""
         known = self.topology.service(target.service)
         others = [one.name for one in known.endpoints if one.name != target.endpoint] if known is not None else []
         if not target.endpoint or not others or self._books[target].held is None:

@@ -215,7 +215,7 @@ def test_readmission_of_what_was_limited() -> None:
 
 
 def test_readmission_at_once_when_all_siblings_are_bad() -> None:
-    """What they share is the cause, not the one taken out first; one sibling of whom nothing bad is known forbids it."""
+    """What they share is the cause, not the one taken out first; one sibling that nobody found bad forbids it."""
     for siblings, rules in ((2, ["readmission"]), (3, [])):
         plane = Plane()
         plane.eject()
@@ -250,7 +250,7 @@ def test_readmission_at_once_is_not_earned_by_old_verdicts_nor_by_steps() -> Non
 
 
 def test_readmission_against_a_reflex_is_never_at_once() -> None:
-    """Whom only a guard took out the engine does not give back, whatever its siblings do: it was told no more than that."""
+    """Whom only a guard took out the engine does not give back, whatever its siblings do."""
     plane = Plane()
     for n in range(4):
         plane.tell(plane.tripped(Target("a", f"a{n}"), contained=n == 0))
