@@ -35,6 +35,14 @@ class Lately(msgspec.Struct):
     latency_ns: int = 0
 
 
+class LateRow(msgspec.Struct):
+    """Verdicts about late endpoints of one service that follow each other, and its calls that ended meanwhile."""
+
+    since: Nanos
+    last: Nanos
+    traffic: Traffic = Traffic()
+
+
 class Evidence:
     """The engine's short memory."""
 
@@ -50,6 +58,7 @@ class Evidence:
         self.fell_back_at: dict[str, Nanos] = {}
         self.fallbacks: dict[str, int] = {}  # answers without each service since this process began
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
+        self.late_ones: dict[str, set[str]] = {}  # endpoints whose last verdict said no more than that they are late
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
@@ -62,6 +71,7 @@ class Evidence:
         self.unexplained_told: Nanos | None = None  # the same, of which people were told
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
+        self._late: dict[str, LateRow] = {}
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
         self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
@@ -81,6 +91,14 @@ class Evidence:
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts
+
+    def late(self, service: str, at: Nanos) -> LateRow:
+        """Note that several endpoints of `service` answer late; returns the row of such verdicts so far."""
+        row = self._late.get(service)
+        if row is None or at - row.last > ACTIVE_NS:
+            row = self._late[service] = LateRow(since=at, last=at)
+        row.last = at
+        return row
 
     def cleared(self, target: Target) -> None:
         """Forget what was held against `target`."""
@@ -104,6 +122,8 @@ class Evidence:
         self.detector = Detector()
         self._suspect_since.clear()
         self.tripped_at.clear()
+        self.late_ones.clear()
+        self._late.clear()
         self.signal_at.clear()
         self._since_stage.clear()
 
@@ -125,6 +145,8 @@ class Evidence:
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = _more(seen, sample)
         self._since_side[sample.target] = _more(self.since_side(sample.target), sample)
+        if not sample.target.endpoint and (row := self._late.get(sample.target.service)) is not None:
+            row.traffic = _more(row.traffic, sample)
 
     def judge(self, report: CallsFinished) -> tuple[tuple[Cause, Cusum] | None, Nanos | None]:
         """(the verdict after `report` with what it rests on, None: go on; when what is held against it began)."""
