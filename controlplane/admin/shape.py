@@ -29,6 +29,7 @@ class Status(_View, frozen=True):
     journal_up: bool
     journal_gap_records: int
     degraded: list[str]
+    drifted: list[str]
     services: int
     endpoints: int
 

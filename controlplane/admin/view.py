@@ -24,6 +24,7 @@ from controlplane.admin.shape import (
     UserVisible,
 )
 from controlplane.assembly import Plane
+from controlplane.decide.drift.found import drifted
 from controlplane.decide.ledger import side_key, side_kind
 from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
@@ -75,6 +76,7 @@ def status(plane: Plane) -> Status:
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
         degraded=degraded(plane),
+        drifted=[one.text for one in drifted(state)],
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

@@ -120,6 +120,7 @@ class Plane:
             sources=[
                 self._guards,
                 *self.proxies.planes,
+                self.proxies.compared,
                 self._deployers,
                 *self._asking.sources,
                 *self.telemetry.sources,
