@@ -32,6 +32,7 @@ class Status(_View, frozen=True):
     degraded: list[str]
     masked: list[str]
     storms: list[str]
+    drifted: list[str]
     services: int
     endpoints: int
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import proxy, rule, shape
+from controlplane.admin import drift, proxy, rule, shape
 from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
@@ -150,6 +150,11 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _post("/v1/alerts", "alerts", "Alerts by Alertmanager's webhook (version 4).", WebhookMessage, AlertsTaken),
     _post("/api/v2/alerts", "alerts_v2", "Alerts as Prometheus sends them.", list[PostableAlert], AlertsTaken),
+    _post(
+        "/v1/fingerprints", "fingerprints", "What endpoints are configured with; at most 1000.", list[drift.Reported],
+        drift.FingerprintsTaken, status=202,
+    ),
+    _get("/v1/drift", "drift", "Endpoints and proxies that are not configured as wanted.", drift.DriftList),
     _get(
         "/v1/events", "events", "Records as they are made, as server-sent events.",
         media="text/event-stream", parameters=(_SINCE,), refusals=(400, 503),

@@ -24,6 +24,7 @@ from controlplane.admin.shape import (
     UserVisible,
 )
 from controlplane.assembly import Plane
+from controlplane.decide.drift.found import drifted
 from controlplane.decide.ledger import side_key, side_kind
 from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
@@ -77,6 +78,7 @@ def status(plane: Plane) -> Status:
         degraded=degraded(plane),
         storms=[storm.text for storm in plane.storms()],
         masked=[one.line for one in plane.service_states(notable=True) if one.differ],
+        drifted=[one.text for one in drifted(state)],
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

@@ -122,6 +122,7 @@ class Plane:
             sources=[
                 self._guards,
                 *self.proxies.planes,
+                self.proxies.compared,
                 self._deployers,
                 *self._asking.sources,
                 *self.telemetry.sources,

@@ -7,6 +7,7 @@ import msgspec
 from controlplane.decide import (
     alert,
     clock,
+    context,
     lifecycle,
     masked,
     outbox,
@@ -24,6 +25,7 @@ from controlplane.decide import (
     watch,
 )
 from controlplane.decide.draft import Draft
+from controlplane.decide.drift import watch as drift
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.graph.live import DependencyGraph
@@ -101,6 +103,7 @@ class Engine:
         reconcile.restore_again(draft, epoch)
         side.start(draft)
         rollback.start(draft)
+        drift.start(draft, self._evidence.fingerprints)
         return self._outcome(draft, everything=True)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -109,6 +112,7 @@ class Engine:
         people.lapse(draft)
         watch.silent(draft, self._evidence)
         alert.stand(draft, self._evidence)
+        drift.tick(draft, self._evidence.fingerprints)
         tend.tend(draft, self._evidence)
         spread.measure(draft, self._evidence)
         self._wake_at = None
@@ -167,6 +171,10 @@ class Engine:
                 outbox.told(draft, signal)
             case on.RolledBack():
                 rollback.ended(draft, signal)
+            case on.FingerprintSeen():
+                drift.seen(draft, self._evidence.fingerprints, signal)
+            case on.PlaneCompared():
+                drift.compared(draft, self._evidence.fingerprints, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -189,6 +197,7 @@ class Engine:
                 if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
+        context.add(draft)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
         times += [*self._evidence.due(), self.state.standing.due(), self._wake_at]

@@ -8,6 +8,7 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
+from controlplane.decide.drift.memory import Fingerprints
 from controlplane.decide.feedback.storm import Storms
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
@@ -63,6 +64,7 @@ class Evidence:
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.credits = Credits()  # clean calls of targets with a penalty on record
+        self.fingerprints = Fingerprints()  # said since, and differences that have not stood long enough
         self.waiting = Waiting()  # conditions told of; what people were told once
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
@@ -81,7 +83,8 @@ class Evidence:
 
     def due(self) -> tuple[Nanos | None, ...]:
         """When something is to be looked at that nobody tells of."""
-        return self.expected.due_at, self.alerts.due_at, self.storms.due_at if self.storms.raging else None
+        storms = self.storms.due_at if self.storms.raging else None
+        return self.expected.due_at, self.alerts.due_at, self.fingerprints.due_at, storms
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""

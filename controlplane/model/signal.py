@@ -9,6 +9,8 @@ from typing import Literal
 
 from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
+from controlplane.model.drift import FingerprintSeen as FingerprintSeen
+from controlplane.model.drift import PlaneCompared as PlaneCompared
 from controlplane.model.unit import CommandId, Nanos
 
 
@@ -252,4 +254,6 @@ Signal = (
     | RolledBack
     | Condition
     | Unwritten
+    | FingerprintSeen
+    | PlaneCompared
 )

@@ -19,6 +19,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     alert orders HighErrors severity=page "summary=half fail" for=5m id=f1 by=ours | resolved
     at 2s     drift orders/orders-1 1.6 120 alone | together
+    at 2s     fingerprint orders/orders-1 a1 flag=on env=eu       name=value: parts; env: its environment
+    at 2s     proxy edge "orders/orders-1 is not acknowledged" | proxy edge well
     at 2s     order freeze alice "because"
     every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
     at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
@@ -268,6 +270,14 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Drifted(
                 at=now, target=target(where), factor=float(factor), calls=int(calls), alone=how == "alone"
             )
+        case ["fingerprint", where, value, *more]:
+            parts = dict(word.split("=", 1) for word in more)
+            environment = parts.pop("env", "")
+            return sig.FingerprintSeen(
+                at=now, target=target(where), fingerprint=value, parts=parts, environment=environment
+            )
+        case ["proxy", name, *differs]:
+            return sig.PlaneCompared(at=now, plane=name, differs=() if differs == ["well"] else tuple(differs))
         case ["beat", where, *how]:
             return sig.Heartbeat(at=now, target=target(where), every_ns=nanos(how[1]) if how[0] == "every" else 0)
         case ["alert", where, name, *more]:
@@ -418,6 +428,10 @@ def _line(record: rec.Record) -> str:
             return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
         case rec.LeftToPeople():
             return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.DriftFound():
+            return f"drift {record.who}: {', '.join(record.differs)}  against {record.against}"
+        case rec.DriftCleared():
+            return f"drift over {record.who}: {record.reason}"
         case rec.VersionWithdrawn():
             return f"withdrawn {record.service} {record.version} by {record.command}"
         case rec.VersionProven():

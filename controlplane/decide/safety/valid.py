@@ -4,6 +4,7 @@ import math
 
 import msgspec
 
+from controlplane.decide.drift.compare import wrong_fingerprint
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.model import signal as on
 from controlplane.model.command import (
@@ -101,6 +102,10 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
             wrong = _whole(every_ns=signal.every_ns)
         case on.Alerted():
             wrong = _whole(for_ns=signal.for_ns) or ("" if signal.fingerprint else "it has no fingerprint")
+        case on.FingerprintSeen():
+            wrong = wrong_fingerprint(signal)
+        case on.PlaneCompared():
+            wrong = "" if signal.plane else "a data plane without a name"
         case on.Probed() | on.ProbeFinished() | on.Condition():
             wrong = ""
         case _:
