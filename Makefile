@@ -45,7 +45,7 @@ test: build  ## lint, types, layers, then every test; TEST_ARGS="-k guard" runs 
 	$(BIN)/mypy --strict
 	$(BIN)/stubtest --concise $(STUBS)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	@.ci/tests $(BIN)/python $(TEST_ARGS)
 
 bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick --only 'limit.*'", results in bench/results/
 	@mkdir -p bench/results

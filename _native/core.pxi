@@ -56,7 +56,7 @@ cdef extern from "state.h":
         int64_t layout, words, endpoints, workers
         int64_t counters_at, adaptive_at, in_flight_at, endpoints_at, counts_at, events_at, standings_at, standing_words
         hdr hdr
-        int64_t current, retry, events_written, typical_ns
+        int64_t current, retry, events_written, typical_ns, retry_suspended_until_ns
         int64_t *refused_by
         int64_t *shadowed_by
     struct site:

@@ -44,6 +44,7 @@ cdef dict edge_dict(seat *s):
         "shed_keep": st.side[_PART_SHED].part if side_is(st, _PART_SHED) else -1,
         "deadline_ns": st.side[_PART_TIGHTEN].value if side_is(st, _PART_TIGHTEN) else 0,
         "retries_left": retry_balance(g.retry, &st.policy, now) // RETRY_MILLI,
+        "retries_suspended": <int>(g.retry_suspended_until_ns > now),
         "retries_max": retry_capacity(&st.policy) // RETRY_MILLI,
         "concurrency": concurrency_most(g, &st.policy),
         "enforced": st.policy.enforced,

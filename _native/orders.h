@@ -64,8 +64,11 @@ static void order_restore(struct seat *s, int64_t i, int64_t now_ns) {
     do {
         struct place *at;
         draft_begin(&d, s);
+        int64_t untried;
         at = state_place(d.st, i);
+        untried = at->state == EJECTED;
         if (at->state != HEALTHY) endpoint_move(&d, i, HEALTHY, now_ns);
+        if (untried) at->capped_ns = now_ns; /* it begins anew without evidence, and that does not make it clean */
         endpoint_weigh(d.st, at, 100);
         at->clears++;
     } while (!draft_commit(&d));

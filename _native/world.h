@@ -108,14 +108,14 @@ struct edge {
 /* One request at one replica. `call` is the call that it answers, as that stood (`generation`); NONE: a user's. */
 struct request {
     int32_t service, replica, step, call, user, priority, hung, next;
-    int64_t generation, began;
+    int64_t generation, began, deadline; /* deadline: when whoever asked stops waiting */
     uint64_t key, root; /* root: the user's own, whatever calls and retries lie between */
 };
 
-/* One logical call, by `request`, and its attempt under way. */
+/* One logical call, by `request`, and its attempt under way, which is awaited `until` then. */
 struct call {
     int32_t edge, request, made, open, next;
-    int64_t generation;
+    int64_t generation, until;
     uint64_t key;
 };
 

@@ -50,11 +50,11 @@ cdef extern from "world.h":
         double low, high
     struct request:
         int32_t service, replica, step, call, user, priority, hung, next
-        int64_t generation, began
+        int64_t generation, began, deadline
         uint64_t key, root
     struct call:
         int32_t edge, request, made, open, next
-        int64_t generation
+        int64_t generation, until
         uint64_t key
     struct user:
         int64_t began
@@ -91,7 +91,7 @@ cdef class World:
     cdef int64_t _net_ns, _patience_ns, _slow_ns, _react_ns, _seconds, _waking, _begin
     cdef double _rate, _amplitude, _period_ns, _load
     cdef uint64_t _seed
-    cdef list _tokens, _policies, _names, _ended, _faults, _names_causes
+    cdef list _tokens, _policies, _names, _ended, _faults, _names_causes, _keeps_deadlines
     cdef object _fleet
     cdef bint _ringing
     cdef readonly int64_t now
@@ -168,6 +168,7 @@ cdef class World:
     def set_fleet(self, fleet, policies, ended):
         self._fleet, self._policies, self._ended = fleet, list(policies), list(ended)
         self._names_causes = [bool(getattr(policy, "names_causes", False)) for policy in self._policies]
+        self._keeps_deadlines = [bool(getattr(policy, "keeps_deadlines", False)) for policy in self._policies]
         if len(self._policies) != self._edges_count or len(self._ended) != self._services_count:
             raise ValueError("a policy for each edge, and somebody told of each service's requests (or None)")
 
@@ -311,7 +312,7 @@ cdef class World:
                 break
         at = self._new_request()
         self._requests[at].user, self._requests[at].call, self._requests[at].key = number, NONE, key
-        self._requests[at].root = key
+        self._requests[at].root, self._requests[at].deadline = key, self.now + self._patience_ns
         self._requests[at].priority = PRIORITIES[0 if kind < 0.2 else 2 if kind > 0.8 else 1]
         self._admit(at, s.first + s.turn)
 
@@ -365,10 +366,12 @@ cdef class World:
         self._requests[at].call, self._requests[at].generation = call_index, generation
         self._requests[at].key = mix(mix(self._seed, <uint64_t>generation), <uint64_t>made + 3)
         self._requests[at].priority, self._requests[at].root = 1, self._requests[at].key
+        self._requests[at].deadline = self.now + self._patience_ns
         if c.open and c.generation == generation:
             self._requests[at].key = mix(c.key, <uint64_t>made)
             self._requests[at].priority = self._requests[c.request].priority
             self._requests[at].root = self._requests[c.request].root
+            self._requests[at].deadline = c.until + self._net_ns  # a message says how long, and not until when
         self._requests[at].service = callee
         self._admit(at, endpoint)
 
@@ -476,10 +479,13 @@ cdef class World:
         cdef call *grown
         self.logical_calls += 1
         self._tell_time()
-        token = self._policies[edge_index].begin(self._requests[request_index].priority, None)
+        token = self._policies[edge_index].begin(
+            self._requests[request_index].priority, self._requests[request_index].deadline
+        )
         self._rang()
-        if token is None:
-            self._count(self._edges[edge_index].callee, self.now, True)
+        if token is None or token is False:
+            if token is None:
+                self._count(self._edges[edge_index].callee, self.now, True)
             return False
         at = self._free_call
         if at == NONE:
@@ -509,9 +515,12 @@ cdef class World:
         cdef int32_t endpoint = self._services[e.callee].first + <int32_t>token.endpoint
         c.open, c.made = 1, c.made + 1
         c.generation += 1
+        c.until = self.now + e.timeout_ns
+        if self._keeps_deadlines[c.edge] and self._requests[c.request].deadline < c.until:
+            c.until = max(self._requests[c.request].deadline, self.now)
         self.attempts += 1
         self._push(self.now + self._net_ns, EV_ARRIVE, at, c.generation, endpoint, c.made)
-        self._push(self.now + e.timeout_ns, EV_TIMEOUT, at, c.generation, 0, 0)
+        self._push(c.until, EV_TIMEOUT, at, c.generation, 0, 0)
 
     cdef _ended_attempt(self, int32_t at, int32_t how, int32_t cause):
         cdef int32_t edge_index = self._calls[at].edge

@@ -9,6 +9,7 @@ from controlplane.bench.campaign.run import HEALTHY, OURS, Run
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
+from controlplane.sim.bound import bound
 from controlplane.sim.invariant import Invariants, garbage
 from controlplane.sim.run import BEGIN_NS, FleetPolicy, Simulation
 from controlplane.sim.scenario import Scenario, draw
@@ -31,10 +32,11 @@ class Job(msgspec.Struct, frozen=True):
 def live(job: Job) -> list[Run]:
     """Every policy of the job in its world."""
     scenario = draw(job.seed, job.fault_class or None, seconds=round(job.seconds))
-    return [_lived(scenario, policy) for policy in job.policies]
+    least = bound(scenario)
+    return [_lived(scenario, policy, least) for policy in job.policies]
 
 
-def _lived(scenario: Scenario, policy: str) -> Run:
+def _lived(scenario: Scenario, policy: str, least: float) -> Run:
     begun = time.perf_counter()
     simulation = Simulation(scenario)
     watched = Watched(simulation, scenario.seed) if policy == OURS else None
@@ -54,6 +56,7 @@ def _lived(scenario: Scenario, policy: str) -> Run:
         acts=sum(watch.acts for watch in watched.watches) if watched else 0,
         incidents=watched.incidents if watched else 0,
         wall_s=time.perf_counter() - begun,
+        bound=least,
         violations=tuple(watched.violations()) if watched else (),
     )
 

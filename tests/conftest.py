@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from controlplane._native.guard import set_test_clock
+
+# A slow machine is no defect of what is tested: no example has to be quick, and none has to be drawn quickly.
+settings.register_profile("controlplane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("controlplane")
 
 # asyncio names its loop outright: anyio would otherwise leave the choice to whichever policy is installed
 BACKENDS = [
@@ -22,8 +27,24 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--rewrite-scenarios`: write what the engine does into the scenario files, to be read and committed as a diff."""
+    """`--rewrite-scenarios`: write what the engine does into the scenario files, to be read and committed as a diff.
+
+    `--group`: `alone` is the tests so marked, which measure real time; `together` is the rest, which may run side by
+    side. Without it every test runs.
+    """
     parser.addoption("--rewrite-scenarios", action="store_true", default=False)
+    parser.addoption("--group", choices=["together", "alone"])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is of the other group."""
+    group = config.getoption("--group")
+    if group is None:
+        return
+    left_out = [item for item in items if (item.get_closest_marker("alone") is not None) != (group == "alone")]
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
 
 
 @pytest.fixture(autouse=True)

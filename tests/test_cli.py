@@ -204,6 +204,7 @@ def test_a_free_port_is_told(listen: str, begins: str) -> None:
 HEAVY = ("numpy", "httpx", "anyio", "starlette", "uvicorn", "trio", "asyncio", "sqlite3")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["check", "FILE"], ["demo", "--help"], ["bench", "--help"]]
 )

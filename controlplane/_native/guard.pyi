@@ -322,9 +322,10 @@ class Guard:
         """Totals and state of the edge: calls, failures, slow, refused, cancelled, retries, in_flight, open, probing,
         window_calls, window_failures, window_slow, weight, limit, enforced, slow_ns, shadowed (calls that went although
         a part would have refused them), typical_ns (median latency, about), concurrency (calls that may be in flight by
-        policy, or as far as the service bears; 0: any number), retries_left and retries_max (of the retry budget), and
-        the side orders: fail_over (percent; 0: none), failed_over (percent of the calls that have moved), retry_cap
-        (percent; -1: none), shed (percent; 0: none), shed_keep (priority; -1: none), deadline_ns (0: none)."""
+        policy, or as far as the service bears; 0: any number), retries_left and retries_max (of the retry budget),
+        retries_suspended (1 while endpoints fail together), and the side orders: fail_over (percent; 0: none),
+        failed_over (percent of the calls that have moved), retry_cap (percent; -1: none),
+        shed (percent; 0: none), shed_keep (priority; -1: none), deadline_ns (0: none)."""
     def refusals(self) -> dict[str, int]:
         """How many calls each part has refused."""
     def shadow_refusals(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """GET requests of the plane's own: active probes of endpoints, consistency probes of services."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,12 +15,17 @@ _WELL = range(200, 300)
 class Asker:
     """An HTTP client of one event loop, over connections of its own: it neither uses up nor tests those of real calls.
 
-    `transport` makes the way the requests take; None: httpx's own. Nothing is made before the first question, as most
-    planes ask none; leaving the context closes what was made.
+    `transport` makes the way the requests take; None: httpx's own. `answered` hears of each answer's URL and headers.
+    Nothing is made before the first question, as most planes ask none; leaving the context closes what was made.
     """
 
-    def __init__(self, timeout_s: float, transport: "Callable[[], httpx.AsyncBaseTransport] | None" = None) -> None:
-        self._timeout_s, self._transport = timeout_s, transport
+    def __init__(
+        self,
+        timeout_s: float,
+        transport: "Callable[[], httpx.AsyncBaseTransport] | None" = None,
+        answered: Callable[[str, Mapping[str, str]], None] | None = None,
+    ) -> None:
+        self._timeout_s, self._transport, self._answered = timeout_s, transport, answered
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -39,6 +44,8 @@ class Asker:
     async def get(self, url: str) -> int:
         """The status of one GET. Raises whatever httpx raises."""
         async with self._made().stream("GET", url) as response:
+            if self._answered is not None:
+                self._answered(url, response.headers)
             # the body is not wanted: closing costs a connection, an endless one would cost more
             return response.status_code
 

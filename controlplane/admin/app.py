@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, graph, intake, playbook, proxy, review, rule, shape, view
+from controlplane.admin import alert, drift, graph, intake, playbook, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -162,6 +162,9 @@ class _Endpoints:
             raise Problem(404, f"no incident {wanted[:80]!r} is on record")
         return case
 
+    async def services(self, _: Request) -> shape.ServiceStates:
+        return shape.ServiceStates(services=self._plane.service_states())
+
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)
 
@@ -248,6 +251,13 @@ class _Endpoints:
     async def alerts_v2(self, request: Request) -> alert.AlertsTaken:
         told = await read_json(request, list[PostableAlert], bytes_max=alert.BODY_BYTES_MAX)
         return alert.take_postable(self._plane, told)
+
+    async def fingerprints(self, request: Request) -> drift.FingerprintsTaken:
+        told = await read_json(request, list[drift.Reported], bytes_max=drift.BODY_BYTES_MAX)
+        return drift.take(self._plane, told)
+
+    async def drift(self, _: Request) -> drift.DriftList:
+        return drift.drift(self._plane)
 
     async def events(self, request: Request) -> Any:
         return self._feed.stream(request.headers.get("last-event-id"))

@@ -54,6 +54,7 @@ async def render(plane: Plane, *, followers: int = 0) -> bytes:
     for part in (
         _plane(plane, followers),
         _incidents(plane),
+        _services(plane),
         _loop(plane),
         _edges(plane),
         _endpoints(plane),
@@ -83,6 +84,7 @@ def _plane(plane: Plane, followers: int) -> Iterator[str]:
         ("commands_in_force", "gauge", "Orders whose lease has not run out.", len(view.in_force(plane))),
         ("commands_issued_total", "counter", "Commands decided, on this journal.", state.commands_total),
         ("journal_gap_records_total", "counter", "Records missing from this journal.", state.journal_gap),
+        ("retry_storms", "gauge", "Edges with a retry storm.", len(plane.storms())),
         ("event_followers", "gauge", "Clients of /v1/events.", followers),
     )
     for name, kind, text, value in numbers:
@@ -98,6 +100,21 @@ def _rules(state: State) -> Iterator[str]:
     yield _family("refusals_total", "counter", "Acts that a safety rule forbade, on this journal.", refused)
 
 
+def _services(plane: Plane) -> Iterator[str]:
+    """Those of which something is to be said: a service that is well, or of which nothing is known, has no line."""
+    states = plane.service_states(notable=True)
+    users = [("", _labels(service=one.service, state=one.users), 1) for one in states if one.users not in _CALM]
+    inside = [("", _labels(service=one.service, state=one.inside), 1) for one in states if one.inside not in _CALM]
+    differ = sum(bool(one.differ) for one in states)
+    text = "Services of which users see something else than is so."
+    yield _family("services_masked", "gauge", text, [("", "", differ)])
+    yield _family("service_users_state", "gauge", "What users see of a service; always 1.", users)
+    yield _family("service_inside_state", "gauge", "How a service is inside; always 1.", inside)
+    answers = [("", _labels(service=one.service), one.fallbacks) for one in states if one.fallbacks]
+    yield _family("fallback_answers_total", "counter", "Answers given without a service.", answers)
+
+
+_CALM = ("well", "unknown")
 _TOOK = (
     ("detect", "From the earliest evidence to the signal that decided."),
     ("contain", "From the signal that decided until all that was ordered was in force."),

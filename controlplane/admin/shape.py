@@ -3,6 +3,7 @@
 import msgspec
 
 from controlplane.model.analysis import Analysis
+from controlplane.model.service_state import ServiceState
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +30,18 @@ class Status(_View, frozen=True):
     journal_up: bool
     journal_gap_records: int
     degraded: list[str]
+    masked: list[str]
+    storms: list[str]
+    drifted: list[str]
+    playbooks_unreliable: list[str]
     services: int
     endpoints: int
+
+
+class ServiceStates(_View, frozen=True):
+    """Every declared service from both sides."""
+
+    services: list[ServiceState]
 
 
 class TimelineLine(_View, frozen=True):

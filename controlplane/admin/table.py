@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import proxy, rule, shape
+from controlplane.admin import drift, proxy, rule, shape
 from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
@@ -128,6 +128,7 @@ TABLE: tuple[Operation, ...] = (
         "/v1/incidents/{id}/report", "report", "The post-incident report, in Markdown, and its timeline as SVG.",
         shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
     ),
+    _get("/v1/services", "services", "Services as users see them and as they are inside.", shape.ServiceStates),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),
@@ -155,6 +156,11 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _post("/v1/alerts", "alerts", "Alerts by Alertmanager's webhook (version 4).", WebhookMessage, AlertsTaken),
     _post("/api/v2/alerts", "alerts_v2", "Alerts as Prometheus sends them.", list[PostableAlert], AlertsTaken),
+    _post(
+        "/v1/fingerprints", "fingerprints", "What endpoints are configured with; at most 1000.", list[drift.Reported],
+        drift.FingerprintsTaken, status=202,
+    ),
+    _get("/v1/drift", "drift", "Endpoints and proxies that are not configured as wanted.", drift.DriftList),
     _get(
         "/v1/events", "events", "Records as they are made, as server-sent events.",
         media="text/event-stream", parameters=(_SINCE,), refusals=(400, 503),

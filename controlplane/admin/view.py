@@ -24,6 +24,7 @@ from controlplane.admin.shape import (
     UserVisible,
 )
 from controlplane.assembly import Plane
+from controlplane.decide.drift.found import drifted
 from controlplane.decide.ledger import side_key, side_kind
 from controlplane.decide.review.explain import explain
 from controlplane.model.command import Command
@@ -75,6 +76,10 @@ def status(plane: Plane) -> Status:
         journal_up=plane.statistics().journal_ok,
         journal_gap_records=state.journal_gap,
         degraded=degraded(plane),
+        storms=[storm.text for storm in plane.storms()],
+        masked=[one.line for one in plane.service_states(notable=True) if one.differ],
+        drifted=[one.text for one in drifted(state)],
+        playbooks_unreliable=[f"{name}: {'; '.join(why)}" for name, why in state.unreliable.items()],
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

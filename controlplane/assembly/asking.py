@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from anyio.abc import TaskGroup
 
 from controlplane.adapters.asker import Asker
+from controlplane.adapters.fingerprint import ProbeFingerprints
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.topology import Topology
 from controlplane.ports import Clock, SignalSource
@@ -36,7 +37,8 @@ class Asking:
         clock: Clock,
         seed: int,
     ) -> None:
-        self._asker = Asker(policy.probe_timeout_s)
+        self._fingerprints = ProbeFingerprints(topology, clock)
+        self._asker = Asker(policy.probe_timeout_s, answered=self._fingerprints.answered)
         self._prober: Prober | None = None
         if probes:
             self._prober = Prober(topology, policy, get=self._asker.get, ring=ring, clock=clock, seed=seed)
@@ -53,7 +55,8 @@ class Asking:
     @property
     def sources(self) -> list[SignalSource]:
         """Where the answers come from."""
-        return [self._consistency, *([self._prober] if self._prober else [])]
+        probing: list[SignalSource] = [self._prober, self._fingerprints] if self._prober else []
+        return [self._consistency, *probing]
 
     def start(self, tasks: TaskGroup) -> None:
         """Ask until `tasks` end."""

@@ -24,6 +24,7 @@ from controlplane.assembly.warm import warm_up
 from controlplane.config import load_config
 from controlplane.config.token import token_of
 from controlplane.decide.engine import Engine
+from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.gate import Verdict, verdict
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.review.case import Case
@@ -31,6 +32,7 @@ from controlplane.decide.safety import NEVER, wrong_order
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
 from controlplane.model.config import Config, GatewaySection
+from controlplane.model.service_state import ServiceState
 from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import IncidentId, to_nanos
@@ -120,6 +122,7 @@ class Plane:
             sources=[
                 self._guards,
                 *self.proxies.planes,
+                self.proxies.compared,
                 self._deployers,
                 *self._asking.sources,
                 *self.telemetry.sources,
@@ -224,6 +227,14 @@ class Plane:
     def graph(self) -> DependencyGraph:
         """Who calls whom, as declared and as heard. Read it, never write it."""
         return self._engine.graph
+
+    def service_states(self, *, notable: bool = False) -> list[ServiceState]:
+        """Every service as users see it, and as it is inside; `notable`: those of which there is something to say."""
+        return self._engine.service_states(self.clock.now(), notable=notable)
+
+    def storms(self) -> list[Storm]:
+        """Edges on which far more is sent than was asked for."""
+        return self._engine.storms()
 
     # the request path
 

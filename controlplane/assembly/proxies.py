@@ -17,6 +17,7 @@ from controlplane.adapters.proxies.haproxy.logs import log_socket
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.proxy import HaProxy
 from controlplane.adapters.proxies.reconcile import EffectiveView
+from controlplane.assembly.compared import ComparedPlanes
 from controlplane.model.config import Config, GatewaySection, ProxySection, split_listen
 from controlplane.model.errors import ConfigError
 from controlplane.ports import Clock
@@ -43,6 +44,7 @@ class Proxies:
         self.planes: list[HaProxy | EnvoyPlane] = []
         self._asked: list[tuple[EnvoyPlane, socket.socket]] = []
         gateway = config.gateway or GatewaySection()
+        self.compared = ComparedPlanes(self.views, clock, ring)
         judge = ObservedCalls(guards, slow_s=gateway.slow_s)
         for number, (name, section) in enumerate(config.proxies.items() if steers else ()):
             if section.kind == "envoy":
@@ -91,6 +93,8 @@ class Proxies:
 
     def start(self, tasks: TaskGroup) -> None:
         """Speak and listen to those that we call, in tasks of `tasks`."""
+        if self.planes:
+            tasks.start_soon(_run_apart, "comparison", self.compared.run)
         for plane in self.planes:
             if isinstance(plane, HaProxy):
                 tasks.start_soon(_run_apart, plane.name, plane.run)

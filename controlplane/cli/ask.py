@@ -42,6 +42,21 @@ def incidents(args: argparse.Namespace) -> int:
     return 0
 
 
+def services(args: argparse.Namespace) -> int:
+    """Services from both sides; 1 where the two differ."""
+    answer = AdminClient.of(args).get("/v1/services")
+
+    def table() -> None:
+        rows = [
+            (one["service"], one["users"], one["inside"], one["inside_reason"], one["differ"], one["incident"])
+            for one in answer["services"]
+        ]
+        table_of(("SERVICE", "USERS SEE", "INSIDE", "WHY", "THEY DIFFER", "INCIDENT"), rows, empty="no services")
+
+    show(args, answer, table)
+    return 1 if any(one["differ"] for one in answer["services"]) else 0
+
+
 def graph(args: argparse.Namespace) -> int:
     """Who calls whom, as declared and as heard."""
     answer = AdminClient.of(args).get("/v1/graph")

@@ -47,7 +47,7 @@ class AdminClient:
         """The answer to GET `path`, decoded. Raises AdminError."""
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any] | list[dict[str, Any]]) -> Any:
         """The answer to POST `path`, decoded. Raises AdminError."""
         return self._ask("POST", path, json.dumps(body).encode())
 

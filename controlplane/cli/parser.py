@@ -262,9 +262,9 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, proxy, review, rule
+            from controlplane.cli import ask, drift, proxy, review, rule
 
-            room = next((one for one in (rule, review, proxy) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy, drift) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -304,7 +304,9 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("-o", dest="output_file", metavar="FILE.md", help="write it there (default: print it)")
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
+    add("services", "Show each service as users see it, and as it is inside", "  controlplane services\n")
     add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
+    _add_drift(add)
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),
@@ -320,6 +322,20 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
     add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
     _add_standing(add)
+
+
+def _add_drift(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Configuration drift, and how it comes to be known."""
+    add("drift", "Show who is not configured as wanted; exit status 1 while somebody differs", "  controlplane drift\n")
+    parser = add(
+        "fingerprint",
+        "Tell what an endpoint is configured with, to be compared with its siblings",
+        "  controlplane fingerprint orders/orders-1 $(sha256sum < /etc/orders.toml | cut -c1-16) payments_v2=on\n",
+    )
+    parser.add_argument("endpoint", metavar="SERVICE/ENDPOINT")
+    parser.add_argument("value", metavar="FINGERPRINT", help="any text: equal where the configuration is equal")
+    parser.add_argument("parts", metavar="NAME=VALUE", nargs="*", help="what went into it, so that it can be named")
+    parser.add_argument("--environment", default="", help="only endpoints of the same one are compared")
 
 
 def _add_standing(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

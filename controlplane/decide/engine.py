@@ -7,7 +7,9 @@ import msgspec
 from controlplane.decide import (
     alert,
     clock,
+    context,
     lifecycle,
+    masked,
     outbox,
     partial,
     penalty,
@@ -23,7 +25,9 @@ from controlplane.decide import (
     watch,
 )
 from controlplane.decide.draft import Draft
+from controlplane.decide.drift import watch as drift
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.playbook.follow import Shelf
 from controlplane.decide.state import State, fold
@@ -45,6 +49,7 @@ from controlplane.model.record import (
     OriginMoved,
     Record,
 )
+from controlplane.model.service_state import ServiceState
 from controlplane.model.signal import Cause, Signal, Target, Tripped
 from controlplane.model.topology import Topology
 from controlplane.model.unit import Epoch, Nanos
@@ -107,6 +112,7 @@ class Engine:
         reconcile.restore_again(draft, epoch)
         side.start(draft)
         rollback.start(draft)
+        drift.start(draft, self._evidence.fingerprints)
         return self._outcome(draft, everything=True)
 
     def tick(self, now: Nanos) -> Outcome:
@@ -115,6 +121,7 @@ class Engine:
         people.lapse(draft)
         watch.silent(draft, self._evidence)
         alert.stand(draft, self._evidence)
+        drift.tick(draft, self._evidence.fingerprints)
         tend.tend(draft, self._evidence)
         spread.measure(draft, self._evidence)
         self._wake_at = None
@@ -155,6 +162,7 @@ class Engine:
                 self.graph.observe(signal)
                 self._evidence.expected.heard(signal)
                 self._evidence.heard(signal)
+                watch.stormed(draft, *self._evidence.storms.edge(signal))
                 self._evidence.credits.edge_sampled(draft, signal)
                 if self.state.open and not signal.caller and signal.callee == self.topology.entry:
                     self._users_told(signal)
@@ -172,9 +180,21 @@ class Engine:
                 outbox.told(draft, signal)
             case on.RolledBack():
                 rollback.ended(draft, signal)
+            case on.FingerprintSeen():
+                drift.seen(draft, self._evidence.fingerprints, signal)
+            case on.PlaneCompared():
+                drift.compared(draft, self._evidence.fingerprints, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
+
+    def service_states(self, now: Nanos, *, notable: bool = False) -> list[ServiceState]:
+        """Every declared service as users see it and as it is inside (`masked.service_states`). Changes nothing."""
+        return masked.service_states(self.state, self._evidence, self.topology, now, notable=notable)
+
+    def storms(self) -> list[Storm]:
+        """The retry storms of now."""
+        return list(self._evidence.storms.raging.values())
 
     def _draft(self, now: Nanos) -> Draft:
         return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
@@ -182,19 +202,15 @@ class Engine:
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
         if not draft.records and not everything:  # as most signals: nothing is another than before
-            for due_at in (self._evidence.expected.due_at, self._evidence.alerts.due_at):
+            for due_at in self._evidence.due():
                 if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
         self._shelf.follow(draft, self._evidence)
+        context.add(draft)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
-        times += [
-            self._evidence.expected.due_at,
-            self._evidence.alerts.due_at,
-            self.state.standing.due(),
-            self._wake_at,
-        ]
+        times += [*self._evidence.due(), self.state.standing.due(), self._wake_at]
         soonest = min((at for at in times if at is not None), default=None)
         self._wake_at = soonest
         outcome = draft.outcome(soonest)
@@ -207,6 +223,8 @@ class Engine:
 
     def _entry(self, draft: Draft, signal: on.EntrySampled) -> None:
         self._evidence.entry.observe(signal)
+        watch.unexplained(draft, self._evidence)
+        watch.stormed(draft, *self._evidence.storms.entry(signal, self.topology.entry))
         visible = signal.failed > 0 and self._evidence.entry.visible(draft.now)
         for incident in self._evidence.active(self.state.open_incidents(), draft.now):
             if visible:
@@ -235,6 +253,7 @@ class Engine:
 
     def _fell_back(self, draft: Draft, signal: on.FellBack) -> None:
         self._evidence.fell_back_at[signal.service] = signal.at
+        self._evidence.fallbacks[signal.service] = self._evidence.fallbacks.get(signal.service, 0) + signal.count
         incident = self.state.open_at(signal.service)
         if incident is not None:
             draft.record(ImpactCounted(at=draft.now, incident=incident.id, fallbacks=signal.count))

@@ -8,6 +8,8 @@ from controlplane.decide.blame import RelayedCounts
 from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
+from controlplane.decide.drift.memory import Fingerprints
+from controlplane.decide.feedback.storm import Storms
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.impact import Entry
 from controlplane.decide.penalty import Credits
@@ -34,6 +36,14 @@ class Lately(msgspec.Struct):
     latency_ns: int = 0
 
 
+class LateRow(msgspec.Struct):
+    """Verdicts about late endpoints of one service that follow each other, and its calls that ended meanwhile."""
+
+    since: Nanos
+    last: Nanos
+    traffic: Traffic = Traffic()
+
+
 class Evidence:
     """The engine's short memory."""
 
@@ -43,26 +53,38 @@ class Evidence:
         self.expected = Expected()
         self.alerts = Alerts()
         self.relayed = RelayedCounts()
+        self.storms = Storms()
         self.entry = Entry()
         self.users_elsewhere = Entry()  # of the entry, as others count them
         self.fell_back_at: dict[str, Nanos] = {}
+        self.fallbacks: dict[str, int] = {}  # answers without each service since this process began
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
+        self.late_ones: dict[str, set[str]] = {}  # endpoints whose last verdict said no more than that they are late
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.credits = Credits()  # clean calls of targets with a penalty on record
+        self.fingerprints = Fingerprints()  # said since, and differences that have not stood long enough
         self.waiting = Waiting()  # conditions told of; what people were told once
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went
         self.invalid_at = Nanos(-(1 << 62))  # when people were told last that a signal is not believed
+        self.unexplained_at: Nanos | None = None  # since when users see failures that no incident accounts for
+        self.unexplained_told: Nanos | None = None  # the same, of which people were told
         self.analysed_at: dict[IncidentId, Nanos] = {}  # when the analysis on record was made
         self.followed: frozenset[str] = frozenset()
+        self._late: dict[str, LateRow] = {}
         self._heard: dict[str, list[tuple[Nanos, int, int, int, int]]] = {}
         self._asked: dict[Target, tuple[Nanos, bool]] = {}
         self._since_stage: dict[Target, Traffic] = {}
         self._since_side: dict[Target, Traffic] = {}  # of services under side orders, and of their endpoints
         self._suspect_since: dict[Target, Nanos] = {}
         self._not_taken: dict[Target, tuple[int, Nanos]] = {}
+
+    def due(self) -> tuple[Nanos | None, ...]:
+        """When something is to be looked at that nobody tells of."""
+        storms = self.storms.due_at if self.storms.raging else None
+        return self.expected.due_at, self.alerts.due_at, self.fingerprints.due_at, storms
 
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
@@ -72,6 +94,14 @@ class Evidence:
         if target.endpoint:
             verdicts[target.endpoint] = at
         return verdicts
+
+    def late(self, service: str, at: Nanos) -> LateRow:
+        """Note that several endpoints of `service` answer late; returns the row of such verdicts so far."""
+        row = self._late.get(service)
+        if row is None or at - row.last > ACTIVE_NS:
+            row = self._late[service] = LateRow(since=at, last=at)
+        row.last = at
+        return row
 
     def cleared(self, target: Target) -> None:
         """Forget what was held against `target`."""
@@ -95,6 +125,8 @@ class Evidence:
         self.detector = Detector()
         self._suspect_since.clear()
         self.tripped_at.clear()
+        self.late_ones.clear()
+        self._late.clear()
         self.signal_at.clear()
         self._since_stage.clear()
 
@@ -116,6 +148,8 @@ class Evidence:
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = _more(seen, sample)
         self._since_side[sample.target] = _more(self.since_side(sample.target), sample)
+        if not sample.target.endpoint and (row := self._late.get(sample.target.service)) is not None:
+            row.traffic = _more(row.traffic, sample)
 
     def judge(self, report: CallsFinished) -> tuple[tuple[Cause, Cusum] | None, Nanos | None]:
         """(the verdict after `report` with what it rests on, None: go on; when what is held against it began)."""

@@ -1,12 +1,8 @@
-"""What users see, beside what is inside: masked failures and the count of harm.
-
-A failure is *masked* while the service that fails can be done without and users of this process do not see it.
-"""
+"""What users of this process have lately seen."""
 
 import msgspec
 
 from controlplane.model.signal import EntrySampled
-from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, Nanos
 
 VISIBLE_PERCENT = 2  # share of failed user requests at which a failure is no longer masked
@@ -26,20 +22,21 @@ class Entry(msgspec.Struct):
 
     def visible(self, now: Nanos) -> bool:
         """Whether users see failures now; without enough requests, unknown counts as not visible."""
-        recent = [sample for sample in self.samples if sample.at > now - RECENT_NS]
+        recent = self._recent(now)
+        return self._shows(recent, sum(sample.failed for sample in recent))
+
+    def slow(self, now: Nanos) -> bool:
+        """Whether users wait long now; without enough requests, unknown counts as no."""
+        recent = self._recent(now)
+        return self._shows(recent, sum(sample.slow for sample in recent))
+
+    def few(self, now: Nanos) -> bool:
+        """Whether there are too few requests to tell."""
+        return sum(sample.requests for sample in self._recent(now)) < VISIBLE_REQUESTS
+
+    def _recent(self, now: Nanos) -> list[EntrySampled]:
+        return [sample for sample in self.samples if sample.at > now - RECENT_NS]
+
+    def _shows(self, recent: list[EntrySampled], bad: int) -> bool:
         requests = sum(sample.requests for sample in recent)
-        failed = sum(sample.failed for sample in recent)
-        return requests >= VISIBLE_REQUESTS and failed * 100 >= VISIBLE_PERCENT * requests
-
-
-def masked(service: Service, fell_back_at: Nanos | None, entry: Entry, now: Nanos) -> tuple[bool, str]:
-    """(whether the failure of `service` is masked now, the reason in words)."""
-    answering = fell_back_at is not None and now - fell_back_at <= RECENT_NS
-    if not (service.fallback or answering):
-        return False, "no fallback answers for it"
-    if entry.visible(now):
-        return False, "users see failures"
-    return (
-        True,
-        "a fallback answers: users see no error" if answering else "declared as dispensable: users see no error",
-    )
+        return requests >= VISIBLE_REQUESTS and bad * 100 >= VISIBLE_PERCENT * requests

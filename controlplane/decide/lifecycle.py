@@ -65,6 +65,8 @@ def about(record: on.Record) -> tuple[IncidentId, ...]:
             return ()
         case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap() | on.VersionReleased():
             return ()
+        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
+            return ()
         case _:
             return (record.incident,)
 

@@ -3,9 +3,10 @@
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.impact import masked
-from controlplane.decide.plan.first_act import TOGETHER_NS, Plan, plan
-from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
+from controlplane.decide.late import patient
+from controlplane.decide.masked import masked
+from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan, plan
+from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe, Restore
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
 from controlplane.model.record import (
     CommandAcknowledged,
@@ -18,9 +19,9 @@ from controlplane.model.record import (
 )
 from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tripped
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, IncidentId, Nanos
+from controlplane.model.unit import IncidentId, Nanos
 
-RELAY_GRACE_NS = SECOND  # from the first verdict about a service that calls others until it may be limited
+ALIKE = "all endpoints are late alike: it was not this one"
 
 
 def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
@@ -30,9 +31,11 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
         return  # unknown is no ground to act on; the admin API refuses such signals with a message
     tripped_at = evidence.tripped(signal.target, signal.at)
     seen = _seen(signal)
-    decided = plan(signal, service, tripped_at, draft.policy)
+    late = evidence.late_ones.setdefault(service.name, set())
+    (late.add if signal.cause in LATE else late.discard)(signal.target.endpoint)
+    decided = plan(signal, service, tripped_at, draft.policy, late=late - {signal.target.endpoint})
     incident = about(draft, service)
-    decided = _patient(evidence, service, incident, signal, decided)
+    decided = patient(evidence, service, signal, decided)
     if incident is None:
         # where no incident is open, a guard ejects the first bad endpoint by itself: it did not, so all are suspect
         everywhere = signal.capped or any(not target.endpoint for target, _ in decided.acts)
@@ -63,28 +66,25 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
             contain(draft, evidence, incident, target, intent, decided.reason, signal.at, reflex=reflex)
     if all(target != signal.target for target, _ in decided.acts):
         _earns_nothing(draft, evidence, incident, signal.target)
+    if decided.together:
+        _acquit(draft, evidence, incident, service)
 
 
-def _patient(
-    evidence: Evidence,
-    service: Service,
-    incident: Incident | None,
-    signal: Tripped,
-    decided: Plan,
-) -> Plan:
-    """`decided`, but no limit yet for a service that calls others. Its calls may only wait for one of them, which its
-    own plane holds back within moments; limited meanwhile it would refuse what it is about to answer. Where the
-    breaker has opened, calls are refused already, all of them, and a limit gives some back."""
-    if not signal.target.endpoint:
-        return decided
-    waits = any(isinstance(intent, Limit) and not target.endpoint for target, intent in decided.acts)
-    since = signal.at if incident is None else incident.signal_at
-    if not waits or signal.at - since >= RELAY_GRACE_NS:
-        return decided
-    if not service.calls and not evidence.graph.callees().get(service.name):
-        return decided
-    reason = f"{decided.reason}; it calls others, and has {RELAY_GRACE_NS / 1e9:g} s to hold back whom it waits for"
-    return Plan(cause=decided.cause, reason=reason, veto="correlated_cause")
+def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:
+    """Put back whoever of `service` was taken out for being slow alone, before its siblings were slow, too."""
+    for endpoint in service.endpoints:
+        target = Target(service.name, endpoint.name)
+        held = incident.containments.get(str(target))
+        if held is None or held.stage not in (Stage.HOLD, Stage.PROBE) or side.withheld(draft, target):
+            continue
+        if {one.cause for one in incident.alerts() if one.target == target} != {Cause.SLOW}:
+            continue
+        step = recovery.acquitted(held, ALIKE)
+        at = evidence.signal_at.get(target, incident.signal_at)
+        command = draft.order(incident, target, Restore(), step.reason, signal_at=at)
+        if command is not None:
+            draft.stage(incident, target, step, command)
+            evidence.stage_began(target)
 
 
 def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:

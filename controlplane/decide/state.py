@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from controlplane.decide import ledger, life
+from controlplane.decide.drift import found as drift
 from controlplane.decide.index import Index
 from controlplane.decide.kind import act_of, lessens
 from controlplane.decide.ledger import SideStep, Withdrawal
@@ -22,6 +23,7 @@ from controlplane.decide.shift import shifted
 from controlplane.decide.standing import MINUTE_NS, Standing, issued, note, shift
 from controlplane.model import record as on
 from controlplane.model.command import Command, Restore, RollBack
+from controlplane.model.drift import Drift, Fingerprint
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
@@ -66,6 +68,8 @@ class State(msgspec.Struct, kw_only=True):
     unrestored: dict[str, Command] = msgspec.field(default_factory=dict)  # `Restore`s that nobody has acknowledged
     untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
     untold_dropped: int = 0
+    fingerprints: dict[str, Fingerprint] = msgspec.field(default_factory=dict)  # by service/endpoint
+    drifted: dict[str, Drift] = msgspec.field(default_factory=dict)  # by who: service/endpoint, or "proxy NAME"
 
     def open_incidents(self) -> list[Incident]:
         """Incidents not yet closed, oldest first."""
@@ -130,6 +134,8 @@ def fold(state: State, record: on.Record) -> None:
             state.untold.pop(record.key, None)
             if (told := state.incidents.get(IncidentId(record.key.partition(":")[0]))) is not None:
                 told.untold.pop(record.key, None)
+        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
+            drift.fold(state, record)
         case on.PenaltyDecayed():
             _penalise(state, record.target, record.penalty_ns)
         case PlaybookMatched() | PlaybookStepped() | PlaybookReliability():
@@ -352,6 +358,7 @@ def _shift(state: State, shift_ns: int) -> None:
     state.issued_at = [moved(at) for at in state.issued_at]
     shift(state.standing, shift_ns)
     ledger.shift(state, shift_ns)
+    drift.shift(state, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

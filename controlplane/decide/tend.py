@@ -10,8 +10,8 @@ from controlplane.decide import enact, lifecycle, recovery, rollback, safety, si
 from controlplane.decide.assess import assess
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.impact import masked
 from controlplane.decide.ledger import apart
+from controlplane.decide.masked import masked
 from controlplane.decide.respond import escalate, take
 from controlplane.model.command import Command
 from controlplane.model.incident import Containment, Incident, Phase, Stage

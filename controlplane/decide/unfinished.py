@@ -12,6 +12,7 @@ that only waits for the dead hides the next one.
 
 from typing import get_args
 
+from controlplane.decide import drift
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.state import State
@@ -95,12 +96,13 @@ def _not_well(draft: Draft, evidence: Evidence, incident: Incident, what: Condit
     """Why `incident` must stay open on account of `what`; None: not on account of that."""
     if what == "fallback":
         return _falls_back(draft, evidence, incident)
-    reasons = []
+    reasons = drift.reasons(draft.state, services(incident)) if what == "configuration" else []
     for service in services(incident):
         heard = evidence.waiting.heard.get((service, what))
-        if heard is None and what in incident.unfinished and service == incident.origin.service:
+        told = incident.unfinished.get(what)
+        if heard is None and told is not None and not drift.is_ours(told) and service == incident.origin.service:
             # on record from before a restart, whose teller must speak again
-            heard = evidence.waiting.heard[service, what] = Heard(draft.now, False, _bare(incident.unfinished[what]))
+            heard = evidence.waiting.heard[service, what] = Heard(draft.now, False, _bare(told))
         if heard is None or heard.well or draft.now - heard.at >= GIVE_UP_NS:
             continue
         silent = draft.now - heard.at >= STALE_NS

@@ -8,6 +8,7 @@ from controlplane.decide import respond
 from controlplane.decide.detection.expected import Missed, Stopped
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.feedback.storm import Storm
 from controlplane.model.command import Eject, Isolate, Limit
 from controlplane.model.incident import Incident
 from controlplane.model.record import EvidenceAdded
@@ -16,6 +17,7 @@ from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND, Nanos
 
 EDGES_TOLD = 3  # by name, in one notice
+UNEXPLAINED_NS = 3 * SECOND  # users' failures without an incident: verdicts have had time to come
 INVALID_EVERY_NS = 60 * SECOND  # a source that tells nonsense does so all the time: people are told once a minute
 
 
@@ -58,6 +60,8 @@ def beat(draft: Draft, evidence: Evidence, signal: Heartbeat) -> None:
 
 def silent(draft: Draft, evidence: Evidence) -> None:
     """What did not happen by now, though it was expected."""
+    for storm in evidence.storms.lapse(draft.now):
+        stormed(draft, None, storm)
     missed, stopped = evidence.expected.silent(draft.now)
     for one in missed:
         _missing(draft, evidence, one)
@@ -67,6 +71,31 @@ def silent(draft: Draft, evidence: Evidence) -> None:
         if isinstance(command.intent, Isolate | Limit)  # that traffic we stopped ourselves
     }
     _stopped(draft, [one for one in stopped if one.callee not in held and one.caller not in held])
+
+
+def stormed(draft: Draft, begun: Storm | None, ended: Storm | None) -> None:
+    """A retry storm has begun, or is over: told, and on record with the incident of whom it hits or whose it is.
+
+    What is done about it is the plan's: it caps retries where that is worth its price (`decide.plan.load`)."""
+    for storm, text, severity in ((begun, "retry storm", "warning"), (ended, "the retry storm is over", "info")):
+        if storm is not None:
+            caller, callee = storm.edge
+            incident = draft.state.open_at(callee) or draft.state.open_at(caller)
+            key = f"storm:{caller}:{callee}:{draft.now}"
+            tell(draft, incident, f"{text}: {storm.text}", key, severity)
+
+
+def unexplained(draft: Draft, evidence: Evidence) -> None:
+    """Users see failures, and no incident accounts for them: nothing can be done about it but to say so, once."""
+    if draft.state.open or not evidence.entry.visible(draft.now):
+        evidence.unexplained_at = None
+        return
+    if evidence.unexplained_at is None:
+        evidence.unexplained_at = draft.now
+    elif draft.now - evidence.unexplained_at >= UNEXPLAINED_NS and evidence.unexplained_told != evidence.unexplained_at:
+        evidence.unexplained_told = evidence.unexplained_at
+        text = "users' requests fail, and no incident accounts for it: look at what nobody guards or reports"
+        draft.notice(None, "warning", text, f"unexplained:{draft.now}")
 
 
 def _missing(draft: Draft, evidence: Evidence, one: Missed) -> None:
@@ -116,11 +145,11 @@ def _lately(one: Stopped) -> str:
     return f"none for {one.silent_ns / SECOND:.3g} s, where lately {one.gap_ns / SECOND:.3g} s was the mean gap"
 
 
-def tell(draft: Draft, incident: Incident | None, text: str, key: str) -> None:
+def tell(draft: Draft, incident: Incident | None, text: str, key: str, severity: str = "info") -> None:
     """Put `text` on record with `incident`, as evidence that nothing acts on, and let people know."""
     if incident is not None:  # about its origin: nothing new is touched by what is not acted on
         draft.record(EvidenceAdded(at=draft.now, incident=incident.id, target=incident.origin, evidence=text))
-    draft.notice(incident, "info", text, key)
+    draft.notice(incident, severity, text, key)
 
 
 def _known(service: Service, endpoint: str) -> bool:

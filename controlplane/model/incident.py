@@ -182,8 +182,11 @@ class Incident(msgspec.Struct, kw_only=True):
 
     def alerted(self, target: Target, cause: Cause, by: str) -> bool:
         """Whether `by` has reported that about `target` already, in this incident."""
-        known = self.children if self.first is None else [self.first, *self.children]
-        return any(one.target == target and one.cause is cause and one.by == by for one in known)
+        return any(one.target == target and one.cause is cause and one.by == by for one in self.alerts())
+
+    def alerts(self) -> list[Child]:
+        """What was reported of it, the first one first."""
+        return self.children if self.first is None else [self.first, *self.children]
 
     def command(self, name: CommandId) -> Command | None:
         """Its order of that id, or None."""

@@ -6,6 +6,9 @@ Records are past tense. A record never changes once written; new meaning is a ne
 from controlplane.model.analysis import Analysis
 from controlplane.model.base import RecordBase
 from controlplane.model.command import Command, Intent
+from controlplane.model.drift import DriftCleared as DriftCleared
+from controlplane.model.drift import DriftFound as DriftFound
+from controlplane.model.drift import FingerprintNoted as FingerprintNoted
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
@@ -324,6 +327,9 @@ Record = (
     | NoticeIssued
     | NoticeDelivered
     | JournalGap
+    | FingerprintNoted
+    | DriftFound
+    | DriftCleared
     | PlaybookMatched
     | PlaybookStepped
     | PlaybookReliability

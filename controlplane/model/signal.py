@@ -9,6 +9,8 @@ from typing import Literal
 
 from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
+from controlplane.model.drift import FingerprintSeen as FingerprintSeen
+from controlplane.model.drift import PlaneCompared as PlaneCompared
 from controlplane.model.unit import CommandId, Nanos
 
 
@@ -77,12 +79,13 @@ class Sampled(SignalBase, frozen=True, tag="sampled"):
 
 
 class EntrySampled(SignalBase, frozen=True, tag="entry_sampled"):
-    """What users of this process saw since the previous sample."""
+    """What users of this process saw since the previous sample. `retries` of the requests had been tried before."""
 
     requests: int
     failed: int
     slow: int
     shed: int = 0
+    retries: int = 0
 
 
 class FellBack(SignalBase, frozen=True, tag="fell_back"):
@@ -251,4 +254,6 @@ Signal = (
     | RolledBack
     | Condition
     | Unwritten
+    | FingerprintSeen
+    | PlaneCompared
 )

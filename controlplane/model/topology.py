@@ -11,7 +11,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `weight` is its capacity beside its siblings'. Endpoints of `priority` 0 are used first, others as those fail;
     within a priority those of the caller's own zone, as far as they can bear it. `capacity_per_s` is how many requests
-    a second it bears; None: not known, and it is then given no more than it has borne, and a little.
+    a second it bears; None: not known, and it is then given no more than it has borne, and a little. `fingerprint` is
+    that of the configuration it is to run with, where it differs from its service's.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str = ""
     weight: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1
     priority: Annotated[int, msgspec.Meta(ge=0, le=15)] = 0
+    fingerprint: str = ""
     capacity_per_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
@@ -34,6 +36,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     asked for while an incident about it recovers, which is not over before it answers 2xx. `deployer` names who can
     roll it back (`[deployers]`); empty: a person. `pool` is how many requests it works on at a time, all its endpoints
     together; 0: not known, and nobody can say when it will be full. `owner` names who answers for it (`[owners]`).
+    `fingerprint` is that of the configuration which its endpoints are to run with; empty: that of their majority.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     consistency_path: str = ""
     deployer: str = ""
     owner: str = ""
+    fingerprint: str = ""
     pool: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 

@@ -3,7 +3,7 @@
 A fleet policy answers `edge(caller, callee)` with an edge policy, `wake_at()` with when it wants to think, thinks in
 `wake(now)`, and says by `rung` that it wants to think soon. An edge policy has
 
-    begin(priority, deadline_ns) -> token or None    a call; None: refused
+    begin(priority, deadline_ns) -> token or None    a call; None: refused, False: too late for whoever asked
     again(token, avoid) -> token or None             another attempt after a failure; None: no more
     succeed(token)  fail(token, kind)  relay(token, cause)  fell_back()
     token.endpoint, token.attempt                    which replica; whose attempt it is (the kernel's)

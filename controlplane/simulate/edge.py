@@ -1,12 +1,13 @@
 """One caller's calls to one callee, as `adapters.gateway.exchange` makes them: permits, retries within budget, one
-redrive, whose failure an answer is."""
+redrive, no attempt beyond the caller's deadline, whose failure an answer is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from controlplane._native.guard import Permit
+from controlplane._native.guard import TIMEOUT, Permit, now_ns
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.inflight import Attempt
+from controlplane.adapters.gateway.refusal import DEADLINE
 from controlplane.adapters.gateway.service import ServiceGuard
 from controlplane.sim.mesh import Call
 
@@ -16,10 +17,11 @@ RELAYED = -1
 class Ticket:
     """An attempt under way: its permit, and where it is in flight. `cancel` is what a redrive does to it."""
 
-    __slots__ = ("attempt", "edge", "endpoint", "flight", "kind", "made", "permit", "redrivable")
+    __slots__ = ("attempt", "deadline_ns", "edge", "endpoint", "flight", "kind", "made", "permit", "redrivable")
 
-    def __init__(self, edge: "GuardedEdge", permit: Permit, made: int, *, redrivable: bool) -> None:
+    def __init__(self, edge: "GuardedEdge", permit: Permit, made: int, deadline_ns: int, *, redrivable: bool) -> None:
         self.edge, self.permit, self.made, self.redrivable = edge, permit, made, redrivable
+        self.deadline_ns = deadline_ns  # of the call, as its caller's request has it
         self.endpoint, self.attempt, self.kind = permit.endpoint, -1, 0
         self.flight: Attempt = edge.enter(self)
 
@@ -31,7 +33,7 @@ class Ticket:
 class GuardedEdge:
     """The edge policy of production."""
 
-    names_causes = True
+    names_causes = keeps_deadlines = True
 
     def __init__(
         self,
@@ -47,10 +49,12 @@ class GuardedEdge:
         self._now_s, self._move = now_s, move
         self._inflight = guards.stall.inflight
 
-    def begin(self, priority: int, deadline_ns: int | None) -> Ticket | None:
-        """A call; None: the guard refuses it."""
+    def begin(self, priority: int, deadline_ns: int) -> Ticket | Literal[False] | None:
+        """A call; None: the guard refuses it, False: for want of time, which is no word about the callee."""
         permit = self._guard.try_acquire_for(priority, deadline_ns)
-        return Ticket(self, permit, 1, redrivable=True) if isinstance(permit, Permit) else None
+        if isinstance(permit, Permit):
+            return Ticket(self, permit, 1, deadline_ns, redrivable=True)
+        return False if permit.part == DEADLINE else None
 
     def again(self, ticket: Ticket, avoid: int) -> Ticket | None:
         """A second life on another endpoint where this one is out by now, else a retry within the budget."""
@@ -60,13 +64,13 @@ class GuardedEdge:
         if ticket.redrivable and (ticket.permit.probe or guard.is_ejected(avoid) or guard.is_kept(avoid)):
             relief = guard.try_redrive(avoid)
             if isinstance(relief, Permit):
-                return Ticket(self, relief, ticket.made, redrivable=False)
-        if ticket.made >= self.attempts:
+                return Ticket(self, relief, ticket.made, ticket.deadline_ns, redrivable=False)
+        if ticket.made >= self.attempts or now_ns() >= ticket.deadline_ns:
             return None
         permit = guard.try_again(avoid)
         if not isinstance(permit, Permit):
             return None
-        return Ticket(self, permit, ticket.made + 1, redrivable=ticket.redrivable)
+        return Ticket(self, permit, ticket.made + 1, ticket.deadline_ns, redrivable=ticket.redrivable)
 
     def succeed(self, ticket: Ticket) -> None:
         """Answered, and well."""
@@ -75,10 +79,14 @@ class GuardedEdge:
         self._service.succeed(ticket.permit)
 
     def fail(self, ticket: Ticket, kind: int) -> None:
-        """Failed, by the callee's own doing."""
+        """Failed, by the callee's own doing, unless nobody could have answered by the caller's deadline."""
+        since = ticket.flight.since
         self._leave(ticket)
         ticket.kind = kind
-        self._service.fail(ticket.permit, kind)
+        if kind == TIMEOUT and now_ns() >= ticket.deadline_ns and self._now_s() - since < self._service.stall_s:
+            self._service.cancel(ticket.permit)
+        else:
+            self._service.fail(ticket.permit, kind)
 
     def relay(self, ticket: Ticket, cause: str) -> None:
         """The answer names another service: no evidence against this one, and not worth a retry."""
@@ -106,4 +114,4 @@ class GuardedEdge:
         assert relief is not None
         self._leave(ticket)
         self._service.cancel(ticket.permit)
-        self._move(ticket, Ticket(self, relief, ticket.made, redrivable=False))
+        self._move(ticket, Ticket(self, relief, ticket.made, ticket.deadline_ns, redrivable=False))

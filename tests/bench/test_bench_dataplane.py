@@ -15,7 +15,7 @@ from controlplane.bench.dataplane.measure import Measured, Setting
 from controlplane.bench.dataplane.protect import PROTECTIONS
 from tests.integration.haproxy import binary
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "trio"])

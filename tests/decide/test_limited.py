@@ -3,7 +3,7 @@
 import msgspec
 
 from controlplane.decide.engine import Engine
-from controlplane.model.command import Command, Eject, Isolate, Limit, Weigh
+from controlplane.model.command import Command, Eject, Isolate, Limit, Restore, Weigh
 from controlplane.model.incident import Stage
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
@@ -14,6 +14,12 @@ from controlplane.model.unit import SECOND, Nanos
 ENDPOINTS = tuple(Endpoint(name=f"a{n}", url="http://h:1") for n in range(4))
 TOPOLOGY = Topology(services=(Service(name="web", calls=("a",)), Service(name="a", endpoints=ENDPOINTS)), entry="web")
 A, A0, A1, A2, A3 = Target("a"), *(Target("a", f"a{n}") for n in range(4))
+
+
+def relaying() -> Topology:
+    """The same, and `a` calls another service."""
+    relay = msgspec.structs.replace(TOPOLOGY.services[1], calls=("b",))
+    return Topology(services=(TOPOLOGY.services[0], relay, Service(name="b")), entry="web")
 
 
 class Plane:
@@ -124,21 +130,85 @@ def test_bad_on_its_way_back_together_with_all_others_earns_no_step() -> None:
 
 
 def test_who_calls_others_is_limited_only_if_it_does_not_help_itself() -> None:
-    """Its calls may wait for one that its own plane holds back within a moment; after a second it is limited."""
-    relay = msgspec.structs.replace(TOPOLOGY.services[1], calls=("b",))
-    plane = Plane(Topology(services=(TOPOLOGY.services[0], relay, Service(name="b")), entry="web"))
+    """Its calls may wait for one that its own plane holds back within a moment; after two seconds it is limited."""
+    plane = Plane(relaying())
     for target in (A0, A1, A2, A3):
         plane.tripped(target, Cause.OVERLOAD, capped=True)
-    assert not any(isinstance(command.intent, Limit) for command in plane.commands)
-    plane.later(1)
+    plane.later(1.9)
     plane.tripped(A0, Cause.OVERLOAD, capped=True)
+    assert not any(isinstance(command.intent, Limit) for command in plane.commands)
+    plane.later(0.1)
+    plane.tripped(A0, Cause.OVERLOAD, capped=True)
+    assert (plane.commands[-1].target, isinstance(plane.commands[-1].intent, Limit)) == (A, True)
+
+
+def test_who_calls_others_and_answers_in_time_is_not_limited() -> None:
+    """Late and in time is what users would rather have than a refusal; once calls end in vain, it is limited."""
+    plane = Plane(relaying())
+    for target in (A0, A1, A2, A3):
+        plane.tripped(target, Cause.OVERLOAD, capped=True)
+    plane.well(A)
+    plane.later(2)
+    plane.tripped(A0, Cause.OVERLOAD, capped=True)
+    assert not any(isinstance(command.intent, Limit) for command in plane.commands)
+    plane.tell(Sampled(at=plane.now, target=A, calls=20, failures=20, slow=0))
+    plane.tripped(A0, Cause.OVERLOAD, capped=True)
+    assert isinstance(plane.commands[-1].intent, Limit)
+
+
+def test_late_endpoints_of_who_calls_others_are_not_taken_out_by_turns() -> None:
+    """Several late at once may wait for the same callee; who still hangs after two seconds is out."""
+    plane = Plane(relaying())
+    for target in (A0, A1):
+        plane.tripped(target, Cause.STALLED, capped=True)
+    assert plane.commands == []
+    plane.later(1)
+    plane.tripped(A1, Cause.STALLED, capped=True)
+    assert plane.commands == []
+    plane.later(1)
+    plane.tripped(A1, Cause.STALLED, capped=True)
+    assert [(one.target, one.intent) for one in plane.commands] == [(A1, Eject())]
+
+
+def test_who_was_slow_first_is_put_back_when_all_are_slow() -> None:
+    """What they share is the cause, and the load that it bore is what the others cannot bear on top."""
+    plane = Plane()
+    plane.tripped(A0, Cause.SLOW, contained=True)
+    assert plane.commands[-1].intent == Eject()
+    for target in (A1, A2, A3):
+        plane.tripped(target, Cause.SLOW, capped=True)
+    assert (plane.commands[-1].target, plane.commands[-1].intent) == (A0, Restore())
+
+
+def test_who_failed_first_stays_out_when_all_are_slow() -> None:
+    """It was taken out for errors: that the others cannot bear its load does not make it well."""
+    plane = Plane()
+    plane.tripped(A0, Cause.ERRORS, contained=True)
+    for target in (A1, A2, A3, A0):
+        plane.tripped(target, Cause.SLOW, capped=True)
+    assert not any(isinstance(command.intent, Restore) for command in plane.commands)
+
+
+def test_a_reflex_that_the_engine_does_not_hold_is_left_to_its_guard() -> None:
+    """Its guard gives it back by probes: that one sibling is slow, too, is no evidence that this one is well."""
+    plane = Plane()
+    plane.tripped(A0, Cause.SLOW, capped=True)
+    plane.tripped(A1, Cause.SLOW, contained=True)
+    assert plane.commands == []
+
+
+def test_a_service_of_which_some_are_late_is_not_isolated_for_the_errors_of_one() -> None:
+    """Who is late answers: that is overload, and is limited."""
+    plane = Plane()
+    for target in (A0, A1, A2):
+        plane.tripped(target, Cause.SLOW, capped=True)
+    plane.tripped(A3, Cause.ERRORS, capped=True)
     assert (plane.commands[-1].target, isinstance(plane.commands[-1].intent, Limit)) == (A, True)
 
 
 def test_an_open_breaker_of_who_calls_others_is_answered_at_once() -> None:
     """It refuses all calls already: a limit gives some back."""
-    relay = msgspec.structs.replace(TOPOLOGY.services[1], calls=("b",))
-    plane = Plane(Topology(services=(TOPOLOGY.services[0], relay, Service(name="b")), entry="web"))
+    plane = Plane(relaying())
     plane.tripped(A, Cause.OVERLOAD)
     assert isinstance(plane.commands[-1].intent, Limit)
 

@@ -16,7 +16,7 @@ from controlplane.demo import pipe
 from controlplane.demo.supervise import ChildDied, launch
 from controlplane.model.unit import Nanos
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 DEADLINE_S = 20.0  # for what takes a fraction of a second on an idle machine
 LOAD = {"load": "controlplane.demo.load"}

@@ -20,6 +20,7 @@ import controlplane
 from controlplane.config.token import ensure_token
 
 plane = controlplane.Plane.load(sys.argv[1])
+DISTRUSTED = Path(sys.argv[1]).parent / "distrusted"
 token = ensure_token(Path(sys.argv[1]).parent / "controlplane.token")
 listener = socket.create_server(("127.0.0.1", 0))
 
@@ -33,7 +34,21 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
+async def rate(client: httpx.AsyncClient) -> None:
+    """Ask the third party, where there is one, and answer without it where it does not or must not."""
+    if plane.topology.service("risk") is None:
+        return
+    try:
+        (await client.get("http://risk/score")).raise_for_status()
+    except httpx.HTTPError:
+        plane.fell_back("risk")
+    else:
+        if DISTRUSTED.exists():  # it answers again, and the program does not use it yet
+            plane.fell_back("risk")
+
+
 async def orders(request: Request) -> Response:
+    await rate(request.app.state.client)
     answer = await request.app.state.client.get(f"http://orders{request.url.path}")
     return Response(answer.content, answer.status_code)
 

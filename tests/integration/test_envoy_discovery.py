@@ -37,7 +37,7 @@ from tests.integration.envoy_world import (
     until,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(params=["GRPC", "DELTA_GRPC"])

@@ -15,7 +15,7 @@ from controlplane.model.command import Eject, FailOver, Isolate, Restore
 from controlplane.model.topology import Endpoint, Service
 from tests.integration.envoy_world import ROOT, order, peers, plane_of, serving, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(

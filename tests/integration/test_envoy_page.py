@@ -16,7 +16,7 @@ import pytest
 from tests.integration.envoy_world import ROOT, peers
 from tests.integration.process import Backend, Served, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 PAGE = ROOT / "docs" / "how-to" / "envoy.md"
 

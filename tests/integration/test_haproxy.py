@@ -12,7 +12,7 @@ import pytest
 from tests.integration.haproxy import HaproxyWorld, counted
 from tests.integration.process import Served, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 BAD = "orders/orders-2"
 SOON = "penalty_s = 3.0\nramp_step_s = 0.3\nverify_s = 0.5\nprobe_interval_s = 0.2"

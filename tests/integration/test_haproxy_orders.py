@@ -36,7 +36,7 @@ from tests.adapters.proxies.judge import RecordingJudge
 from tests.integration.haproxy import NAMES, HaproxyWorld
 from tests.integration.process import DEADLINE_S
 
-pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+pytestmark = [pytest.mark.anyio, pytest.mark.integration, pytest.mark.alone]
 
 ORDERS, O2 = Target("orders"), Target("orders", "orders-2")
 CLOCK = SystemClock()

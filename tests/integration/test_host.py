@@ -11,7 +11,7 @@ from controlplane.adapters.gateway.host import TEND_EVERY_S
 from tests.integration.host import Host, Worker
 from tests.integration.process import Backend, load, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 EFFECTIVE_NS = 50_000_000  # one trip on a machine that is shared; bench/host_trip.py measures p99 of many
 LIMIT = 6

@@ -80,6 +80,7 @@ def excess(admissions: list[tuple[int, int]], burst: int) -> int:
     return worst
 
 
+@pytest.mark.alone
 @pytest.mark.integration
 def test_four_processes_share_one_exact_limit(tmp_path: Path) -> None:
     """A thousand a second and the burst, of which two killed in the middle take nothing with them."""

@@ -56,6 +56,18 @@ def test_ejecting_twice_only_extends(clock) -> None:
     assert guard.endpoint(0)["until_ns"] == clock.now_ns + 20 * SECOND
 
 
+def test_who_is_back_without_a_probe_is_no_clean_sibling_yet(clock) -> None:
+    """It begins without evidence, and that does not make it clean: for a second nobody is ejected on its account."""
+    guard = Guard(endpoints=2, failure_percent=0)
+    guard.eject(0, 10 * SECOND, 0)
+    guard.restore(0)
+    fail(guard, 1, 5)
+    assert states(guard, 2) == [HEALTHY, HEALTHY]
+    clock.advance(SECOND)
+    fail(guard, 1, 5)
+    assert states(guard, 2) == [HEALTHY, EJECTED]
+
+
 def test_an_ordered_probe_ends_the_penalty_now(clock) -> None:
     """Probation at once; when its lease ends the probes remain the reflex's own."""
     guard = Guard(endpoints=2)

@@ -14,13 +14,16 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
     every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
-    at 2s     users 100 3                 requests, failed
+    at 2s     users 100 3                 requests, failed; then slow, then retries
+    at 2s     look                        each service that users see otherwise than it is, and how it is
     at 2s     fallback risk 5
     at 2s     relayed cart stock 6
     every 1s until 60s  edge cart stock 100 40 20ms attempts=160 server=5ms     of the second before: calls, failures, mean latency
     every 1s until 9s  beat orders/orders-1 every 1s | leaves
     at 2s     alert orders HighErrors severity=page "summary=half fail" for=5m id=f1 by=ours | resolved
     at 2s     drift orders/orders-1 1.6 120 alone | together
+    at 2s     fingerprint orders/orders-1 a1 flag=on env=eu       name=value: parts; env: its environment
+    at 2s     proxy edge "orders/orders-1 is not acknowledged" | proxy edge well
     at 2s     order freeze alice "because"
     every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
     at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
@@ -217,6 +220,10 @@ class Run:
             case ["newer-engine"]:
                 self.fenced = True
                 return
+            case ["look"]:
+                states = self.engine.service_states(now, notable=True)
+                self.lines += [f"{_time(at)}  seen {one.line}" for one in states]
+                return
             case ["kill"]:
                 self.wake_at, self.alive = None, False
                 return
@@ -286,6 +293,14 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Drifted(
                 at=now, target=target(where), factor=float(factor), calls=int(calls), alone=how == "alone"
             )
+        case ["fingerprint", where, value, *more]:
+            parts = dict(word.split("=", 1) for word in more)
+            environment = parts.pop("env", "")
+            return sig.FingerprintSeen(
+                at=now, target=target(where), fingerprint=value, parts=parts, environment=environment
+            )
+        case ["proxy", name, *differs]:
+            return sig.PlaneCompared(at=now, plane=name, differs=() if differs == ["well"] else tuple(differs))
         case ["beat", where, *how]:
             return sig.Heartbeat(at=now, target=target(where), every_ns=nanos(how[1]) if how[0] == "every" else 0)
         case ["alert", where, name, *more]:
@@ -307,8 +322,9 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.CallsFinished(at=now, target=target(where), calls=int(calls), failures=int(failures))
         case ["checked", where, result]:
             return sig.ProbeFinished(at=now, target=target(where), ok=result == "ok")
-        case ["users", requests, failed]:
-            return sig.EntrySampled(at=now, requests=int(requests), failed=int(failed), slow=0)
+        case ["users", *counts]:
+            requests, failed, slow, retries = [*map(int, counts), 0, 0][:4]
+            return sig.EntrySampled(at=now, requests=requests, failed=failed, slow=slow, retries=retries)
         case ["fallback", service, count]:
             return sig.FellBack(at=now, service=service, count=int(count))
         case ["relayed", caller, callee, count]:
@@ -444,6 +460,10 @@ def _line(record: rec.Record) -> str:
             return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
         case rec.LeftToPeople():
             return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.DriftFound():
+            return f"drift {record.who}: {', '.join(record.differs)}  against {record.against}"
+        case rec.DriftCleared():
+            return f"drift over {record.who}: {record.reason}"
         case rec.VersionWithdrawn():
             return f"withdrawn {record.service} {record.version} by {record.command}"
         case rec.VersionProven():

@@ -31,7 +31,7 @@ def runs() -> list[Run]:
 def test_no_invariant_breaks(runs: list[Run]) -> None:
     """With an invalid signal to one plane or another every five seconds."""
     assert {run.seed: run.violations for run in runs if run.violations} == {}
-    assert sum(run.acts for run in runs) > 200, "a campaign in which nothing is done proves nothing"
+    assert sum(run.acts for run in runs) > 150, "a campaign in which nothing is done proves nothing"
 
 
 def test_every_class_is_met(runs: list[Run]) -> None:

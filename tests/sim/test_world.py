@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -19,33 +20,48 @@ from tests.sim.world_oracle import Oracle
 SECOND = 1_000_000_000
 BEGIN = 1_000 * SECOND
 MILLISECOND = 1_000_000
+LEFT_NS = MILLISECOND  # a message has to travel
 
 
 class Token:
     """An attempt; `ends` counts how often it was settled."""
 
-    def __init__(self, endpoint: int, made: int) -> None:
+    def __init__(self, endpoint: int, made: int, deadline_ns: int) -> None:
         self.endpoint, self.made, self.attempt, self.ends = endpoint, made, -1, 0
+        self.deadline_ns = deadline_ns
 
 
 class InTurn:
-    """One replica after the other, `attempts` in all, every `refuse_every`th call refused; it keeps what it gave."""
+    """One replica after the other, `attempts` in all, every `refuse_every`th call refused; it keeps what it gave.
 
-    def __init__(self, replicas: int, attempts: int = 2, refuse_every: int = 0) -> None:
+    With a `clock` it keeps deadlines: no call and no attempt that would have less than LEFT_NS.
+    """
+
+    def __init__(
+        self, replicas: int, attempts: int = 2, refuse_every: int = 0, clock: Callable[[], int] | None = None
+    ) -> None:
         self.replicas, self.attempts, self.refuse_every = replicas, attempts, refuse_every
         self.asked, self.given = 0, list[Token]()
+        self.clock, self.keeps_deadlines = clock, clock is not None
+        self.late = 0
 
-    def begin(self, _priority: int, _deadline_ns: int | None) -> Token | None:
+    def begin(self, _priority: int, deadline_ns: int) -> Token | Literal[False] | None:
         self.asked += 1
+        if self.clock is not None and deadline_ns - self.clock() < LEFT_NS:
+            self.late += 1
+            return False
         if self.refuse_every and self.asked % self.refuse_every == 0:
             return None
-        return self.give(self.asked % self.replicas, 1)
+        return self.give(self.asked % self.replicas, 1, deadline_ns)
 
     def again(self, token: Token, avoid: int) -> Token | None:
-        return self.give((avoid + 1) % self.replicas, token.made + 1) if token.made < self.attempts else None
+        late = self.clock is not None and token.deadline_ns - self.clock() < LEFT_NS
+        if late or token.made == self.attempts:
+            return None
+        return self.give((avoid + 1) % self.replicas, token.made + 1, token.deadline_ns)
 
-    def give(self, endpoint: int, made: int) -> Token:
-        self.given.append(Token(endpoint, made))
+    def give(self, endpoint: int, made: int, deadline_ns: int) -> Token:
+        self.given.append(Token(endpoint, made, deadline_ns))
         return self.given[-1]
 
     def succeed(self, token: Token) -> None:
@@ -190,6 +206,7 @@ WELL = {"slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "workers": 3.0, "
     shape=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 6)), min_size=3, max_size=4),
     soft=st.lists(st.booleans(), min_size=4, max_size=4),
     refuse=st.integers(0, 9),
+    deadlines=st.booleans(),
     faults=st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 2), st.integers(1, 5)), max_size=4),
 )
 def test_the_kernel_and_a_slow_oracle_see_the_same_world(
@@ -197,6 +214,7 @@ def test_the_kernel_and_a_slow_oracle_see_the_same_world(
     shape: list[tuple[int, int, int]],
     soft: list[bool],
     refuse: int,
+    deadlines: bool,
     faults: list[tuple[str, int, int]],
 ) -> None:
     """Small worlds: the same events, attempts, users and counts of every second."""
@@ -218,8 +236,11 @@ def test_the_kernel_and_a_slow_oracle_see_the_same_world(
             made.fault(BEGIN + when * SECOND, number, -1 if what == "load" else replica, value)
             oracle.fault(BEGIN + when * SECOND, what, replica, value)
     sizes = [shape[callee][0] for _, callee, *_ in edges]
-    run(made, [InTurn(size, 3, refuse) for size in sizes], len(services), BEGIN + 6 * SECOND)
-    oracle.run([InTurn(size, 3, refuse) for size in sizes], BEGIN + 6 * SECOND)
+    clocks = ((lambda: made.now), (lambda: oracle.now)) if deadlines else (None, None)
+    here, there = ([InTurn(size, 3, refuse, clock) for size in sizes] for clock in clocks)
+    run(made, here, len(services), BEGIN + 6 * SECOND)
+    oracle.run(there, BEGIN + 6 * SECOND)
+    assert [policy.late for policy in here] == [policy.late for policy in there]
     assert (made.events, made.users, made.users_open()) == (oracle.events, oracle.users, len(oracle.open_users))
     assert (made.users_failed, made.users_slow) == (oracle.failed, oracle.slow)
     assert (made.attempts, made.logical_calls) == (oracle.attempts, oracle.calls)

@@ -46,8 +46,8 @@ class Service:
 
 
 class Request:
-    def __init__(self, key: int, root: int, priority: int, reply: Callable[[int, int], None]) -> None:
-        self.key, self.root, self.priority, self.reply = key, root, priority, reply
+    def __init__(self, key: int, root: int, priority: int, deadline: int, reply: Callable[[int, int], None]) -> None:
+        self.key, self.root, self.priority, self.deadline, self.reply = key, root, priority, deadline, reply
         self.replica: Replica
         self.step = 0
 
@@ -132,7 +132,8 @@ class Oracle:
             if not service.replicas[service.turn].down:
                 break
         priority = 0 if kind < 0.2 else 2 if kind > 0.8 else 1
-        self.admit(Request(key, key, priority, ended), service.replicas[service.turn])
+        request = Request(key, key, priority, self.now + self.patience_ns, ended)
+        self.admit(request, service.replicas[service.turn])
 
     def count(self, service: Service, when: int, how: int) -> None:
         pair = service.counts.setdefault((when - self.begin_ns) // SECOND, [0, 0])
@@ -177,11 +178,12 @@ class Oracle:
             _, callee, soft, _, low, high = self.lines[edge]
             if low <= route < high:
                 self.calls += 1
-                token = self.policies[edge].begin(request.priority, None)
-                if token is not None:
+                token = self.policies[edge].begin(request.priority, request.deadline)
+                if token:
                     Call(self, request, edge).send(token)
                     return
-                self.count(self.services[callee], self.now, ERROR)
+                if token is None:
+                    self.count(self.services[callee], self.now, ERROR)
                 if not soft:
                     self.finish(request, RELAYED, callee)
                     return
@@ -217,13 +219,18 @@ class Call:
         def reply(how: int, cause: int) -> None:
             world.at(world.now + world.net_ns, lambda: self.ended(made, how, cause))
 
+        until = world.now + world.lines[self.edge][3]
+        if getattr(world.policies[self.edge], "keeps_deadlines", False):
+            until = max(world.now, min(until, self.request.deadline))
+
         def arrive() -> None:
             assert self.attempt == made, "worlds of this oracle wait longer than a message travels"
-            request = Request(mix(self.key, made), self.request.root, self.request.priority, reply)
-            world.admit(request, replica)
+            mine = self.request
+            key = mix(self.key, made)
+            world.admit(Request(key, mine.root, mine.priority, until + world.net_ns, reply), replica)
 
         world.at(world.now + world.net_ns, arrive)
-        world.at(world.now + world.lines[self.edge][3], lambda: self.ended(made, TIMEOUT, -1))
+        world.at(until, lambda: self.ended(made, TIMEOUT, -1))
 
     def ended(self, made: int, how: int, cause: int) -> None:
         if self.attempt != made:

@@ -10,14 +10,16 @@ from controlplane.adapters.gateway.headers import Priority
 
 
 class Inbound:
-    """One incoming request. `deadline` is on the loop's clock, in seconds; `cause` the service that failed it last."""
+    """One incoming request. `deadline` is on the loop's clock, in seconds; `cause` the service that failed it last;
+    `attempt` above 1: somewhere above somebody tries again."""
 
-    __slots__ = ("cause", "deadline", "priority")
+    __slots__ = ("attempt", "cause", "deadline", "priority")
 
     def __init__(self, deadline: float = float("inf"), priority: Priority = Priority.DEFAULT) -> None:
         self.deadline = deadline
         self.priority = priority
         self.cause: str | None = None
+        self.attempt = 1
 
 
 inbound: ContextVar[Inbound | None] = ContextVar("controlplane_inbound", default=None)

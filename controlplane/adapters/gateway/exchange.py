@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from random import random
 from typing import Final
 
 import anyio
@@ -12,7 +13,15 @@ from controlplane.adapters.failure import failure_kind
 from controlplane.adapters.gateway.address import Address
 from controlplane.adapters.gateway.context import blame, inbound
 from controlplane.adapters.gateway.guards import GuardSet
-from controlplane.adapters.gateway.headers import DEADLINE_MS, PRIORITY, Priority, retry_after_s
+from controlplane.adapters.gateway.headers import (
+    ATTEMPT,
+    DEADLINE_MS,
+    PRIORITY,
+    PUSHBACK,
+    Priority,
+    pushback_s,
+    retry_after_s,
+)
 from controlplane.adapters.gateway.inflight import Attempt
 from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.refusal import DEADLINE, RefusedError
@@ -27,6 +36,7 @@ _OURS: Final = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.UnsupportedPr
 
 
 IMPORTANCE: Final = {Priority.CRITICAL: CRITICAL, Priority.DEFAULT: DEFAULT, Priority.SHEDDABLE: SHEDDABLE}
+APART: Final = 0.1  # of the wait that a callee asked for: those it asked in one instant do not come back in one
 
 
 class _Ended:
@@ -234,22 +244,26 @@ class Exchange:
 
     async def _retry(self, ended: _Ended) -> Permit | None:
         """One of the policy's own attempts, when the callee wishes, within deadline and budget."""
-        if self._attempts >= self._policy.attempts:
+        if self._attempts >= self._policy.attempts or self._is_retry():
             return None
         now = anyio.current_time()
-        wait_s = (
-            None if ended.response is None else retry_after_s(ended.response.headers.get("retry-after"), time.time())
-        )
+        wait_s = _wanted_s(ended.response)
         guard = self._service.guard
-        if now + (wait_s or 0.0) >= self._deadline or not guard.may_retry():
+        if wait_s < 0 or now + wait_s >= self._deadline or not guard.may_retry():
             return None  # nobody is kept waiting for a retry that will not be made
         if wait_s:
-            await anyio.sleep(wait_s)
+            apart = 1 + APART * random()  # noqa: S311 - no secret: it only spreads callers out
+            await anyio.sleep(min(wait_s * apart, self._deadline - now))
         answer = guard.try_again(ended.endpoint)
         if not isinstance(answer, Permit):
             return None
         self._attempts += 1
         return answer
+
+    def _is_retry(self) -> bool:
+        """Whether somebody above tries again already: tries at every layer multiply (n attempts in d layers are n^d
+        calls at the bottom), and the one above will have another."""
+        return self._inbound is not None and self._inbound.attempt > 1
 
     def _added(self, left_s: float) -> dict[str, str]:
         """Fields that tell our own services how long we wait and what the request is worth; none for strangers."""
@@ -258,6 +272,9 @@ class Exchange:
         added = {DEADLINE_MS: str(max(1, int(left_s * 1e3)))}
         if self._inbound is not None and self._inbound.priority is not Priority.DEFAULT:
             added[PRIORITY] = self._inbound.priority.name.lower()
+        attempt = max(self._attempts, 1 if self._inbound is None else self._inbound.attempt)
+        if attempt > 1:
+            added[ATTEMPT] = str(attempt)
         return added
 
     def _enter(self, permit: Permit, scope: anyio.CancelScope, now: float) -> Attempt | None:
@@ -277,6 +294,16 @@ class Exchange:
             self._service.fail(permit, kind)
         else:
             self._service.cancel(permit)
+
+
+def _wanted_s(response: httpx.Response | None) -> float:
+    """Seconds that the callee wishes to be left alone; below zero: it does not want to be asked again."""
+    if response is None:
+        return 0.0
+    pushed_s = pushback_s(response.headers.get(PUSHBACK))
+    if pushed_s is not None:
+        return pushed_s
+    return retry_after_s(response.headers.get("retry-after"), time.time()) or 0.0
 
 
 def _patience_s(request: httpx.Request) -> float:

@@ -301,7 +301,10 @@ class GuardSet:
             self._entry.freshen(now)
 
     def _redrive(self, service: ServiceGuard, endpoint: int) -> None:
-        if service.policy.redrive and service.enforced:
+        """Not from who still answers while its siblings are found bad, too: a queue sent again to who is as late as the
+        one that it waits at is a retry storm. From who hangs nothing is to be had."""
+        together = service.guard.describe()["retries_suspended"] and self.stall.inflight.answers(service, endpoint)
+        if service.policy.redrive and service.enforced and not together:
             self.stall.inflight.redrive(service, endpoint)
 
     def _tell(self) -> None:

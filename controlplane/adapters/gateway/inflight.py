@@ -31,13 +31,19 @@ class Attempt:
 class Lane:
     """The attempts in flight on one endpoint, each set oldest first: those awaited and those known to be overdue."""
 
-    __slots__ = ("apart_until", "awaited", "endpoint", "overdue", "service")
+    __slots__ = ("_ended", "_ended_before", "apart_until", "awaited", "endpoint", "overdue", "service")
 
     def __init__(self, service: ServiceGuard, endpoint: int) -> None:
         self.service, self.endpoint = service, endpoint
         self.awaited: dict[Attempt, None] = {}
         self.overdue: dict[Attempt, None] = {}
         self.apart_until = float("-inf")
+        self._ended = self._ended_before = 0  # attempts: in all, and when the first of those overdue was told
+
+    @property
+    def answers(self) -> bool:
+        """Whether something has ended here since the first overdue attempt was told: it is late, and not hung."""
+        return bool(self.overdue) and self._ended > self._ended_before
 
     def due(self) -> float:
         """Loop time at which its oldest awaited attempt is told to have stalled; infinity without one."""
@@ -47,6 +53,7 @@ class Lane:
 
     def leave(self, attempt: Attempt) -> None:
         """Forget an attempt."""
+        self._ended += 1
         if attempt in self.awaited:
             del self.awaited[attempt]
         else:
@@ -66,6 +73,8 @@ class Lane:
             return None
         attempt = next(iter(self.awaited))
         del self.awaited[attempt]
+        if not self.overdue:
+            self._ended_before = self._ended
         self.overdue[attempt] = None
         self.apart_until = now + STALL_APART_S
         return attempt
@@ -105,6 +114,11 @@ class InFlight:
     def lanes(self) -> Iterator[Lane]:
         """Every endpoint that was ever called."""
         return iter(self._lanes.values())
+
+    def answers(self, service: ServiceGuard, endpoint: int) -> bool:
+        """See `Lane.answers`."""
+        lane = self._lanes.get((service.name, endpoint))
+        return lane is not None and lane.answers
 
     def redrive(self, service: ServiceGuard, endpoint: int) -> int:
         """Send what is in flight on `endpoint` again elsewhere, oldest first; returns how many were.

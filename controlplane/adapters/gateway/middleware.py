@@ -12,10 +12,13 @@ from controlplane.adapters.gateway.answer import GRPC_EXHAUSTED, Answer, answer_
 from controlplane.adapters.gateway.context import Inbound, inbound
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.headers import (
+    ATTEMPT,
     CAUSE,
     DEADLINE_MS,
+    ENVOY_ATTEMPT,
     PRIORITY,
     Priority,
+    attempt,
     grpc_timeout_s,
     milliseconds_s,
     priority,
@@ -31,6 +34,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SHED: Final = "shed"
 PRIORITY_FIELD: Final = PRIORITY.encode()
 CAUSE_FIELD: Final = CAUSE.encode()
+ATTEMPT_FIELDS: Final = (ATTEMPT.encode(), ENVOY_ATTEMPT.encode())
 _DEADLINES: Final = {
     DEADLINE_MS.encode(): milliseconds_s,
     b"x-envoy-expected-rq-timeout-ms": milliseconds_s,
@@ -106,7 +110,7 @@ class _Request:
         self._late = False
 
     def read(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over deadline and priority. What does not parse is ignored."""
+        """Take over deadline, priority and which attempt it is. What does not parse is ignored."""
         for name, value in headers:
             if (parse := _DEADLINES.get(name)) is not None:
                 left_s = parse(value.decode("latin-1"))
@@ -117,6 +121,8 @@ class _Request:
                 wanted = priority(value.decode("latin-1"))
                 ceiling = Priority.CRITICAL if self._options.trust_priority else Priority.DEFAULT
                 self.about.priority = min(wanted, ceiling)
+            elif name in ATTEMPT_FIELDS:
+                self.about.attempt = max(self.about.attempt, attempt(value.decode("latin-1")))
             elif name == b"content-type":
                 self._grpc = value.startswith(b"application/grpc")
 
@@ -179,7 +185,7 @@ class _Request:
         if self._gone or (failed and self._late):
             return
         waited_s = self._head_s if self._status else anyio.current_time() - self._started
-        self._guards.entry.ended(failed=failed, slow=waited_s >= self._options.slow_s)
+        self._guards.entry.ended(failed=failed, slow=waited_s >= self._options.slow_s, again=self.about.attempt > 1)
 
     def _leave(self) -> None:
         if self._in_flight:

@@ -12,7 +12,7 @@ from controlplane.model.signal import EntrySampled, FellBack, Relayed, Sampled, 
 from controlplane.model.unit import SECOND, Nanos
 
 FRESH_NS: Final = 2 * SECOND
-ENTRY_WORDS: Final = 8  # a cache line for each process, of which four words are used
+ENTRY_WORDS: Final = 8  # a cache line for each process, of which five words are used
 NAMES_MAX: Final = 1_000  # distinct names held; callee names come in headers and could be invented
 OBSERVED_NS: Final = 300 * SECOND  # an endpoint is reported on for so long after its last trip or order
 
@@ -29,21 +29,22 @@ class EntryCounts:
         self._words = words if words is not None else memoryview(bytearray(8 * ENTRY_WORDS)).cast("q")
         self._own = self._words[worker * ENTRY_WORDS : (worker + 1) * ENTRY_WORDS]
 
-    def ended(self, *, failed: bool, slow: bool) -> None:
-        """One more request has ended."""
+    def ended(self, *, failed: bool, slow: bool, again: bool = False) -> None:
+        """One more request has ended; `again`: its caller, or one above, had tried before."""
         self._own[0] += 1
         self._own[1] += failed
         self._own[2] += slow
+        self._own[4] += again
 
     def shed(self) -> None:
         """One more was not let in."""
         self._own[3] += 1
 
-    def now(self) -> tuple[int, int, int, int]:
-        """(requests, failed, slow, shed) since the start, of all processes."""
+    def now(self) -> tuple[int, int, int, int, int]:
+        """(requests, failed, slow, shed, tried again) since the start, of all processes."""
         words = self._words
-        requests, failed, slow, shed = (sum(words[kind::ENTRY_WORDS].tolist()) for kind in range(4))
-        return requests, failed, slow, shed
+        requests, failed, slow, shed, again = (sum(words[kind::ENTRY_WORDS].tolist()) for kind in range(5))
+        return requests, failed, slow, shed, again
 
 
 class EntryTally:
@@ -61,11 +62,13 @@ class EntryTally:
     def sample(self, at: Nanos) -> list[Signal]:
         """The interval that ends here, if anything happened in it."""
         now = self._counts.now()
-        requests, failed, slow, shed = (new - old for new, old in zip(now, self._base, strict=True))
+        requests, failed, slow, shed, again = (new - old for new, old in zip(now, self._base, strict=True))
         self._base, self._since = now, at
         if not requests and not shed:
             return []
-        return [EntrySampled(at=at, requests=requests, failed=failed, slow=slow, shed=shed)]
+        return [
+            EntrySampled(at=at, requests=requests, failed=failed, slow=slow, shed=shed, retries=min(again, requests))
+        ]
 
 
 class Notes:

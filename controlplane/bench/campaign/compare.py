@@ -1,5 +1,9 @@
 """Ours against the best textbook policy of the same worlds: medians, their ratio with its confidence, how often worse.
 
+`ratio` is that of the two medians over worlds, the reading of "so many times lower in the median" that is compared with
+what was promised. The median of each world's own ratio and the ratio of the sums stand beside it: where most worlds end
+alike under every policy the first is 1, and a few great losses decide the other.
+
 The best policy is chosen after the fact for each class and each measure, the one with the lowest median: nobody could
 have known which one to install, so it is a harder rival than any real one.
 """
@@ -18,6 +22,7 @@ RESAMPLES: Final = 2_000
 CONFIDENCE: Final = 0.95
 LEAST: Final[Mapping[str, float]] = {"failed": 1.0, "slow": 1.0, "blast_services": 1.0, "blast_seconds": 1.0}
 """What a median counts as at least where it is divided: one request, one service, one second. No ratio is infinite."""
+PLAIN: Final = "plain"  # protects nothing: what it loses above the bound is what could be avoided
 NOISE_SHARE: Final = 0.001
 """Of a world's requests: so many fail by chance in any of them, and two runs of one world draw differently. Up to that
 there is no difference."""
@@ -26,7 +31,12 @@ there is no difference."""
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One measure over some worlds. `ratio`: best over ours, so above 1 we are better; `low`, `high`: its confidence.
 
-    worse  share of worlds in which ours is worse than the best policy by more than chance.
+    worse   share of worlds in which ours is worse than the best policy by more than chance.
+    paired  median over worlds of each world's own ratio, beside the ratio of the medians.
+    summed  ratio of the sums over all worlds.
+    bound   median of what somebody loses who knows the fault at once; None where nobody computed it.
+    avoided, best_avoided  of what `plain` loses above that bound, over all worlds, the share that ours, and the policy
+            that is best by that measure, do not lose. None where `plain` did not run or loses no more than the bound.
     """
 
     measure: str
@@ -40,6 +50,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     worse: float
     worst_seeds: tuple[int, ...]
     rivals: dict[str, float]
+    paired: float
+    summed: float
+    bound: float | None = None
+    avoided: float | None = None
+    best_avoided: float | None = None
 
 
 def compare(runs: Sequence[Run], measure: str) -> Comparison | None:
@@ -58,6 +73,7 @@ def compare(runs: Sequence[Run], measure: str) -> Comparison | None:
     excess = ours - rival - _noise(runs, seeds, measure)
     worse = excess > 0
     order = np.argsort(-excess, kind="stable")
+    bounds = _bounds(runs, seeds) if measure == "failed" else None
     return Comparison(
         measure=measure,
         worlds=len(seeds),
@@ -70,7 +86,33 @@ def compare(runs: Sequence[Run], measure: str) -> Comparison | None:
         worse=float(worse.mean()),
         worst_seeds=tuple(seeds[at] for at in order[:5] if worse[at]),
         rivals=medians,
+        paired=float(np.median(_ratio(rival, ours, least))),
+        summed=float(_ratio(rival.sum(keepdims=True), ours.sum(keepdims=True), least)[0]),
+        bound=None if bounds is None else float(np.median(bounds)),
+        avoided=None if bounds is None else _avoided(values, bounds, ours),
+        best_avoided=None if bounds is None else _best_avoided(values, bounds),
     )
+
+
+def _bounds(runs: Sequence[Run], seeds: Sequence[int]) -> NDArray[np.float64]:
+    """That of each world, in their order."""
+    bounds = {run.seed: run.bound for run in runs}
+    return np.array([bounds[seed] for seed in seeds])
+
+
+def _avoided(
+    rivals: Mapping[str, NDArray[np.float64]], bounds: NDArray[np.float64], lost: NDArray[np.float64]
+) -> float | None:
+    """Of what `plain` loses above the bound, the share that is not lost; below 0 where it is worse than `plain`."""
+    if PLAIN not in rivals:
+        return None
+    avoidable = float((rivals[PLAIN] - bounds).sum())
+    return float((rivals[PLAIN] - lost).sum()) / avoidable if avoidable > len(bounds) * LEAST["failed"] else None
+
+
+def _best_avoided(rivals: Mapping[str, NDArray[np.float64]], bounds: NDArray[np.float64]) -> float | None:
+    found = [share for lost in rivals.values() if (share := _avoided(rivals, bounds, lost)) is not None]
+    return max(found, default=None)
 
 
 def _paired(runs: Sequence[Run], measure: str) -> tuple[list[int], dict[str, NDArray[np.float64]]]:

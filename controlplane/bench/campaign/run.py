@@ -26,6 +26,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     failed, slow    user requests of those that were made
     blast_services  services other than the origin whose callers saw less than 95 % success for a second or more
     blast_seconds   the seconds of it, summed over those services
+    bound           failed requests that the world's best-informed operator would have (`sim.bound`)
     false_acts      acts or incidents in a world in which nothing is wrong
     """
 
@@ -41,6 +42,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     acts: int = 0
     incidents: int = 0
     wall_s: float = 0.0
+    bound: float = 0.0
     violations: tuple[str, ...] = ()
 
     @property

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from controlplane.bench.campaign.compare import Comparison, compare
 from controlplane.bench.campaign.run import CASCADING, HEALTHY, MEASURES, OURS, SIMPLE, Run, of
 from controlplane.bench.result import Result
@@ -32,7 +34,7 @@ def comparisons(runs: Sequence[Run]) -> dict[str, dict[str, Comparison]]:
 HEAD: Final = (
     "Faults",
     "worlds",
-    *("failed: ours", "best", "ratio (95 %)", "worse"),
+    *("failed: ours", "best", "ratio (95 %)", "worse", "per world", "of sums", "bound", "avoided: ours", "best"),
     *("blast s: ours", "best", "ratio (95 %)", "worse"),
     *("slow: ours", "best"),
 )
@@ -40,7 +42,8 @@ TOGETHER: Final = {"cascading": CASCADING, "simple": SIMPLE}
 
 
 def table(runs: Sequence[Run]) -> str:
-    """One row a class: ours, the best textbook policy, their ratio with its confidence, how often worse."""
+    """One row a class: ours, the best textbook policy, their ratio with its confidence, how often worse; the median of
+    each world's ratio, the ratio of sums, what is lost at best, and of what can be avoided the shares that are."""
     lines = [
         "| " + " | ".join(HEAD) + " |",
         "|---" * len(HEAD) + "|",
@@ -52,6 +55,7 @@ def table(runs: Sequence[Run]) -> str:
             title,
             str(slow.worlds),
             *_cells(here["failed"]),
+            *_beside(here["failed"]),
             *_cells(here["blast_seconds"]),
             _number(slow.ours),
             _rival(slow),
@@ -64,6 +68,11 @@ def table(runs: Sequence[Run]) -> str:
 def _cells(one: Comparison) -> list[str]:
     ratio = f"{one.ratio:.1f}x ({one.low:.1f} to {one.high:.1f})"
     return [_number(one.ours), _rival(one), ratio, f"{one.worse:.0%}"]
+
+
+def _beside(one: Comparison) -> list[str]:
+    shares = ["-" if share is None else f"{share:.0%}" for share in (one.avoided, one.best_avoided)]
+    return [f"{one.paired:.1f}x", f"{one.summed:.1f}x", "-" if one.bound is None else _number(one.bound), *shares]
 
 
 def _rival(one: Comparison) -> str:
@@ -126,6 +135,7 @@ def results(runs: Sequence[Run], healthy_calls: int = 0, false_acts: int = 0) ->
                     rival_value=one.best_value,
                     peer_ratio=one.ratio,
                     rivals=one.rivals,
+                    bound=msgspec.UNSET if one.bound is None else round(one.bound, 1),
                 )
             )
     healthy = [run for run in of(runs, (HEALTHY,)) if run.policy == OURS]

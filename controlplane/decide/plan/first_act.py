@@ -10,6 +10,8 @@ users lose. The deliberate choice, by harm avoided against traffic given up, is 
 fails, and `draft` asks the same safety rules about either (docs/decisions/0010-the-first-act-is-not-weighed.md).
 """
 
+from collections.abc import Collection, Mapping
+
 import msgspec
 
 from controlplane.decide.plan.scope import shared
@@ -20,6 +22,8 @@ from controlplane.model.topology import Service
 from controlplane.model.unit import Nanos
 
 TOGETHER_NS = 10_000_000_000  # verdicts this close to each other count as one event
+LATE = (Cause.OVERLOAD, Cause.STALLED, Cause.SLOW)
+"""What is seen of an endpoint that is overloaded, and as well of one that only waits for a callee of its own."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -30,10 +34,19 @@ class Plan(msgspec.Struct, frozen=True):
     version: str = ""
     reason: str = ""
     veto: str = ""
+    together: bool = False  # all endpoints are late alike: whoever was taken out for that was not the cause
 
 
-def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: ResponsePolicy) -> Plan:
-    """The acts that answer `trip`. `tripped_at` tells when each endpoint of the service was last found bad."""
+def plan(
+    trip: Tripped,
+    service: Service,
+    tripped_at: Mapping[str, Nanos],
+    policy: ResponsePolicy,
+    *,
+    late: Collection[str] = (),
+) -> Plan:
+    """The acts that answer `trip`. `tripped_at` tells when each endpoint of the service was last found bad; `late`,
+    which of them only answered late."""
     names = [endpoint.name for endpoint in service.endpoints]
     bad = {name for name in names if trip.at - tripped_at.get(name, Nanos(-TOGETHER_NS - 1)) <= TOGETHER_NS}
     if not trip.target.endpoint:
@@ -47,7 +60,10 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
             acts = tuple((Target(service.name, name), Eject()) for name in of_version)
             return Plan(acts, Cause.VERSION, version, f"all {len(bad)} failing endpoints run version {version}")
     if len(bad) == len(names) or len(names) < 2:
-        return _whole_service(trip, service, policy, f"all {len(names)} endpoints fail together")
+        why = f"all {len(names)} endpoints fail together"
+        if trip.cause is Cause.ERRORS and not bad.isdisjoint(late):  # who is late answers: that is no dead service
+            trip = msgspec.structs.replace(trip, cause=Cause.OVERLOAD)
+        return msgspec.structs.replace(_whole_service(trip, service, policy, why), together=trip.cause in LATE)
     if trip.cause is Cause.SLOW and len(bad) > 1 and not shared(service, bad, "zone"):
         # each one that is taken out leaves its load to siblings that are about to be as slow
         reason = f"{len(bad)} endpoints are slow, with nothing in common but the load"

@@ -11,11 +11,13 @@ DIGITS = 12
 
 
 def topology_print(topology: Topology) -> str:
-    """Twelve hexadecimal digits over everything a rehearsal depends on: not over addresses, nor the order of a file."""
+    """Twelve hexadecimal digits over everything a rehearsal depends on: not over addresses, declared configurations
+    or the order of a file."""
     plain = msgspec.to_builtins(topology)
     for service in plain["services"]:
-        for endpoint in service["endpoints"]:
-            del endpoint["url"]
+        for one in (service, *service["endpoints"]):
+            one.pop("url", None)
+            one.pop("fingerprint", None)  # each rollout brings another one, and no other topology
         service["endpoints"] = sorted(service["endpoints"], key=lambda one: str(one["name"]))
         service["calls"], service["soft"] = sorted(service["calls"]), sorted(service["soft"])
     plain["services"] = sorted(plain["services"], key=lambda one: str(one["name"]))

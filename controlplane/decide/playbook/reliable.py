@@ -62,11 +62,11 @@ def unmet(playbook: Playbook, state: State, topology: Topology, incident: Incide
 
 
 def drifted(playbook: Playbook, state: State, topology: Topology) -> Iterator[str]:
-    """Endpoints that `playbook` relies on and that no longer are what they were declared to be."""
-    del state  # nothing is on record of configurations yet
-    for _ in relied_on(playbook, topology):
-        break
-    yield from ()
+    """Endpoints that `playbook` relies on and whose configuration is not what is wanted of them."""
+    if state.drifted:
+        for target in relied_on(playbook, topology):
+            if (found := state.drifted.get(str(target))) is not None:
+                yield f"it relies on {target}, which{found.text.removeprefix(str(target))}"
 
 
 def relied_on(playbook: Playbook, topology: Topology) -> tuple[Target, ...]:

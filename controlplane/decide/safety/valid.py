@@ -4,6 +4,7 @@ import math
 
 import msgspec
 
+from controlplane.decide.drift.compare import wrong_fingerprint
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.model import signal as on
 from controlplane.model.command import (
@@ -87,9 +88,12 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
                 calls=signal.calls, failures=signal.failures, slow=signal.slow, refused=signal.refused
             )  # counters that are read while others count: failures may be one ahead of calls
         case on.EntrySampled():
-            wrong = _whole(requests=signal.requests, failed=signal.failed, slow=signal.slow)
-            if not wrong and max(signal.failed, signal.slow) > signal.requests:
-                wrong = f"{signal.failed} failed and {signal.slow} slow of {signal.requests} requests"
+            parts = {"failed": signal.failed, "slow": signal.slow, "retries": signal.retries}
+            wrong = _whole(requests=signal.requests, **parts)
+            if not wrong and max(parts.values()) > signal.requests:
+                wrong = (
+                    ", ".join(f"{count} {name}" for name, count in parts.items()) + f" of {signal.requests} requests"
+                )
         case on.EdgeSampled():
             wrong = _edge(signal)
         case on.FellBack() | on.Relayed():
@@ -98,6 +102,10 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
             wrong = _whole(every_ns=signal.every_ns)
         case on.Alerted():
             wrong = _whole(for_ns=signal.for_ns) or ("" if signal.fingerprint else "it has no fingerprint")
+        case on.FingerprintSeen():
+            wrong = wrong_fingerprint(signal)
+        case on.PlaneCompared():
+            wrong = "" if signal.plane else "a data plane without a name"
         case on.Probed() | on.ProbeFinished() | on.Condition():
             wrong = ""
         case _:

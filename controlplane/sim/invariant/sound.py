@@ -24,6 +24,9 @@ def unsound(signal: Signal, topology: Topology, commands: Container[str]) -> str
         case on.Alerted():
             bad = signal.for_ns < 0 or not signal.fingerprint
             return _unknown(signal.target, topology) or ("an alert without name or end" if bad else "")
+        case on.FingerprintSeen():
+            wrong = "" if signal.fingerprint and signal.target.endpoint else "a fingerprint of nothing"
+            return _unknown(signal.target, topology) or wrong
         case on.Relayed():
             if topology.service(signal.callee) is None or topology.service(signal.caller) is None:
                 return f"{signal.caller} or {signal.callee} is no service"

@@ -22,11 +22,13 @@ RULES: Final = {
     "lease": "each act has a lease, no longer than the policy's, and an undo, and is on record before it acts",
     "epoch": "an older epoch never wins",
     "invalid": "nothing is done because of a signal that cannot be, nor without any evidence against the service",
-    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict",
+    "readmission": "who was taken out comes back after evidence, and takes no step up right after a bad verdict;"
+    " at once only when all of its siblings are found bad, too",
     "flapping": "no target is taken out more than FLAPS_MAX times in FLAP_WINDOW_NS",
 }
 FLAPS_MAX: Final = 6  # penalties of 5, 10, 20 s let a target fail its probes four times in the window
 FLAP_WINDOW_NS: Final = 60 * SECOND
+TOGETHER_NS: Final = 10 * SECOND  # bad verdicts so close to each other are about the same thing
 VELOCITY_WINDOW_NS: Final = 60 * SECOND
 PROBES_TO_PASS: Final = 3  # active probes in a row that are as good as passed real requests
 VIOLATIONS_MAX: Final = 50  # of one plane; a broken invariant breaks at every step
@@ -48,7 +50,8 @@ class _Book(msgspec.Struct):
     since: Nanos = Nanos(0)
     passed_at: Nanos = Nanos(-1)
     seen_at: Nanos = Nanos(-1)  # counts of it were told
-    bad_at: Nanos = Nanos(-1)
+    bad_at: Nanos = Nanos(-1)  # a verdict
+    suspected_at: Nanos = Nanos(-TOGETHER_NS)  # a report with bad calls in it
     probes: int = 0
     taken: bool = True
 
@@ -115,11 +118,14 @@ class Invariants:
                 book.seen_at = now
                 if not signal.ok:
                     self._accused.add(signal.target.service)
+                    book.suspected_at = now
                 elif book.probes >= PROBES_TO_PASS:
                     book.passed_at = now
             case on.Sampled() | on.CallsFinished():
                 if signal.failures or signal.slow:
                     self._accused.add(signal.target.service)
+                    if isinstance(signal, on.CallsFinished):
+                        self._books[signal.target].suspected_at = now
                 for target in (signal.target, Target(signal.target.service)):
                     self._books[target].seen_at = now
             case on.Relayed():
@@ -231,9 +237,21 @@ class Invariants:
         if len(out) * 100 > self.policy.blast_budget_percent * total:
             self._break("budget", f"{len(out)} of all {total} replicas are out", now)
 
+    def _acquitted(self, target: Target, now: Nanos) -> bool:
+        """Whether every sibling of an endpoint that the engine held was found bad lately: what they share is the cause,
+        and not this one. A verdict counts, and a report with bad calls in it, which verdicts may rest on."""
+        known = self.topology.service(target.service)
+        others = [one.name for one in known.endpoints if one.name != target.endpoint] if known is not None else []
+        if not target.endpoint or not others or self._books[target].held is None:
+            return False
+        books = [self._books[Target(target.service, name)] for name in others]
+        return all(max(book.bad_at, book.suspected_at) > now - TOGETHER_NS for book in books)
+
     def _gives_back(self, command: Command, now: Nanos) -> None:
         book = self._books[command.target]
         step = command.intent
+        if isinstance(step, Restore) and self._acquitted(command.target, now):
+            return
         if book.held is not None and book.taken:
             shown_at = book.seen_at if isinstance(book.held.intent, Limit) else book.passed_at
             if shown_at < book.since:

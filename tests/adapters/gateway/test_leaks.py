@@ -51,7 +51,7 @@ async def test_an_answer_whose_user_has_left_gives_its_connection_back() -> None
             await app(dict(GET), nothing_more, gone)
             assert guards.guard("orders").in_flight == 0
             await app(dict(GET), nothing_more, heard := Heard())
-        assert (heard.status, guards.entry.now()) == (200, (1, 0, 0, 0))
+        assert (heard.status, guards.entry.now()) == (200, (1, 0, 0, 0, 0))
         assert len(replica.seen) == 2
 
 
@@ -112,7 +112,7 @@ def test_a_child_of_a_fork_leaves_its_parents_places_alone(tmp_path: Path) -> No
         os._exit(int(guard.is_shared or not held[0]))
     assert os.waitpid(child, 0)[1] == 0
     assert (guard.in_flight, bool(guard.try_acquire())) == (2, False)
-    assert guards.entry.now() == (0, 0, 0, 0)
+    assert guards.entry.now() == (0, 0, 0, 0, 0)
     assert guards.drain() == []
     guards.leave()
     host.close()

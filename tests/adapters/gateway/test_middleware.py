@@ -59,7 +59,7 @@ async def ok(request: Request) -> Response:
 
 
 def counts(guards: GuardSet) -> tuple[int, int, int, int]:
-    return guards.entry.now()
+    return guards.entry.now()[:4]
 
 
 async def test_good_answers_are_requests_and_nothing_else(guards: GuardSet) -> None:

@@ -144,7 +144,7 @@ async def test_a_refusal_is_503_with_the_part_and_when_to_come_back() -> None:
         assert response.status_code == 503
         assert (response.headers["controlplane-refused"], response.headers["controlplane-cause"]) == ("rate", "orders")
         assert response.headers["retry-after"] == "2"
-        assert guards.entry.now() == (2, 1, 0, 0)
+        assert guards.entry.now() == (2, 1, 0, 0, 0)
 
 
 async def test_no_connection_is_502_and_no_answer_504() -> None:

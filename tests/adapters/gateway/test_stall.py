@@ -11,6 +11,7 @@ from controlplane.model.policy import GuardPolicy
 from controlplane.model.signal import Cause, Target, Tripped
 from controlplane.model.unit import SECOND, CommandId, Epoch, IncidentId, Nanos
 from tests.adapters.gateway.replica import Replica, guards_of, serving
+from tests.native.traffic import fail, permit_to
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +88,28 @@ async def test_an_ordered_ejection_redrives_at_once() -> None:
                 while guards.stall.inflight.total:
                     await anyio.sleep(0)
         assert len(good.seen) == 10
+
+
+@pytest.mark.parametrize(("siblings_fail", "answers"), [(False, True), (True, True), (True, False)])
+async def test_a_queue_is_not_sent_to_siblings_that_are_as_late(*, siblings_fail: bool, answers: bool) -> None:
+    """While endpoints fail together it would fill the queues of those that are left; from who hangs it goes on."""
+    guards = guards_of(Replica("o1"), Replica("o2"), policy=GuardPolicy(stall_s=30.0))
+    service = guards.services["orders"]
+    inflight = guards.stall.inflight
+    overdue, answered, attempt = (
+        inflight.enter(service, permit_to(service.guard, 0), anyio.CancelScope(), at, redrivable=True)
+        for at in (0.0, 40.0, 50.0)
+    )
+    assert overdue.lane.stalled(40.0) is overdue
+    if answers:
+        inflight.leave(answered)
+    for endpoint in (1, 0) if siblings_fail else ():
+        fail(service.guard, endpoint, 4)
+    if siblings_fail:
+        fail(service.guard, 0, 1)
+    assert service.guard.describe()["retries_suspended"] == siblings_fail
+    await guards.apply(order(Eject(), "o1"))
+    assert (attempt.relief is None) == (siblings_fail and answers)
 
 
 async def test_without_another_replica_the_slow_answer_is_awaited() -> None:

@@ -214,6 +214,50 @@ def test_readmission_of_what_was_limited() -> None:
         assert plane.broken == rules
 
 
+def test_readmission_at_once_when_all_siblings_are_bad() -> None:
+    """What they share is the cause, not the one taken out first; one sibling that nobody found bad forbids it."""
+    for siblings, rules in ((2, ["readmission"]), (3, [])):
+        plane = Plane()
+        plane.eject()
+        plane.later(1)
+        for n in range(1, 1 + siblings):
+            plane.tell(plane.tripped(Target("a", f"a{n}")))
+        plane.tell(None, plane.command(A0, Restore()))
+        assert plane.broken == rules
+
+
+def test_readmission_at_once_on_reports_of_bad_calls() -> None:
+    """The engine's verdicts about siblings may rest on what others count; clean reports acquit nobody."""
+    for failures, rules in ((0, ["readmission"]), (5, [])):
+        plane = Plane()
+        plane.eject()
+        for n in range(1, 4):
+            plane.tell(sig.CallsFinished(at=plane.now, target=Target("a", f"a{n}"), calls=9, failures=failures))
+        plane.tell(None, plane.command(A0, Restore()))
+        assert plane.broken == rules
+
+
+def test_readmission_at_once_is_not_earned_by_old_verdicts_nor_by_steps() -> None:
+    """Siblings that were bad eleven seconds ago say nothing of now; and a ramp needs probes whatever siblings do."""
+    for waits, intent in ((11, Restore()), (1, Weigh(10))):
+        plane = Plane()
+        plane.eject()
+        for n in range(1, 4):
+            plane.tell(plane.tripped(Target("a", f"a{n}")))
+        plane.later(waits)
+        plane.tell(None, plane.command(A0, intent))
+        assert plane.broken == ["readmission"]
+
+
+def test_readmission_against_a_reflex_is_never_at_once() -> None:
+    """Whom only a guard took out the engine does not give back, whatever its siblings do."""
+    plane = Plane()
+    for n in range(4):
+        plane.tell(plane.tripped(Target("a", f"a{n}"), contained=n == 0))
+    plane.tell(None, plane.command(A0, Restore()))
+    assert plane.broken == ["readmission"]
+
+
 def test_readmission_right_after_a_bad_verdict() -> None:
     """A step up in the ramp, while the last word about the target is a bad one and fresh."""
     for waits, rules in ((1, ["readmission"]), (5, [])):

@@ -35,6 +35,7 @@ def test_sweeps_come_every_ten_seconds_and_only_where_there_are_any() -> None:
     assert breakers.wake_at() is None
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_call_costs_microseconds(policy: str) -> None:
     """A thousand calls of the quickest of ten rounds take less than 20 us each: a campaign makes a billion."""
