@@ -13,6 +13,7 @@ from controlplane.decide.schema import schema_id
 from controlplane.model import signal as sig
 from controlplane.model.input import Began, Input, InputBatch, Setup, Stepped, Ticked
 from controlplane.model.outcome import Outcome
+from controlplane.model.playbook import Playbook
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import Record
 from controlplane.model.signal import Cause, Signal, Target
@@ -20,18 +21,29 @@ from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Epoch, Nanos
 
 
-def setup_of(topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None) -> Setup:
+def setup_of(
+    topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None, playbooks: tuple[Playbook, ...] = ()
+) -> Setup:
     """As the assembly makes it."""
-    return Setup(program="test", schema=schema_id(), topology=topology, policy=policy, graph=graph or GraphPolicy())
+    return Setup(
+        program="test",
+        schema=schema_id(),
+        topology=topology,
+        policy=policy,
+        graph=graph or GraphPolicy(),
+        playbooks=playbooks,
+    )
 
 
 class TapedEngine(Engine):
     """An engine that writes what it was told and what it answered to `table` at once."""
 
-    def __init__(self, table: RecordTable, topology: Topology, policy: ResponsePolicy) -> None:
-        super().__init__(topology, policy)
+    def __init__(
+        self, table: RecordTable, topology: Topology, policy: ResponsePolicy, playbooks: tuple[Playbook, ...] = ()
+    ) -> None:
+        super().__init__(topology, policy, playbooks=playbooks)
         self._table, self._given = table, 1
-        self._setup = setup_of(topology, policy)
+        self._setup = setup_of(topology, policy, playbooks=playbooks)
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         outcome = super().start(now, boot=boot, wall_ns=wall_ns)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, drift, graph, intake, proxy, review, rule, shape, view
+from controlplane.admin import alert, drift, graph, intake, playbook, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -27,7 +27,9 @@ from controlplane.admin.table import OPEN_PATHS, TABLE, Freeze, Hold, ModeChange
 from controlplane.assembly import Plane
 from controlplane.config.token import token_of
 from controlplane.decide.review.case import Case
+from controlplane.model.drill import Drill
 from controlplane.model.errors import ControlPlaneError
+from controlplane.model.foretold import Foretold
 from controlplane.model.signal import PersonOrder, Target
 from controlplane.model.unit import IncidentId
 
@@ -229,6 +231,15 @@ class _Endpoints:
         except ControlPlaneError as error:
             raise Problem(503, str(error), headers={"retry-after": "1"}) from error
         return view.status(self._plane)
+
+    async def playbooks(self, _: Request) -> playbook.PlaybookList:
+        return playbook.playbooks(self._plane)
+
+    async def plan(self, request: Request) -> Foretold:
+        return await playbook.plan(self._plane, await read_json(request, playbook.PlanQuestion))
+
+    async def drill(self, request: Request) -> Drill:
+        return await playbook.drill(self._plane, await read_json(request, playbook.DrillQuestion))
 
     async def signals(self, request: Request) -> intake.Accepted:
         return intake.take_signals(self._plane, await read_json(request, list[dict[str, Any]]))

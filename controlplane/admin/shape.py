@@ -33,6 +33,7 @@ class Status(_View, frozen=True):
     masked: list[str]
     storms: list[str]
     drifted: list[str]
+    playbooks_unreliable: list[str]
     services: int
     endpoints: int
 

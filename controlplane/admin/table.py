@@ -10,6 +10,9 @@ from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
+from controlplane.admin.playbook import DrillQuestion, PlanQuestion, PlaybookList
+from controlplane.model.drill import Drill
+from controlplane.model.foretold import Foretold
 
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Why = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -147,6 +150,9 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/release", "release", "End a hold.", Release, rule.RulesView, refusals=(400, 503)),
     _post("/v1/override", "override", "Break-glass: set a rule aside.", Override, rule.RulesView, refusals=(400, 503)),
     _post("/v1/revoke", "revoke", "End an override.", Revoke, rule.RulesView, refusals=(400, 503)),
+    _get("/v1/playbooks", "playbooks", "How each playbook stands: reliable, rehearsed, in shadow.", PlaybookList),
+    _post("/v1/plan", "plan", "What would be done if something failed; nothing is.", PlanQuestion, Foretold),
+    _post("/v1/drill", "drill", "Rehearse a playbook, in shadow.", DrillQuestion, Drill, refusals=(404, 503)),
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _post("/v1/alerts", "alerts", "Alerts by Alertmanager's webhook (version 4).", WebhookMessage, AlertsTaken),
     _post("/api/v2/alerts", "alerts_v2", "Alerts as Prometheus sends them.", list[PostableAlert], AlertsTaken),

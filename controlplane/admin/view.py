@@ -79,6 +79,7 @@ def status(plane: Plane) -> Status:
         storms=[storm.text for storm in plane.storms()],
         masked=[one.line for one in plane.service_states(notable=True) if one.differ],
         drifted=[one.text for one in drifted(state)],
+        playbooks_unreliable=[f"{name}: {'; '.join(why)}" for name, why in state.unreliable.items()],
         services=len(plane.config.services),
         endpoints=sum(len(service.endpoints) for service in plane.config.services),
     )

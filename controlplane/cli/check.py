@@ -2,10 +2,11 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from controlplane.config import load_config
+from controlplane.config import load_linted
 from controlplane.model.config import Config
 from controlplane.model.errors import ConfigError
 
@@ -15,9 +16,12 @@ def check(file: str, *, output: str) -> int:
     if not Path(file).is_file():
         raise ConfigError("is not a file", source=file)
     try:
-        config = load_config(file)
+        config, findings = load_linted(file)
     except ConfigError as error:
-        _refuse(file, error, output)
+        _refuse(file, error.problems, output, "nothing would be started or changed")
+        return 1
+    if findings:
+        _refuse(file, findings, output, "the process would start, and not use the playbooks that do not fit")
         return 1
     proxies = _proxies(config)
     summary = {**_summary(config), "proxies": proxies}
@@ -34,15 +38,18 @@ def check(file: str, *, output: str) -> int:
     return 0
 
 
-def _refuse(file: str, error: ConfigError, output: str) -> None:
+def _refuse(file: str, found: Sequence[ConfigError], output: str, means: str) -> None:
     if output == "json":
-        problems = [{"key": problem.key, "reason": problem.reason} for problem in error.problems]
+        problems = [
+            {"key": one.key, "reason": one.reason} | ({"file": one.source, "line": one.line} if one.line else {})
+            for one in found
+        ]
         print(json.dumps({"file": file, "ok": False, "problems": problems}, indent=2))
         return
-    for problem in error.problems:
+    for problem in found:
         print(problem, file=sys.stderr)
-    count = len(error.problems)
-    print(f"{count} problem{'s' if count > 1 else ''}; nothing would be started or changed", file=sys.stderr)
+    count = len(found)
+    print(f"{count} problem{'s' if count > 1 else ''}; {means}", file=sys.stderr)
 
 
 def _summary(config: Config) -> dict[str, object]:
@@ -55,6 +62,7 @@ def _summary(config: Config) -> dict[str, object]:
         "edges": len(topology.edges()),
         "graph": f"{config.graph.services_max} services and {config.graph.edges_max} edges at most, "
         f"{config.graph.buckets} buckets of {config.graph.bucket_s:g} s, forgotten after {config.graph.fade_s:g} s",
+        "playbooks": _playbooks(config),
         "policies": len({"default", *config.policies}),
         "shadow": _shadow(config),
         "deployers": ", ".join(f"{name} ({one.kind})" for name, one in config.deployers.items()) or "none",
@@ -62,6 +70,12 @@ def _summary(config: Config) -> dict[str, object]:
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",
     }
+
+
+def _playbooks(config: Config) -> str:
+    """How many, and how many of them only report."""
+    shadow = sum(one.enforce is False for one in config.playbooks)
+    return f"{len(config.playbooks)}, {shadow} of them in shadow" if config.playbooks else "none"
 
 
 def _proxies(config: Config) -> dict[str, Any]:

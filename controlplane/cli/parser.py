@@ -3,6 +3,9 @@
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
+
+from controlplane.cli.playbook_parser import add_playbooks
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -17,6 +20,8 @@ examples:
   controlplane report i1 -o i1.md --plot         what happened, for the review afterwards
   controlplane analyze incident.json             where a recorded incident began, and what would contain it
   controlplane replay controlplane.db            every decision of a journal once more, compared byte for byte
+  controlplane plan --what-if "orders fails in b"  what would be done, without doing it
+  controlplane drill zone-b-out                  a playbook rehearsed against the topology as it is
   controlplane simulate --seed 7                 one failure in a simulated mesh, with its timeline
   controlplane freeze --reason "deploying"       stop automation; what is in force runs out
   controlplane resume
@@ -44,6 +49,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_check(commands)
     _add_script(commands)
+    add_playbooks(partial(_add, commands))
     _add_analyze(commands)
     _add_replay(commands)
     _add_demo(commands, wanted)

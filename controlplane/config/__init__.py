@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from controlplane.config.check import cross_check
 from controlplane.config.convert import Problems, convert_struct, place_overrides
+from controlplane.config.playbooks import take_playbooks
 from controlplane.model.config import Config
 from controlplane.model.errors import ConfigError
 
-__all__ = ["load_config", "parse_config"]
+__all__ = ["load_config", "load_linted", "parse_config"]
 
 FILE_BYTES_MAX = 4 * 1024 * 1024  # ten thousand endpoints take about 1 MiB; beyond this somebody named the wrong file
 
@@ -39,6 +42,16 @@ def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] = os.en
     return parse_config(text, environ, source=source)
 
 
+def load_linted(
+    path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ
+) -> tuple[Config, tuple[ConfigError, ...]]:
+    """`load_config`, and what is wrong with its playbooks as things are declared: they stop nobody from starting."""
+    from controlplane.config.lint import linted
+
+    config = load_config(path, environ)
+    return config, linted(config, os.fspath(path)) if config.playbooks else ()
+
+
 def parse_config(text: str, environ: Mapping[str, str] | None = None, *, source: str = "") -> Config:
     """The configuration in `text`. Raises ConfigError; its `problems` lists each one."""
     try:
@@ -51,7 +64,8 @@ def parse_config(text: str, environ: Mapping[str, str] | None = None, *, source:
     place_overrides(raw, environ or {}, problems)
     _anchor(raw, Path.cwd())
     _mode_in_response(raw, problems)
-    config = convert_struct(raw, Config, problems)
+    playbooks = take_playbooks(raw, text, source, problems) if "playbooks" in raw else ()
+    config = msgspec.structs.replace(convert_struct(raw, Config, problems), playbooks=playbooks)
     cross_check(config, problems)
     problems.raise_if_any()
     return config
@@ -60,10 +74,12 @@ def parse_config(text: str, environ: Mapping[str, str] | None = None, *, source:
 def _anchor(raw: dict[str, Any], base: Path) -> None:
     """Make the paths of the file absolute, so that a later change of directory does not move the journal."""
     raw.setdefault("admin", {})
+    raw.setdefault("drills", {})
     for section, key, default in (
         ("journal", "path", ""),
         ("admin", "token_file", "controlplane.token"),
         ("prometheus", "token_file", ""),
+        ("drills", "path", "controlplane.drills.jsonl"),
     ):
         table = raw.get(section)
         if not isinstance(table, dict):

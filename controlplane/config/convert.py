@@ -35,6 +35,15 @@ class Problems:
         if all(problem.key != key for problem in self._found):
             self.add(key, reason)
 
+    def add_at(self, key: str, reason: str, *, source: str, line: int | None) -> None:
+        """Note one problem of another file, or one whose line is known."""
+        self._found.append(ConfigError(reason, key=key, source=source, line=line or 0))
+
+    @property
+    def found(self) -> tuple[ConfigError, ...]:
+        """All that were noted."""
+        return tuple(self._found)
+
     def raise_if_any(self) -> None:
         """Raise one ConfigError that carries all."""
         if self._found:
@@ -149,6 +158,8 @@ def _describe(info: Any) -> str:
             return f"a list, each {_describe(item)}"
         case inspect.UnionType(types=types):
             return " or ".join(_describe(one) for one in types if not isinstance(one, inspect.NoneType))
+        case inspect.EnumType(cls=cls):
+            return "one of " + ", ".join(repr(str(one.value)) for one in cls)
         case inspect.DictType():
             return "a table of texts"
         case inspect.StructType():

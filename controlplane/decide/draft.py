@@ -1,5 +1,7 @@
 """An outcome in the making: every record is folded into the state the moment it is drafted."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from controlplane.decide import safety
@@ -54,11 +56,26 @@ class Draft:
         self.records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
+        self._playbook, self.share = "", policy.share
+        self.refusal = ""  # the last one, on record already or not
 
     def record(self, record: Record) -> None:
         """Put a fact on the list and into the state."""
         fold(self.state, record)
         self.records.append(record)
+
+    @contextmanager
+    def by(self, playbook: str, share: Callable[[ActKind, ResponsePolicy], int]) -> Iterator[None]:
+        """What is ordered meanwhile is ordered by `playbook`; `share` says how far each kind of act is enforced."""
+        self._playbook, self.share = playbook, lambda kind: share(kind, self.policy)
+        try:
+            yield
+        finally:
+            self._playbook, self.share = "", self.policy.share
+
+    def again(self, command: Command) -> AbstractContextManager[None]:
+        """What is ordered meanwhile goes on with `command`: for whom and for what share of the calls that one was."""
+        return self.by(command.playbook, lambda *_: command.percent) if command.playbook else nullcontext()
 
     def notice(self, incident: Incident | None, severity: str, text: str, key: str = "") -> None:
         """Tell people. The same key twice is the same news: while it is still on its way it is not sent once more."""
@@ -96,7 +113,7 @@ class Draft:
         act = kind or safety.kind_of(intent)
         if act is None:
             intent = self._no_less(target, intent)
-        if act in ("eject", "reroute"):
+        if act in ("eject", "reroute") and not self._playbook:  # a playbook names endpoints, it finds none bad
             self.seen.verdict(target, incident.cause, self.now)
         verdict = safety.judge(
             safety.question(
@@ -111,11 +128,12 @@ class Draft:
             )
         )
         if verdict.refused is not None:
+            self.refusal = ": ".join(verdict.refused)
             self.refuse(incident, target, intent, *verdict.refused)
             if verdict.refused[0] == "loop_guard":
                 self.escalate(incident, verdict.refused[1])
             return None
-        share = 100 if act is None else self.policy.share(act)
+        share = 100 if act is None else self.share(act)
         if share == 0 and not incident.shadow and self._reported(incident, target, act):
             return None
         return self.overrule(
@@ -168,6 +186,7 @@ class Draft:
             enforcement=enforcement,
             percent=percent,
             overrides=", ".join(overrides),
+            playbook=self._playbook,
             kind=kind,
             avoids=avoids,
             evidence=evidence,

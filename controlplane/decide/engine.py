@@ -29,10 +29,12 @@ from controlplane.decide.drift import watch as drift
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.playbook.follow import Shelf
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.incident import Phase
 from controlplane.model.outcome import Outcome
+from controlplane.model.playbook import Playbook
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.record import (
     BecameEffective,
@@ -59,12 +61,19 @@ PROBES_TO_PASS = 3  # active probes in a row that count like passed real request
 class Engine:
     """Deterministic: the same signals with the same times give the same outcomes, byte for byte."""
 
-    def __init__(self, topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        policy: ResponsePolicy,
+        graph: GraphPolicy | None = None,
+        playbooks: Iterable[Playbook] = (),
+    ) -> None:
         self.topology, self.policy = topology, policy
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
         safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
+        self._shelf = Shelf(tuple(playbooks), topology)
         self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
@@ -197,6 +206,7 @@ class Engine:
                 if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
+        self._shelf.follow(draft, self._evidence)
         context.add(draft)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]

@@ -12,6 +12,7 @@ from controlplane.decide.state import State
 from controlplane.model import record as on
 from controlplane.model.command import CapRetries, FailOver, Intent, RollBack, Shed, Tighten
 from controlplane.model.incident import MOVES, Containment, Incident, Phase, Stage
+from controlplane.model.playbook import PlaybookReliability
 from controlplane.model.unit import SECOND, IncidentId, Nanos, to_nanos
 
 SETTLE_NS = Nanos(SECOND)  # without an order by then, none is needed: the first figures of the graph have come, too
@@ -60,6 +61,8 @@ def about(record: on.Record) -> tuple[IncidentId, ...]:
             return (IncidentId(record.key.partition(":")[0]),)
         case on.IncidentMerged():
             return record.incident, record.into
+        case PlaybookReliability():
+            return ()
         case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap() | on.VersionReleased():
             return ()
         case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():

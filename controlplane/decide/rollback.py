@@ -17,7 +17,7 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.ledger import Withdrawal
 from controlplane.decide.plan.orders import instruction
 from controlplane.decide.recovery import DIRTY_PERCENT
-from controlplane.model.command import RollBack, Weigh
+from controlplane.model.command import Command, RollBack, Weigh
 from controlplane.model.incident import Incident, Stage
 from controlplane.model.plan import Act
 from controlplane.model.record import (
@@ -29,7 +29,7 @@ from controlplane.model.record import (
 )
 from controlplane.model.signal import RolledBack, Target
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, Nanos, to_nanos
+from controlplane.model.unit import SECOND, CommandId, Nanos, to_nanos
 
 SETTLED_NS = 1 * SECOND  # after the incident opened: verdicts about the other endpoints have had time to come
 UNHELD_NS = 5 * SECOND  # a version that may not be held back is rolled back all the same, a little later
@@ -98,28 +98,37 @@ def candidate(incident: Incident, service: Service) -> tuple[str, tuple[str, ...
 def _decide(draft: Draft, incident: Incident) -> None:
     service = draft.topology.service(incident.origin.service)
     age = draft.now - incident.opened_at
-    if service is None or age < SETTLED_NS or any(isinstance(each.intent, RollBack) for each in incident.commands):
+    if service is None or age < SETTLED_NS or any(_ordered(each) for each in incident.commands):
         return
-    found = candidate(incident, service)
-    withdrawn = draft.state.withdrawn.get(service.name)
+    if (found := candidate(incident, service)) is None:
+        return
+    held = (_is_held(draft, incident, service.name, name) for name in _members(service, found[0]))
+    if age >= UNHELD_NS or all(held):
+        withdraw(draft, incident, service)
+
+
+def withdraw(draft: Draft, incident: Incident, service: Service, asked_by: str = "") -> CommandId | None:
+    """Ask the deployer of `service` for the roll-back that the evidence calls for, or a person where there is none.
+
+    The order, in shadow or not; None: no such evidence, a rule forbids it, it is under way, or a person has it.
+    """
+    found, withdrawn = candidate(incident, service), draft.state.withdrawn.get(service.name)
     if found is None or (withdrawn is not None and withdrawn.version == found[0]):
-        return
+        return None
     version, others = found
-    held = (_is_held(draft, incident, service.name, name) for name in _members(service, version))
-    if age < UNHELD_NS and not all(held):
-        return
     before = others[0] if len(others) == 1 else ""
     why = f"every endpoint that runs version {version} was found bad, none that runs {', '.join(others)}"
     if not service.deployer:
         _leave(draft, incident, service.name, version, before, why)
-        return
+        return None
+    why = f"{asked_by}: {why}" if asked_by else why
     target = Target(service.name)
     name = draft.order(incident, target, RollBack(version, before), why, signal_at=incident.signal_at, kind="roll_back")
     if name is None:
-        return
+        return None
     command = next(each for each in reversed(incident.commands) if each.id == name)
     if command.enforcement == "shadow":
-        return
+        return name
     draft.record(
         VersionWithdrawn(
             at=draft.now, incident=incident.id, service=service.name, version=version, command=name, others=others
@@ -128,6 +137,12 @@ def _decide(draft: Draft, incident: Incident) -> None:
     to = f" to version {before}" if before else ""
     text = f"{incident.id}: {service.name} is being rolled back from version {version}{to}: {why}"
     draft.notice(incident, "warning", text, f"roll_back:{version}")
+    return name
+
+
+def _ordered(command: Command) -> bool:
+    """Whether it is the one roll-back of its incident: what a playbook would only have ordered in shadow is none."""
+    return isinstance(command.intent, RollBack) and not (command.playbook and command.enforcement == "shadow")
 
 
 def _is_held(draft: Draft, incident: Incident, service: str, endpoint: str) -> bool:

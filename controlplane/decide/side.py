@@ -35,7 +35,7 @@ def tend(draft: Draft, evidence: Evidence) -> None:
         incident, kind = draft.state.incidents.get(command.incident), side_kind(command.intent)
         if incident is None or incident.phase is Phase.CLOSED:
             _drop(draft, incident, command, "its incident is closed")
-        elif kind is not None and draft.policy.share(kind) == 0:
+        elif kind is not None and _in_shadow(draft, command, kind):
             _drop(draft, incident, command, f"{kind.replace('_', ' ')} is in shadow now")
         elif draft.now >= command.lease_until:
             _lapse(draft, command)
@@ -147,7 +147,8 @@ def _earned(
 def _order(draft: Draft, evidence: Evidence, incident: Incident, command: Command, intent: Intent, reason: str) -> bool:
     kind = None if isinstance(intent, Restore) else side_kind(intent)
     evidence.side_began(command.target)
-    found = draft.order(incident, command.target, intent, reason, signal_at=command.signal_at, kind=kind)
+    with draft.again(command):
+        found = draft.order(incident, command.target, intent, reason, signal_at=command.signal_at, kind=kind)
     return found is not None
 
 
@@ -182,6 +183,12 @@ def _seen(draft: Draft, evidence: Evidence, target: Target, kind: SideKind) -> T
 def _sum(evidence: Evidence, service: str, endpoints: set[str]) -> Traffic:
     parts = [evidence.since_side(Target(service, name)) for name in sorted(endpoints)]
     return Traffic(sum(one.calls for one in parts), sum(one.failures for one in parts))
+
+
+def _in_shadow(draft: Draft, command: Command, kind: SideKind) -> bool:
+    """Whether such an order may not be in force any more: by the policy, or, of a playbook's, by its explicit word."""
+    share = draft.policy.enforcement.get(kind) if command.playbook else draft.policy.share(kind)
+    return share == 0
 
 
 def _drop(draft: Draft, incident: Incident | None, command: Command, reason: str) -> None:

@@ -16,6 +16,7 @@ from controlplane.decide.kind import act_of, lessens
 from controlplane.decide.ledger import SideStep, Withdrawal
 from controlplane.decide.life import TIMELINE_MAX
 from controlplane.decide.life import line as _line
+from controlplane.decide.playbook import books
 from controlplane.decide.say import describe as describe
 from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
@@ -25,6 +26,7 @@ from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.drift import Drift, Fingerprint
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.notice import Notice
+from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.signal import Target
 from controlplane.model.tally import Tally
 from controlplane.model.unit import CommandId, IncidentId, Nanos
@@ -55,6 +57,7 @@ class State(msgspec.Struct, kw_only=True):
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
+    unreliable: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)  # playbooks, and why they are
     penalties: dict[str, dict[str, Nanos]] = msgspec.field(default_factory=dict)  # by service and endpoint ("": all)
 
     @property
@@ -135,6 +138,8 @@ def fold(state: State, record: on.Record) -> None:
             drift.fold(state, record)
         case on.PenaltyDecayed():
             _penalise(state, record.target, record.penalty_ns)
+        case PlaybookMatched() | PlaybookStepped() | PlaybookReliability():
+            books.fold(state, record)
         case on.IncidentMerged():
             life.merge(state, record)
         case on.VersionReleased():

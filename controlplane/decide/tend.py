@@ -147,7 +147,8 @@ def _order_again(draft: Draft, evidence: Evidence, incident: Incident, held: Con
         None,
     )
     if last is not None:
-        draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at, kind=last.kind)
+        with draft.again(last):
+            draft.order(incident, held.target, last.intent, last.evidence, signal_at=last.signal_at, kind=last.kind)
 
 
 def _mask(draft: Draft, evidence: Evidence, incident: Incident) -> None:

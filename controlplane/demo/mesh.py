@@ -5,10 +5,12 @@ gateway -> catalog(3) -> stock(2), pricing(2)        cart(2) -> stock         se
         -> account(4, v1 and v2) -> ledger(2)
 """
 
-from typing import Literal
+from importlib import resources
+from typing import Any, Literal
 
 import msgspec
 
+from controlplane.config import parse_config
 from controlplane.model.config import Config, GatewaySection, JournalSection, PlaneSection
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
 from controlplane.model.topology import Endpoint, Service
@@ -157,7 +159,18 @@ def config(name: str, ports: dict[str, int], *, journal: str = "") -> Config:
         response=RESPONSE,
         policies=POLICIES,
         services=services(ports),
+        **(_ready() if name == GATEWAY else {}),
     )
+
+
+def playbooks() -> str:
+    """The text of the demo's playbooks, with their owners and ladders."""
+    return resources.files("controlplane.demo").joinpath("playbooks.toml").read_text(encoding="utf-8")
+
+
+def _ready() -> dict[str, Any]:
+    found = parse_config(playbooks())
+    return {"owners": found.owners, "ladders": found.ladders, "playbooks": found.playbooks}
 
 
 def callers(service: str) -> tuple[str, ...]:

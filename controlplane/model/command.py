@@ -96,6 +96,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `reflex`: the guard had acted already, in the instant of that result; the order confirms, leases and records it.
     `percent`: with enforcement "percent", the share of calls to which the order applies; the others go as before.
     `overrides`: the safety rules that a person set aside for this order (break-glass); empty: none.
+    `playbook` asked for it; empty: the engine by itself.
     `kind` is how policies name the act; None: it gives back. `avoids`: harmed requests per second that it is expected
     to prevent; None: not known.
     """
@@ -111,6 +112,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     enforcement: Enforcement = "full"
     percent: int = 100
     overrides: str = ""
+    playbook: str = ""
     kind: ActKind | None = None
     avoids: float | None = None
     evidence: str = ""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from controlplane.model.escalation import Ladder, Owner
+from controlplane.model.playbook import Playbook
 from controlplane.model.policy import Count, GraphPolicy, GuardPolicy, PositiveSeconds, ResponsePolicy
 from controlplane.model.topology import Service, Topology
 
@@ -145,6 +146,12 @@ class ProxySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     allow_remote: bool = False
 
 
+class DrillsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the results of drills are kept: a file of one JSON object a line, which only grows."""
+
+    path: Name = "controlplane.drills.jsonl"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One configuration, section by section as in the file."""
 
@@ -163,6 +170,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     proxies: dict[str, ProxySection] = {}
     ladders: dict[str, Ladder] = {}
     owners: dict[str, Owner] = {}
+    playbooks: tuple[Playbook, ...] = ()
+    drills: DrillsSection = DrillsSection()
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:

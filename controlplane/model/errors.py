@@ -26,12 +26,15 @@ class ControlPlaneError(Exception):
 
 
 class ConfigError(ControlPlaneError):
-    """Configuration was refused; nothing was changed. `problems` has every one that was found."""
+    """Configuration was refused; nothing was changed. `problems` has every one that was found. `line` 0: not known."""
 
-    def __init__(self, reason: str, *, key: str = "", source: str = "", problems: Sequence["ConfigError"] = ()) -> None:
-        self.reason, self.key, self.source = reason, key, source
+    def __init__(
+        self, reason: str, *, key: str = "", source: str = "", line: int = 0, problems: Sequence["ConfigError"] = ()
+    ) -> None:
+        self.reason, self.key, self.source, self.line = reason, key, source, line
         self.problems: tuple[ConfigError, ...] = tuple(problems) or (self,)
-        super().__init__(": ".join(part for part in (source, key, reason) if part))
+        where = f"{source}:{line}" if line else source
+        super().__init__(": ".join(part for part in (where, key, reason) if part))
 
     @classmethod
     def of(cls, problems: Sequence["ConfigError"], *, source: str = "") -> "ConfigError":

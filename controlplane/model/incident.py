@@ -7,6 +7,7 @@ import msgspec
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
 from controlplane.model.plan import Enacted
+from controlplane.model.playbook import Used
 from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
@@ -150,6 +151,7 @@ class Incident(msgspec.Struct, kw_only=True):
     analysis: Analysis | None = None
     unfinished: dict[ConditionKind, str] = msgspec.field(default_factory=dict)  # what its recovery waits for, and why
     plan: Enacted | None = None
+    playbooks: list[Used] = msgspec.field(default_factory=list)  # that fit it
     by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
     unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
 

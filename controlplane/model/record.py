@@ -12,6 +12,7 @@ from controlplane.model.drift import FingerprintNoted as FingerprintNoted
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
+from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -329,4 +330,7 @@ Record = (
     | FingerprintNoted
     | DriftFound
     | DriftCleared
+    | PlaybookMatched
+    | PlaybookStepped
+    | PlaybookReliability
 )

@@ -32,18 +32,16 @@ class Ours:
         mesh = simulation.scenario.mesh
         self._calls = {(caller, call.callee): call for caller, call in simulation.edges}
         self.planes: dict[str, Plane] = {}
+        self._guard, self._policy, self._watch = guard, policy, watch
         for caller in mesh.callers():
-            topology = mesh.topology(caller)
-            self.planes[caller] = Plane(
-                topology,
-                guard,
-                policy,
-                seed=simulation.scenario.seed ^ crc32(caller.encode()),
-                now=BEGIN_NS,
-                rang=self._rang,
-                watch=watch(topology, policy) if watch is not None else None,
-            )
+            seed = simulation.scenario.seed ^ crc32(caller.encode())
+            self.planes[caller] = self.plane(mesh.topology(caller), seed)
         self._entry = mesh.entry
+
+    def plane(self, topology: Topology, seed: int) -> Plane:
+        """The plane of the service that is the entry of `topology`."""
+        watch = self._watch(topology, self._policy) if self._watch is not None else None
+        return Plane(topology, self._guard, self._policy, seed=seed, now=BEGIN_NS, rang=self.rang, watch=watch)
 
     def edge(self, caller: str, callee: str) -> GuardedEdge:
         """The guarded calls of `caller` to `callee`."""
@@ -74,7 +72,8 @@ class Ours:
             if plane.rung or plane.wake_at() <= now:
                 plane.wake(Nanos(now))
 
-    def _rang(self) -> None:
+    def rang(self) -> None:
+        """A plane wants to be asked soon."""
         self.rung = True
 
     def _now_s(self) -> float:

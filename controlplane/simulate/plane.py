@@ -1,16 +1,17 @@
 """One service's plane: its guards and its engine, driven as `runtime.loop` drives them, in virtual time."""
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.decide.engine import Engine
-from controlplane.model.command import Command
+from controlplane.model.command import Command, RollBack
 from controlplane.model.errors import ActuationError
 from controlplane.model.outcome import Outcome
+from controlplane.model.playbook import Playbook
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
-from controlplane.model.signal import Acted, Signal, Told
+from controlplane.model.signal import Acted, RolledBack, Signal, Told
 from controlplane.model.topology import Topology
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
 
@@ -34,17 +35,22 @@ class Plane:
     def __init__(
         self,
         topology: Topology,
-        guard_policy: GuardPolicy,
+        guard_policy: GuardPolicy | Mapping[str, GuardPolicy],
         policy: ResponsePolicy,
         *,
         seed: int,
         now: int,
         rang: Callable[[], None],
         watch: Watch | None = None,
+        playbooks: Iterable[Playbook] = (),
+        rolled_back: Callable[[Command], None] | None = None,
     ) -> None:
         self.topology = topology
-        self.guards = GuardSet(topology, {"default": guard_policy}, ring=self._ring, seed=seed)
-        self.engine = Engine(topology, policy)
+        policies = {"default": guard_policy} if isinstance(guard_policy, GuardPolicy) else dict(guard_policy)
+        enforced = int(policy.mode == "enforce")
+        self.guards = GuardSet(topology, policies, ring=self._ring, seed=seed, enforced=enforced)
+        self.engine = Engine(topology, policy, playbooks=playbooks)
+        self._rolled_back = rolled_back
         self.rung = False
         self._rang, self._watch = rang, watch
         self._wake_at: Nanos | None = None
@@ -98,6 +104,10 @@ class Plane:
 
     def _apply(self, command: Command, now: Nanos) -> Acted:
         self.commands += 1
+        if isinstance(command.intent, RollBack) and self._rolled_back is not None:
+            self._rolled_back(command)
+            self._waiting.append(RolledBack(at=now, command=command.id, ok=True))
+            return Acted(at=now, command=command.id, ok=True)
         try:
             _at_once(self.guards.apply(command))
         except ActuationError as error:

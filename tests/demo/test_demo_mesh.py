@@ -1,5 +1,12 @@
 """The mesh as the issue asks for it, and faults that fit it."""
 
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controlplane.cli import main
 from controlplane.demo import mesh
 from controlplane.demo.command import FAULT_NAMES
 from controlplane.demo.fault import FAULTS
@@ -7,6 +14,13 @@ from controlplane.demo.fault import FAULTS
 
 def all_replicas() -> list[str]:
     return [replica for part in mesh.PARTS for replica in mesh.replicas(part.name)]
+
+
+def as_toml(value: object) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {as_toml(one)}' for key, one in value.items() if one is not None)} }}"
+    return f"[{', '.join(map(as_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)
 
 
 def test_the_mesh_is_as_large_as_promised() -> None:
@@ -33,6 +47,20 @@ def test_every_plane_gets_a_topology_that_holds_together() -> None:
     assert all(config.policy(service) for service in config.services)
     urls = [endpoint.url for service in config.services for endpoint in service.endpoints]
     assert len(set(urls)) == len(urls) == len(all_replicas())
+
+
+def test_the_playbooks_of_the_demo_fit_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`controlplane check` is silent on the demo's own files, and all of them are in shadow."""
+    ports = {replica: 20_000 + number for number, replica in enumerate(all_replicas())}
+    config = mesh.config(mesh.GATEWAY, ports)
+    parts = {"plane": config.plane, "policies": config.policies, "services": config.services}
+    text = "".join(f"{key} = {as_toml(value)}\n" for key, value in msgspec.to_builtins(parts).items())
+    (tmp_path / "mesh.toml").write_text(text + mesh.playbooks())
+    assert main(["check", str(tmp_path / "mesh.toml")]) == 0
+    assert capsys.readouterr().err == ""
+    assert len(config.playbooks) == 3
+    assert {one.enforce for one in config.playbooks} == {False}
+    assert mesh.config("catalog", ports).playbooks == ()
 
 
 def test_the_shared_dependency_is_what_makes_a_metastable_failure() -> None:

@@ -8,6 +8,9 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     service   orders deployer=ci probe_path=/ok pool=32                     fields of it
     mode      observe
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
+    playbook  zone-out service=orders zone=b enforce=true owner=team      its match, and what else it says
+    need      zone-out floor endpoints=2        one of its preconditions
+    step      zone-out fail_over percent=50     one of its steps
     at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
     every 100ms until 3s  calls orders/orders-1 10 0 2    calls, failures, refused (as samples; "report" instead of "calls": CallsFinished)
@@ -46,6 +49,7 @@ from controlplane.model import record as rec
 from controlplane.model import signal as sig
 from controlplane.model.command import Command, RollBack
 from controlplane.model.outcome import Outcome
+from controlplane.model.playbook import Match, Playbook, PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
@@ -71,11 +75,13 @@ class Script:
     topology: Topology = field(default_factory=Topology)
     policy: dict[str, object] = field(default_factory=dict)
     events: list[tuple[int, list[str]]] = field(default_factory=list)
+    playbooks: tuple[Playbook, ...] = ()
     end: int = 0
 
 
 def parse(text: str) -> Script:
     script, edges, services, soft, endpoints, fields = Script(), [], {}, set(), {}, {}
+    books: dict[str, dict[str, object]] = {}
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -89,6 +95,12 @@ def parse(text: str) -> Script:
                 (endpoints if words[0] == "endpoints" else fields).setdefault(words[1], {}).update(named)
             case "soft":
                 soft |= set(words[1:])
+            case "playbook":
+                books[words[1]] = _book(words[1], dict(word.split("=", 1) for word in words[2:]))
+            case "need" | "step":
+                kind = "preconditions" if words[0] == "need" else "steps"
+                first = {"need" if words[0] == "need" else "do": words[2]}
+                books[words[1]].setdefault(kind, []).append(first | dict(word.split("=", 1) for word in words[3:]))
             case "mode":
                 script.policy["mode"] = words[1]
             case "policy":
@@ -119,8 +131,19 @@ def parse(text: str) -> Script:
         ),
         entry=edges[0][0],
     )
+    script.playbooks = tuple(msgspec.convert(one, Playbook, strict=False) for one in books.values())
     script.events.sort(key=lambda event: event[0])
     return script
+
+
+def _book(name: str, named: dict[str, str]) -> dict[str, object]:
+    """A playbook as a file would have it, from the words of a line."""
+    match = {key: named.pop(key) for key in Match.__struct_fields__ if key in named}
+    if "cause" in match:
+        match["cause"] = match["cause"].split(",")
+    if named.get("enforce") in ("true", "false"):
+        named["enforce"] = named["enforce"] == "true"
+    return {"name": name, "match": match, **named}
 
 
 def _with(one, named: dict[str, str]):
@@ -155,7 +178,7 @@ class Run:
         self.outcomes: list[Outcome] = []
         self.records: list[rec.Record] = []
         self.takes_commands, self.fenced = True, False
-        self.engine = Engine(script.topology, self.policy)
+        self.engine = Engine(script.topology, self.policy, playbooks=script.playbooks)
         self.wake_at: Nanos | None = None
         self.boot = 1
         self.alive = True
@@ -223,7 +246,7 @@ class Run:
         """As after a kill: only what is on record comes back, through its encoding."""
         self.alive = True
         stored = msgspec.json.decode(msgspec.json.encode(self.records), type=list[rec.Record])
-        self.engine = Engine(self.script.topology, self.policy)
+        self.engine = Engine(self.script.topology, self.policy, playbooks=self.script.playbooks)
         self.engine.restore(stored)
         self.boot += new_boot
         self.lines.append(f"{_time(at)}  -- restart")
@@ -397,6 +420,15 @@ def _line(record: rec.Record) -> str:
             return f"escalated {record.incident}: {record.reason}"
         case rec.IncidentClosed():
             return f"incident {record.incident} closed: {record.reason}"
+        case PlaybookMatched():
+            said = f"not used: {'; '.join(record.unmet)}" if record.unmet else "fits"
+            return f"playbook {record.playbook} {record.incident}{' shadow' if record.shadow else ''}: {said}"
+        case PlaybookStepped():
+            what = " ".join(filter(None, (record.how, *record.commands)))
+            return f"playbook {record.playbook} step {record.step} {record.what}: {what}  {record.reason}".rstrip()
+        case PlaybookReliability():
+            how = f"unreliable: {'; '.join(record.reasons)}" if record.reasons else "reliable"
+            return f"playbook {record.playbook} {how}"
         case rec.LeaseExpired():
             return f"lease expired {record.command} {record.target}"
         case rec.EpochStarted():

@@ -15,6 +15,15 @@ SPREAD_SHOWN = 4  # services, the worst first
 LATEST = 8  # orders listed; what is in force now matters more than how it began, which the timeline tells
 WAITS_SHOWN = 5
 
+STEPPED = {
+    "ordered": "was ordered",
+    "shadow": "would have been ordered",
+    "holds": "held already",
+    "refused": "was refused",
+    "told": "was told",
+    "by_hand": "was left to people",
+}
+
 _STANDS = {
     # by the names of phases: those of today, and those that older journals have
     "detection": "was detected and nothing is ordered yet",
@@ -36,7 +45,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     """
     lines = [_headline(incident), f"Seen: {'; '.join(incident.evidence[:5])}.", _taken_for(incident), _surely(incident)]
     lines += [*_children(incident), *_assessed(incident)]
-    lines += [*_enacted(incident), *_done(incident)]
+    lines += [*_playbooks(incident), *_enacted(incident), *_done(incident)]
     lines += safety.explained(incident.refused)
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
@@ -120,6 +129,20 @@ def _felt(impact: Impact) -> str:
     return f"{impact.service} (+{impact.expected * 1000:.3g} ms)"
 
 
+def _playbooks(incident: Incident) -> list[str]:
+    """Which playbooks fitted, and what became of their steps; or why one was not used."""
+    lines = []
+    for one in getattr(incident, "playbooks", ()):
+        owner = f" (owner: {one.owner})" if one.owner else ""
+        if one.unmet:
+            lines.append(f"Playbook {one.playbook}{owner} fitted and was not used: {'; '.join(one.unmet)}.")
+            continue
+        taken = ", ".join(f"step {number} {STEPPED[how]}" for number, how in sorted(one.steps.items()))
+        shadow = ", in shadow" if one.shadow else ""
+        lines.append(f"Playbook {one.playbook}{owner}{shadow}: {taken or 'no step was due'}.")
+    return lines
+
+
 def _enacted(incident: Incident) -> list[str]:
     """The weighed plan that was ordered, whether it did what was expected of it, and what it left to people."""
     plan, lines = getattr(incident, "plan", None), []
@@ -160,6 +183,8 @@ def how(command: Command) -> str:
     said = f" because {command.evidence}" if command.evidence else ""
     if command.reflex:
         said += " (the guard had acted by reflex; this confirms it)"
+    if command.playbook:
+        said += f" (by playbook {command.playbook})"
     if command.enforcement == "percent":
         said += f" (for {command.percent} % of calls)"
     elif command.enforcement == "shadow":
