@@ -233,7 +233,7 @@ class _Endpoints:
         return view.status(self._plane)
 
     async def playbooks(self, _: Request) -> playbook.PlaybookList:
-        return playbook.playbooks(self._plane)
+        return await playbook.playbooks(self._plane)
 
     async def plan(self, request: Request) -> Foretold:
         return await playbook.plan(self._plane, await read_json(request, playbook.PlanQuestion))

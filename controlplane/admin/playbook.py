@@ -1,5 +1,6 @@
 """Playbooks over the admin API: how each stands, what would be done, and a rehearsal of one in shadow."""
 
+import anyio.to_thread
 import msgspec
 
 from controlplane.adapters.drills import DrillLog
@@ -33,10 +34,10 @@ class PlaybookList(msgspec.Struct, frozen=True, kw_only=True):
     playbooks: list[Standing]
 
 
-def playbooks(plane: Plane) -> PlaybookList:
+async def playbooks(plane: Plane) -> PlaybookList:
     """How each playbook stands now."""
     try:
-        drills = DrillLog(plane.config.drills.path).latest()
+        drills = await anyio.to_thread.run_sync(DrillLog(plane.config.drills.path).latest)
     except JournalError:
         drills = {}  # whoever rehearses hears of it; how a playbook stands otherwise can be told all the same
     found = standings(plane.config.playbooks, plane.topology, drills, plane.state.unreliable)

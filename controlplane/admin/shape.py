@@ -3,6 +3,7 @@
 import msgspec
 
 from controlplane.model.analysis import Analysis
+from controlplane.model.playbook import Used
 from controlplane.model.service_state import ServiceState
 
 
@@ -63,6 +64,7 @@ class CommandView(_View, frozen=True):
     enforcement: str
     percent: int
     overrides: str
+    playbook: str
     charge: float
     evidence: str
     in_force: bool
@@ -193,6 +195,7 @@ class IncidentView(_View, frozen=True):
     commands: list[CommandView]
     refused: list[str]
     timeline: list[TimelineLine]
+    playbooks: list[Used]
     explanation: list[str]
     analysis: Analysis | None
 

@@ -185,6 +185,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
             TimelineLine(at=wall.iso(line.at), after_s=to_seconds(line.at - one.signal_at), what=line.what)
             for line in one.timeline
         ],
+        playbooks=one.playbooks,
         explanation=explain(one),
         analysis=one.analysis,
     )
@@ -279,6 +280,7 @@ def _command(plane: Plane, command: Command, now: Nanos) -> CommandView:
         enforcement=command.enforcement,
         percent=command.percent,
         overrides=command.overrides,
+        playbook=command.playbook,
         charge=command.charge,
         evidence=command.evidence,
         in_force=lasts,

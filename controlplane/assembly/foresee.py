@@ -60,7 +60,9 @@ async def rehearse(plane: Plane, name: str) -> Drill:
 
 async def _ask(plane: Plane, supposed: Supposed, playbooks: tuple[Playbook, ...]) -> Foretold:
     async with _turns.setdefault(plane, anyio.Lock()):
-        raw, now, config = msgspec.msgpack.encode(plane.state), plane.clock.now(), plane.config
+        now, config, open_ = plane.clock.now(), plane.config, plane.state.open_incidents()
+        # what is closed decides nothing any more, and would only make the copy longer
+        raw = msgspec.msgpack.encode(msgspec.structs.replace(plane.state, incidents={one.id: one for one in open_}))
         rates = traffic.known(plane.graph.edges(now), plane.topology)
 
         def answer() -> Foretold:

@@ -12,7 +12,9 @@ def linted(config: Config, source: str) -> tuple[ConfigError, ...]:
     people = People(owners=config.owners, ladders=config.ladders)
     found = []
     for one in lint(config.playbooks, config.topology(), config.response_policy(), people):
-        book = where[one.playbook]
-        line = book.line(one.path) or 0
-        found.append(ConfigError(one.reason, key=f"playbooks.{one.playbook}{one.key}", source=book.source, line=line))
+        key, book = f"playbooks.{one.playbook}{one.key}", where.get(one.playbook)
+        if book is None:  # somebody has changed the file since it was read
+            found.append(ConfigError(one.reason, key=key, source=source))
+        else:
+            found.append(ConfigError(one.reason, key=key, source=book.source, line=book.line(one.path) or 0))
     return tuple(found)

@@ -87,7 +87,11 @@ def _files(pattern: str, source: str, line: int | None, problems: Problems) -> l
         reason = f"{pattern!r} leaves the folder of the configuration; name files in it, as in 'playbooks/*.toml'"
         problems.add_at("playbooks", reason, source=source, line=line)
         return []
-    found = sorted(path for path in base.glob(pattern) if path.is_file())
+    try:
+        found = sorted(path for path in base.glob(pattern) if path.is_file())
+    except (ValueError, OSError) as error:
+        problems.add_at("playbooks", f"{pattern!r} is no pattern of files: {error}", source=source, line=line)
+        return []
     outside = [path for path in found if not path.resolve().is_relative_to(base)]
     if outside:
         reason = f"{outside[0].name} leads out of the folder of the configuration; put the file itself there"

@@ -206,7 +206,7 @@ class Engine:
                 if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
-        self._shelf.follow(draft, self._evidence)
+        self._shelf.follow(draft, self._evidence, everything=everything)
         context.add(draft)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]

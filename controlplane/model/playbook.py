@@ -41,8 +41,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     cause      one of these; none: any but "alert", on whose word alone nothing is ordered
     endpoint   it was found bad
-    zone       every endpoint of the service there was found bad, and none elsewhere; `version` in the same way, "*": of
-               whatever version
+    zone       every endpoint of the service that serves there was found bad, and none elsewhere
+    version    the same of every endpoint that runs it; "*": of whatever version
     severity   at least: "critical" is a whole service, or users whose requests fail
     """
 

@@ -112,6 +112,7 @@ def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ('playbooks = ["none/*.toml"]', "no file is named"),
+        ('playbooks = ["a**b.toml"]', "is no pattern of files"),
         ("playbooks = 7", "is no list of tables"),
         ('playbooks = [ "a.toml", { name = "x" } ]', "is no list of tables"),
         ('[[playbooks]]\nname = "x"\nsteps = []', "is missing"),

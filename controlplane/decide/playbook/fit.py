@@ -1,7 +1,6 @@
 """Whether a playbook fits an incident, and which endpoints a step of it is about."""
 
-from collections.abc import Iterable
-
+from controlplane.decide.playbook.place import serving
 from controlplane.model.incident import Incident
 from controlplane.model.playbook import ANY_VERSION, Match, Playbook, Severity, Step
 from controlplane.model.signal import Cause
@@ -26,7 +25,7 @@ def fits(match: Match, incident: Incident, service: Service) -> bool:
     bad = bad_endpoints(incident, service)
     if match.endpoint and match.endpoint not in bad:
         return False
-    if match.zone and not _exactly(bad, (one.name for one in service.endpoints if one.zone == match.zone)):
+    if match.zone and not _exactly(bad, service, {one.name for one in service.endpoints if one.zone == match.zone}):
         return False
     return not match.version or _of_version(match.version, bad, incident, service)
 
@@ -80,9 +79,10 @@ def _of_version(version: str, bad: set[str], incident: Incident, service: Servic
         return bool(incident.version)
     if incident.version == version:
         return True
-    return _exactly(bad, (one.name for one in service.endpoints if one.version == version))
+    return _exactly(bad, service, {one.name for one in service.endpoints if one.version == version})
 
 
-def _exactly(bad: set[str], wanted: Iterable[str]) -> bool:
-    names = set(wanted)
-    return bool(names) and bad == names
+def _exactly(bad: set[str], service: Service, names: set[str]) -> bool:
+    """Whether all of `names` that get traffic were found bad, and nobody else: who stands by shows nothing."""
+    asked = names & {one.name for one in serving(service)}
+    return bool(names) and (asked or names) <= bad <= names

@@ -11,6 +11,7 @@ from functools import partial
 from controlplane.decide import enact, ledger, respond, rollback
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.lifecycle import about
 from controlplane.decide.plan import orders as plans
 from controlplane.decide.playbook import fit, lint, reliable
 from controlplane.decide.playbook.word import worded
@@ -27,6 +28,7 @@ from controlplane.model.command import (
     Tighten,
     Weigh,
 )
+from controlplane.model.drift import DriftCleared, DriftFound
 from controlplane.model.incident import Incident, Phase, Stage
 from controlplane.model.playbook import (
     AT_ENDPOINTS,
@@ -62,14 +64,23 @@ class Shelf:
         for one in sorted(self.playbooks, key=fit.specificity, reverse=True):
             self.by_service.setdefault(one.match.service, []).append(one)
 
-    def follow(self, draft: Draft, evidence: Evidence) -> None:
-        """Everything that is due: what fits is used, and what can be relied on is looked up."""
+    def follow(self, draft: Draft, evidence: Evidence, *, everything: bool) -> None:
+        """What fits is used; and with `everything`, or where drift has changed, what can be relied on is looked up.
+
+        Without `everything` the cost follows what was decided: a verdict is answered as fast as without playbooks.
+        """
         if not self.playbooks:
             return
-        for incident in draft.state.open_incidents():
+        state = draft.state
+        names = state.open if everything else [each for record in draft.records for each in about(record)]
+        for name in dict.fromkeys(names):
+            incident = state.incidents.get(name)
+            if incident is None:
+                continue
             for one in self.by_service.get(incident.origin.service, ()):
                 _use(draft, evidence, incident, one, self.misfits.get(one.name, ()))
-        reliable.follow(draft, self.playbooks, self.misfits)
+        if everything or any(isinstance(record, DriftFound | DriftCleared) for record in draft.records):
+            reliable.follow(draft, self.playbooks, self.misfits)
 
 
 def share(playbook: Playbook, kind: ActKind, policy: ResponsePolicy) -> int:
@@ -84,10 +95,11 @@ def _use(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playboo
     if service is None or incident.phase is Phase.CLOSED:
         return
     used = next((one for one in incident.playbooks if one.playbook == playbook.name), None)
-    if used is None and not fit.fits(playbook.match, incident, service):
+    late = incident.phase is Phase.RECOVERY  # what is on its way back is not taken away again
+    if used is None and (late or not fit.fits(playbook.match, incident, service)):
         return
     if used is None or used.unmet:
-        if used is not None and (used.looked >= LOOKED_MAX or incident.phase is Phase.RECOVERY):
+        if used is not None and (used.looked >= LOOKED_MAX or late):
             return
         unmet = misfits + tuple(reliable.unmet(playbook, draft.state, draft.topology, incident))
         unmet += tuple(reliable.drifted(playbook, draft.state, draft.topology))
