@@ -11,6 +11,7 @@ from controlplane.adapters.stores.table import RecordTable
 from controlplane.decide.engine import Engine
 from controlplane.decide.schema import schema_id
 from controlplane.model import signal as sig
+from controlplane.model.escalation import People
 from controlplane.model.input import Began, Input, InputBatch, Setup, Stepped, Ticked
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
@@ -20,18 +21,34 @@ from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Epoch, Nanos
 
 
-def setup_of(topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None) -> Setup:
+def setup_of(
+    topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None, people: People | None = None
+) -> Setup:
     """As the assembly makes it."""
-    return Setup(program="test", schema=schema_id(), topology=topology, policy=policy, graph=graph or GraphPolicy())
+    return Setup(
+        program="test",
+        schema=schema_id(),
+        topology=topology,
+        policy=policy,
+        graph=graph or GraphPolicy(),
+        people=people or People(),
+    )
 
 
 class TapedEngine(Engine):
     """An engine that writes what it was told and what it answered to `table` at once."""
 
-    def __init__(self, table: RecordTable, topology: Topology, policy: ResponsePolicy) -> None:
-        super().__init__(topology, policy)
+    def __init__(
+        self,
+        table: RecordTable,
+        topology: Topology,
+        policy: ResponsePolicy,
+        graph: GraphPolicy | None = None,
+        people: People | None = None,
+    ) -> None:
+        super().__init__(topology, policy, graph, people)
         self._table, self._given = table, 1
-        self._setup = setup_of(topology, policy)
+        self._setup = setup_of(topology, policy, graph, people)
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         outcome = super().start(now, boot=boot, wall_ns=wall_ns)

@@ -76,4 +76,11 @@ def setup_of(config: Config, topology: Topology) -> Setup | None:
     from controlplane.decide.schema import schema_id
 
     policy = config.response_policy()
-    return Setup(program=__version__, schema=schema_id(), topology=topology, policy=policy, graph=config.graph)
+    return Setup(
+        program=__version__,
+        schema=schema_id(),
+        topology=topology,
+        policy=policy,
+        graph=config.graph,
+        people=config.people(),
+    )

@@ -80,7 +80,7 @@ class Plane:
         self.clock: Clock = clock or SystemClock()
         self.trouble = ""
         seed = seed if seed is not None else int.from_bytes(os.urandom(4))
-        self._engine = Engine(self.topology, config.response_policy(), config.graph)
+        self._engine = Engine(self.topology, config.response_policy(), config.graph, config.people())
         self._host = host_of(config, self.topology, steers=self.steers)
         with self._host.exclusive() if self._host is not None else nullcontext():
             self._guards = GuardSet(

@@ -7,6 +7,7 @@ import msgspec
 from controlplane.decide import (
     alert,
     clock,
+    escalation,
     lifecycle,
     outbox,
     partial,
@@ -27,6 +28,7 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
+from controlplane.model.escalation import People
 from controlplane.model.incident import Phase
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
@@ -54,8 +56,14 @@ PROBES_TO_PASS = 3  # active probes in a row that count like passed real request
 class Engine:
     """Deterministic: the same signals with the same times give the same outcomes, byte for byte."""
 
-    def __init__(self, topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None) -> None:
-        self.topology, self.policy = topology, policy
+    def __init__(
+        self,
+        topology: Topology,
+        policy: ResponsePolicy,
+        graph: GraphPolicy | None = None,
+        people: People | None = None,
+    ) -> None:
+        self.topology, self.policy, self.people = topology, policy, people or People()
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
         safety.refuse_blank(policy, key="response")
@@ -163,12 +171,14 @@ class Engine:
                 outbox.told(draft, signal)
             case on.RolledBack():
                 rollback.ended(draft, signal)
+            case on.Acknowledged():
+                escalation.acknowledged(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
 
     def _draft(self, now: Nanos) -> Draft:
-        return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
+        return Draft(self.state, self.topology, self.policy, now, seen=self._seen, people=self.people)
 
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
@@ -178,6 +188,9 @@ class Engine:
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
+        if self.people.ladders:
+            changed = (name for record in draft.records for name in lifecycle.about(record))
+            escalation.follow(draft, list(self.state.open if everything else dict.fromkeys(changed)))
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
         times += [
             self._evidence.expected.due_at,

@@ -11,7 +11,11 @@ from controlplane.model.signal import Told
 def told(draft: Draft, signal: Told) -> None:
     """A notice is out of our hands."""
     if signal.key in draft.state.untold:
-        draft.record(NoticeDelivered(at=draft.now, key=signal.key, by=signal.by, ok=signal.ok, reason=signal.reason))
+        draft.record(
+            NoticeDelivered(
+                at=draft.now, key=signal.key, by=signal.by, ok=signal.ok, reason=signal.reason, last=signal.last
+            )
+        )
 
 
 def tell_again(draft: Draft) -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.model.escalation import People
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.signal import Signal
 from controlplane.model.topology import Topology
@@ -16,6 +17,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     topology: Topology
     policy: ResponsePolicy
     graph: GraphPolicy
+    people: People = People()
 
 
 class _Input(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

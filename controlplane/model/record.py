@@ -6,6 +6,8 @@ Records are past tense. A record never changes once written; new meaning is a ne
 from controlplane.model.analysis import Analysis
 from controlplane.model.base import RecordBase
 from controlplane.model.command import Command, Intent
+from controlplane.model.escalation import IncidentAcknowledged as IncidentAcknowledged
+from controlplane.model.escalation import RungClimbed as RungClimbed
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
@@ -275,12 +277,13 @@ class NoticeIssued(RecordBase, frozen=True, tag="notice_issued"):
 
 
 class NoticeDelivered(RecordBase, frozen=True, tag="notice_delivered"):
-    """A notifier has the notice, or has given up on it; it is not sent again."""
+    """A notifier has the notice, or has given up on it; it is not sent there again. Not `last`: others wait for it."""
 
     key: str
     by: str
     ok: bool = True
     reason: str = ""
+    last: bool = True
 
 
 class JournalGap(RecordBase, frozen=True, tag="journal_gap"):
@@ -323,4 +326,6 @@ Record = (
     | NoticeIssued
     | NoticeDelivered
     | JournalGap
+    | RungClimbed
+    | IncidentAcknowledged
 )

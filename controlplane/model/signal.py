@@ -9,6 +9,7 @@ from typing import Literal
 
 from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
+from controlplane.model.escalation import Acknowledged as Acknowledged
 from controlplane.model.unit import CommandId, Nanos
 
 
@@ -199,12 +200,13 @@ class Ordered(SignalBase, frozen=True, tag="ordered"):
 
 
 class Told(SignalBase, frozen=True, tag="told"):
-    """`by`, a notifier, has delivered the notice of that key; not `ok`: it has given up."""
+    """`by`, a notifier, has delivered the notice of that key; not `ok`: it has given up. Not `last`: others are yet to."""
 
     key: str
     by: str
     ok: bool = True
     reason: str = ""
+    last: bool = True
 
 
 class RolledBack(SignalBase, frozen=True, tag="rolled_back"):
@@ -251,4 +253,5 @@ Signal = (
     | RolledBack
     | Condition
     | Unwritten
+    | Acknowledged
 )

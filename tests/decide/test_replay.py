@@ -25,7 +25,7 @@ BEGIN = Nanos(10**12)
 def test_every_scenario_replays(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a transcript shows happens again, restarts and reboots among it."""
     table = table_at(tmp_path / "journal.db")
-    monkeypatch.setattr(transcript, "Engine", lambda topology, policy: TapedEngine(table, topology, policy))
+    monkeypatch.setattr(transcript, "Engine", lambda *made: TapedEngine(table, *made))
     script = transcript.parse(path.read_text().partition("-" * 100)[0])
     run = transcript.Run(script)
     run.play()
