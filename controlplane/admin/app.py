@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, graph, intake, proxy, review, rule, shape, view
+from controlplane.admin import alert, graph, intake, people, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -159,6 +159,9 @@ class _Endpoints:
         if case is None:
             raise Problem(404, f"no incident {wanted[:80]!r} is on record")
         return case
+
+    async def acknowledge(self, request: Request) -> shape.IncidentView:
+        return view.incident_view(self._plane, await people.acknowledge(self._plane, request))
 
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)

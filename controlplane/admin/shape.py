@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.admin.people import PeopleView
 from controlplane.model.analysis import Analysis
 
 
@@ -184,6 +185,7 @@ class IncidentView(_View, frozen=True):
     timeline: list[TimelineLine]
     explanation: list[str]
     analysis: Analysis | None
+    people: PeopleView
 
 
 class Explanation(_View, frozen=True):

@@ -10,6 +10,7 @@ from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
+from controlplane.admin.people import Acknowledge
 
 Who = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Why = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -124,6 +125,10 @@ TABLE: tuple[Operation, ...] = (
     _get(
         "/v1/incidents/{id}/report", "report", "The post-incident report, in Markdown, and its timeline as SVG.",
         shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
+    ),
+    _post(
+        "/v1/incidents/{id}/acknowledge", "acknowledge", "Take an incident: its ladder is climbed no further.",
+        Acknowledge, shape.IncidentView, parameters=(_ID,), refusals=(404, 409, 503),
     ),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),

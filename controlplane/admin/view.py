@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from controlplane.admin.people import people
 from controlplane.admin.shape import (
     BlastRadius,
     ChildView,
@@ -182,6 +183,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
         ],
         explanation=explain(one),
         analysis=one.analysis,
+        people=people(plane, one),
     )
 
 

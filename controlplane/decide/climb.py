@@ -54,7 +54,7 @@ def shift(incident: Incident, shift_ns: int) -> None:
     if climb.acknowledged_at is not None:
         climb.acknowledged_at = Nanos(climb.acknowledged_at + shift_ns)
     for telling in incident.told:
-        telling.at = Nanos(telling.at + shift_ns)
+        telling.notice = msgspec.structs.replace(telling.notice, at=Nanos(telling.notice.at + shift_ns))
         telling.delivered = [msgspec.structs.replace(one, at=Nanos(one.at + shift_ns)) for one in telling.delivered]
 
 
@@ -63,8 +63,7 @@ def _incident(state: "State", name: IncidentId | None) -> Incident | None:
 
 
 def _issued(incident: Incident, notice: Notice) -> None:
-    told = Telling(key=notice.key, at=notice.at, severity=notice.severity, text=notice.text, to=notice.to)
-    incident.told.append(told)
+    incident.told.append(Telling(notice=notice))
     del incident.told[:-TELLINGS_MAX]
 
 
@@ -76,7 +75,7 @@ def _delivered(state: "State", record: on.NoticeDelivered) -> None:
     if about is None:
         return
     for telling in reversed(about.told):
-        if telling.key == record.key:
+        if telling.notice.key == record.key:
             telling.delivered.append(Delivered(record.by, record.at, record.ok, record.reason))
             return
 

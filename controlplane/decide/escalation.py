@@ -1,8 +1,8 @@
 """The ladder: who is told of an incident, and who next.
 
-It is climbed by a rung when nobody acknowledges within the next rung's time, or when containment does not hold: what was
-wanted is refused, what was given back relapses, or no remedy is left. A person who acknowledges stops it, until
-containment is lost after that. All of it is on record, so that a restart goes on from the same rung, with the time it had.
+It is climbed by a rung when nobody acknowledges within the next rung's time, or when containment does not hold: what
+was wanted is refused, what was given back relapses, or no remedy is left. A person who acknowledges stops it, until
+containment is lost after that. All of it is on record: a restart goes on from the same rung, with the time it had.
 """
 
 from collections.abc import Iterable
@@ -159,7 +159,8 @@ def _tell(draft: "Draft", incident: Incident, reason: str, rung: int, *, lost: b
         return
     held = incident.phase not in (Phase.DETECTION, Phase.CONTAINMENT)
     stands = "it is contained" if held and incident.taken else "nothing holds it" if not held else "nothing was to hold"
-    text = f"{incident.id} calls {incident.climb.ladder} {rung + 1}: {incident.origin}: {incident.cause}: {reason}; {stands}"
+    about = f"{incident.id} calls rung {rung + 1} of {incident.climb.ladder}: {incident.origin}: {incident.cause}"
+    text = f"{about}: {reason}; {stands}"
     to = rungs(draft.people, incident.climb.ladder)[rung].notify
     severity = "warning" if held and not lost else "critical"
     draft.notice(incident, severity, text, f"rung:{rung + 1}:{draft.now}", to=to)

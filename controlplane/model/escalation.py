@@ -1,11 +1,12 @@
-"""Who is told, and who next when nobody answers: ladders, owners and notifiers, as configuration names them, and how far
-an incident's ladder has been climbed."""
+"""Who is told, and who next when nobody answers: ladders, owners and notifiers, as configuration names them, and how
+far an incident's ladder has been climbed."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
 from controlplane.model.base import RecordBase, SignalBase
+from controlplane.model.notice import Notice
 from controlplane.model.unit import IncidentId, Nanos
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
@@ -101,13 +102,9 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Telling(msgspec.Struct, kw_only=True):
-    """One notice about an incident: what was said, to whom (None: everybody), and who had it when."""
+    """One notice about an incident, and who had it when."""
 
-    key: str
-    at: Nanos
-    severity: str
-    text: str
-    to: tuple[str, ...] | None = None
+    notice: Notice
     delivered: list[Delivered] = msgspec.field(default_factory=list)
 
 

@@ -45,7 +45,7 @@ from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
 from controlplane.model.command import Command, RollBack
-from controlplane.model.escalation import Acknowledged, Ladder, Owner, People, Rung
+from controlplane.model.escalation import Ladder, Owner, People, Rung
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
