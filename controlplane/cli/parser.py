@@ -264,8 +264,8 @@ def _add_notify(commands: "_Commands[argparse.ArgumentParser]") -> None:
 examples:
   controlplane notify test chat --config controlplane.toml
 
-One notice is sent at once, whatever quiet hours and ladders say; nothing needs to run. What opens something there closes
-it again. Exit status 1: it was not taken, and why is said.
+One notice is sent at once, whatever quiet hours and ladders say; nothing needs to run. What opens something there
+closes it again. Exit status 1: it was not taken, and why is said.
 """
     parser = _add(commands, "notify", run, "Send a test notice by a notifier of a configuration", epilog)
     parser.add_argument("what", choices=("test",), help="what to do")

@@ -25,6 +25,9 @@ def fold(state: "State", record: on.Record) -> None:
                 _issued(about, record.notice)
         case on.NoticeDelivered():
             _delivered(state, record)
+        case on.PhaseChanged() if record.phase in (Phase.STABILIZATION, Phase.RECOVERY):
+            if (about := _incident(state, record.incident)) is not None and not about.climb.urgent:
+                about.climb.lost = ""  # it is held after all: a refusal of a moment before is nothing to call for
         case on.CommandRefused() | on.StageChanged() | on.Escalated():
             if (about := _incident(state, record.incident)) is not None and about.climb.ladder:
                 _lost(about, record)

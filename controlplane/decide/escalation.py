@@ -129,9 +129,14 @@ def _due(draft: "Draft", incident: Incident) -> tuple[int, str] | None:
     waited_ns = due_in_ns(draft.people, incident, draft.now)
     if waited_ns is None or waited_ns > 0:
         return None
-    waited_s = (draft.now - climb.at) / 1e9
-    reason = f"open for {waited_s:.3g} s" if climb.rung < 0 else f"nobody has acknowledged it within {waited_s:.3g} s"
+    waited = _long(Nanos(draft.now - climb.at))
+    reason = f"open for {waited}" if climb.rung < 0 else f"nobody has acknowledged it within {waited}"
     return next_rung, reason
+
+
+def _long(lasted_ns: Nanos) -> str:
+    seconds = lasted_ns / 1e9
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.3g} min"
 
 
 def _climb(draft: "Draft", incident: Incident, rung: int, reason: str) -> None:

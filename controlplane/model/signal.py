@@ -200,7 +200,7 @@ class Ordered(SignalBase, frozen=True, tag="ordered"):
 
 
 class Told(SignalBase, frozen=True, tag="told"):
-    """`by`, a notifier, has delivered the notice of that key; not `ok`: has given up. Not `last`: others have yet to."""
+    """`by`, a notifier, has delivered the notice of that key; not `ok`: gave up. Not `last`: others have yet to."""
 
     key: str
     by: str

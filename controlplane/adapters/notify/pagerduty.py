@@ -1,8 +1,8 @@
 """Notices as PagerDuty events: an incident of ours is one alert there, triggered, acknowledged and resolved by one key.
 
 Duplicates and updates fall into the alert of their `dedup_key`. What is told of the plane itself is an alert of its
-own, which nobody resolves but a person. Source: Events API v2, alert events; 202 is success, 400 will never be, 429 and 5xx
-may be later.
+own, which nobody resolves but a person. Source: Events API v2, alert events; 202 is success, 400 will never be, 429 and
+5xx may be later.
 """
 
 from collections.abc import Sequence

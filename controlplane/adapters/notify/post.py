@@ -26,7 +26,7 @@ class Poster:
         self.answer = ""  # the last one, for who asks by hand
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> bytes:
-        """The answer's body. Raises NotifyError; its reason names the host and no more of `url`, which may be secret."""
+        """The answer's body. Raises NotifyError; its reason names the host and no more of `url`: it may be secret."""
         host = httpx.URL(url).host
         try:
             async with (

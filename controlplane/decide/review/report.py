@@ -33,7 +33,7 @@ def report(case: Case, *, picture: str = "") -> str:
         *section("Orders", _orders(case)),
         *section("Refused", _refused(case)),
         *section("Recovery", _stages(case), _waits(case)),
-        *section("People", listed(people.sentences(incident)), _told(case)),
+        *section("People", _told(case)),
         *section("Timeline", [f"![{PICTURE}]({picture})"] if picture else [], _timeline(case)),
         *section("Follow-ups", listed(follow_ups(case))),
     ]
