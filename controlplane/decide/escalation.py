@@ -58,7 +58,9 @@ def acknowledged(draft: "Draft", signal: Acknowledged) -> None:
         return
     draft.record(IncidentAcknowledged(at=draft.now, incident=incident.id, by=signal.by, reason=signal.reason))
     said = f": {signal.reason}" if signal.reason else ""
-    draft.notice(incident, "info", f"{incident.id} acknowledged by {signal.by}{said}", f"acknowledged:{draft.now}")
+    draft.notice(
+        incident, "info", f"{incident.id} acknowledged by {signal.by}{said}", f"acknowledged:{signal.by}:{draft.now}"
+    )
 
 
 def follow(draft: "Draft", names: Iterable[IncidentId]) -> None:
