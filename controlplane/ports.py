@@ -109,6 +109,14 @@ class CallJudge(Protocol):
         """How long an answer of `service` may be awaited before the call is overdue."""
 
 
+class GroupNotifier(Protocol):
+    """Somebody who is told by name: what belongs together comes together."""
+
+    async def notify_group(self, notices: Sequence[Notice]) -> None:
+        """Deliver all of `notices`, of one group, oldest first. Raises NotifyError, which says whether they may be
+        delivered yet; a second delivery carries the same ids. Containment never waits for it."""
+
+
 class Notifier(Protocol):
     """Somebody who is told."""
 

@@ -11,6 +11,7 @@ from controlplane.adapters.stores.table import RecordTable
 from controlplane.decide.engine import Engine
 from controlplane.decide.schema import schema_id
 from controlplane.model import signal as sig
+from controlplane.model.escalation import People
 from controlplane.model.input import Began, Input, InputBatch, Setup, Stepped, Ticked
 from controlplane.model.outcome import Outcome
 from controlplane.model.playbook import Playbook
@@ -22,7 +23,12 @@ from controlplane.model.unit import Epoch, Nanos
 
 
 def setup_of(
-    topology: Topology, policy: ResponsePolicy, graph: GraphPolicy | None = None, playbooks: tuple[Playbook, ...] = ()
+    topology: Topology,
+    policy: ResponsePolicy,
+    graph: GraphPolicy | None = None,
+    *,
+    playbooks: tuple[Playbook, ...] = (),
+    people: People | None = None,
 ) -> Setup:
     """As the assembly makes it."""
     return Setup(
@@ -32,6 +38,7 @@ def setup_of(
         policy=policy,
         graph=graph or GraphPolicy(),
         playbooks=playbooks,
+        people=people or People(),
     )
 
 
@@ -39,11 +46,17 @@ class TapedEngine(Engine):
     """An engine that writes what it was told and what it answered to `table` at once."""
 
     def __init__(
-        self, table: RecordTable, topology: Topology, policy: ResponsePolicy, playbooks: tuple[Playbook, ...] = ()
+        self,
+        table: RecordTable,
+        topology: Topology,
+        policy: ResponsePolicy,
+        *,
+        playbooks: tuple[Playbook, ...] = (),
+        people: People | None = None,
     ) -> None:
-        super().__init__(topology, policy, playbooks=playbooks)
+        super().__init__(topology, policy, playbooks=playbooks, people=people)
         self._table, self._given = table, 1
-        self._setup = setup_of(topology, policy, playbooks=playbooks)
+        self._setup = setup_of(topology, policy, playbooks=playbooks, people=people)
 
     def start(self, now: Nanos, *, boot: str, wall_ns: int) -> Outcome:
         outcome = super().start(now, boot=boot, wall_ns=wall_ns)

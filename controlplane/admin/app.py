@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, drift, graph, intake, playbook, proxy, review, rule, shape, view
+from controlplane.admin import alert, drift, graph, intake, people, playbook, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -164,6 +164,9 @@ class _Endpoints:
 
     async def services(self, _: Request) -> shape.ServiceStates:
         return shape.ServiceStates(services=self._plane.service_states())
+
+    async def acknowledge(self, request: Request) -> shape.IncidentView:
+        return view.incident_view(self._plane, await people.acknowledge(self._plane, request))
 
     async def topology(self, _: Request) -> shape.TopologyView:
         return view.topology(self._plane)

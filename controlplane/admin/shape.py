@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.admin.people import PeopleView
 from controlplane.model.analysis import Analysis
 from controlplane.model.playbook import Used
 from controlplane.model.service_state import ServiceState
@@ -198,6 +199,7 @@ class IncidentView(_View, frozen=True):
     playbooks: list[Used]
     explanation: list[str]
     analysis: Analysis | None
+    people: PeopleView
 
 
 class Explanation(_View, frozen=True):

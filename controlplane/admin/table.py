@@ -10,6 +10,7 @@ from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
 from controlplane.admin.openapi import Operation, Parameter
+from controlplane.admin.people import Acknowledge
 from controlplane.admin.playbook import DrillQuestion, PlanQuestion, PlaybookList
 from controlplane.model.drill import Drill
 from controlplane.model.foretold import Foretold
@@ -129,6 +130,10 @@ TABLE: tuple[Operation, ...] = (
         shape.Report, parameters=(_ID, _PICTURE), refusals=(400, 404, 503),
     ),
     _get("/v1/services", "services", "Services as users see them and as they are inside.", shape.ServiceStates),
+    _post(
+        "/v1/incidents/{id}/acknowledge", "acknowledge", "Take an incident: its ladder is climbed no further.",
+        Acknowledge, shape.IncidentView, parameters=(_ID,), refusals=(404, 409, 503),
+    ),
     _get("/v1/topology", "topology", "Services, endpoints and how this process sees them.", shape.TopologyView),
     _get("/v1/graph", "graph", "Who calls whom, how often and how well, and how complete that is.", shape.GraphView),
     _get("/v1/commands", "commands", "Orders in force, and how long each lasts yet.", shape.CommandList),

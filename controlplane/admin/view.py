@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from controlplane.admin.people import people
 from controlplane.admin.shape import (
     BlastRadius,
     ChildView,
@@ -188,6 +189,7 @@ def incident_view(plane: Plane, one: Incident) -> IncidentView:
         playbooks=one.playbooks,
         explanation=explain(one),
         analysis=one.analysis,
+        people=people(plane, one),
     )
 
 

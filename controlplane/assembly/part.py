@@ -83,4 +83,5 @@ def setup_of(config: Config, topology: Topology) -> Setup | None:
         policy=policy,
         graph=config.graph,
         playbooks=config.playbooks,
+        people=config.people(),
     )

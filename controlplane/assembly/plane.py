@@ -18,6 +18,7 @@ from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.assembly.asking import Asking
 from controlplane.assembly.part import InMode, Started, enforced, host_of, journal_of, setup_of
+from controlplane.assembly.people import acknowledgement, channels_of, standing_of
 from controlplane.assembly.proxies import Proxies
 from controlplane.assembly.telemetry import Telemetry
 from controlplane.assembly.warm import warm_up
@@ -82,7 +83,9 @@ class Plane:
         self.clock: Clock = clock or SystemClock()
         self.trouble = ""
         seed = seed if seed is not None else int.from_bytes(os.urandom(4))
-        self._engine = Engine(self.topology, config.response_policy(), config.graph, config.playbooks)
+        self._engine = Engine(
+            self.topology, config.response_policy(), config.graph, playbooks=config.playbooks, people=config.people()
+        )
         self._host = host_of(config, self.topology, steers=self.steers)
         with self._host.exclusive() if self._host is not None else nullcontext():
             self._guards = GuardSet(
@@ -128,6 +131,8 @@ class Plane:
                 *self.telemetry.sources,
             ],
             notifiers=notifiers,
+            channels=channels_of(config, self.clock) if self.steers else (),
+            standing=standing_of(lambda: self.state),
             setup=None if isinstance(self._journal, MemoryJournal) else setup_of(config, self.topology),
         )
         self._entered = False
@@ -339,6 +344,15 @@ class Plane:
             await self._loop.execute(signal)
         finally:  # also where the journal did not take it: the engine goes by it from now on
             self._follow_mode()
+
+    async def acknowledge(self, incident: IncidentId, *, by: str, reason: str = "") -> None:
+        """A person takes `incident`: its ladder is climbed no further while containment holds.
+
+        Raises  KeyError for one that is not known; ValueError for one that is over; what `order` raises.
+        """
+        signal = acknowledgement(self.state, incident, by=by, reason=reason, now=self.clock.now())
+        self._check_running()
+        await self._loop.execute(signal)
 
     def gate(self, service: str, version: str = "") -> Verdict:
         """Whether a rollout of `service` may go on; its deployer, where that is a gate, counts as told."""

@@ -66,6 +66,7 @@ def _summary(config: Config) -> dict[str, object]:
         "policies": len({"default", *config.policies}),
         "shadow": _shadow(config),
         "deployers": ", ".join(f"{name} ({one.kind})" for name, one in config.deployers.items()) or "none",
+        "notifiers": ", ".join(f"{name} ({one.kind})" for name, one in config.notifiers.items()) or "none but the log",
         "journal": config.journal.path or "in memory: a restart forgets",
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",

@@ -55,6 +55,7 @@ def build_parser(wanted: str = "") -> argparse.ArgumentParser:
     _add_demo(commands, wanted)
     _add_simulate(commands, wanted)
     _add_bench(commands, wanted)
+    _add_notify(commands)
     _add_asking(commands)
     return parser
 
@@ -259,12 +260,32 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
         add_arguments(parser)
 
 
+def _add_notify(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    def run(args: argparse.Namespace) -> int:
+        from controlplane.cli.people import notify_test
+
+        return notify_test(args.config, args.name, output=args.output)
+
+    epilog = """\
+examples:
+  controlplane notify test chat --config controlplane.toml
+
+One notice is sent at once, whatever quiet hours and ladders say; nothing needs to run. What opens something there
+closes it again. Exit status 1: it was not taken, and why is said.
+"""
+    parser = _add(commands, "notify", run, "Send a test notice by a notifier of a configuration", epilog)
+    parser.add_argument("what", choices=("test",), help="what to do")
+    parser.add_argument("name", metavar="NAME", help="of [notifiers.NAME]")
+    parser.add_argument("--config", required=True, metavar="FILE", help="configuration that declares it")
+    _add_output(parser)
+
+
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, drift, proxy, review, rule
+            from controlplane.cli import ask, drift, people, proxy, review, rule
 
-            room = next((one for one in (rule, review, proxy, drift) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy, drift, people) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -322,6 +343,14 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
     add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
     _add_standing(add)
+    parser = add(
+        "acknowledge",
+        "Take an incident: its ladder is climbed no further",
+        "  controlplane acknowledge i1 --by alice\n",
+    )
+    parser.add_argument("id", metavar="INCIDENT", help="as listed by: controlplane incidents")
+    parser.add_argument("--reason", default="", help="goes on record, and to everybody who was told")
+    parser.add_argument("--by", default=os.environ.get("USER", "") or "operator", help="who takes it (default: you)")
 
 
 def _add_drift(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

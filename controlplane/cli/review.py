@@ -77,6 +77,7 @@ def _case(journal: str, name: str) -> Case:
     merges = read_records(journal, lambda text: '"incident_merged"' in text)
     concerned = family(merges, IncidentId(name))
     needles = [f'"incident":{json.dumps(one)}' for one in concerned]
+    needles += [f'"key":{json.dumps(one)[:-1]}:' for one in concerned]  # that a notice about it was delivered
     general = ('"epoch_started"', '"order_taken"', '"journal_gap"')
     records = read_records(journal, lambda text: any(needle in text for needle in (*needles, *general)))
     case = recall((record for record in records if concerns(record, concerned)), IncidentId(name))

@@ -87,10 +87,11 @@ def _anchor(raw: dict[str, Any], base: Path) -> None:
         value = table.get(key, default)
         if isinstance(value, str) and value:
             table[key] = str(base / value)
-    deployers = raw.get("deployers")
-    for table in deployers.values() if isinstance(deployers, dict) else ():
-        if isinstance(table, dict) and isinstance(table.get("token_file"), str) and table["token_file"]:
-            table["token_file"] = str(base / table["token_file"])
+    for name in ("deployers", "notifiers"):
+        tables = raw.get(name)
+        for table in tables.values() if isinstance(tables, dict) else ():
+            if isinstance(table, dict) and isinstance(table.get("token_file"), str) and table["token_file"]:
+                table["token_file"] = str(base / table["token_file"])
 
 
 def _mode_in_response(raw: dict[str, Any], problems: Problems) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from controlplane.decide import safety
+from controlplane.decide import escalation, safety
 from controlplane.decide.state import State, describe, fold
 from controlplane.model.command import (
     CapRetries,
@@ -18,6 +18,7 @@ from controlplane.model.command import (
     Tighten,
     Weigh,
 )
+from controlplane.model.escalation import People
 from controlplane.model.incident import MOVES, Incident, Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
@@ -50,9 +51,11 @@ class Draft:
         now: Nanos,
         *,
         seen: safety.Seen | None = None,
+        people: People | None = None,
     ) -> None:
         self.state, self.topology, self.policy, self.now = state, topology, policy, now
         self.seen = seen if seen is not None else safety.Seen(topology)
+        self.people = people if people is not None else People()
         self.records: list[Record] = []
         self._commands: list[Command] = []
         self._notices: list[Notice] = []
@@ -77,10 +80,35 @@ class Draft:
         """What is ordered meanwhile goes on with `command`: for whom and for what share of the calls that one was."""
         return self.by(command.playbook, lambda *_: command.percent) if command.playbook else nullcontext()
 
-    def notice(self, incident: Incident | None, severity: str, text: str, key: str = "") -> None:
-        """Tell people. The same key twice is the same news: while it is still on its way it is not sent once more."""
+    def notice(
+        self,
+        incident: Incident | None,
+        severity: str,
+        text: str,
+        key: str = "",
+        *,
+        to: tuple[str, ...] | None = None,
+    ) -> None:
+        """Tell people: `to`, else whoever the ladder of `incident` has reached, else everybody.
+
+        The same key twice is the same news: while it is still on its way it is not sent once more.
+        """
         name = incident.id if incident is not None else None
-        notice = Notice(f"{name or 'plane'}:{key or text}", name, severity, text, self.now)
+        if incident is not None and to is None:
+            to = escalation.audience(self, incident)
+        notice = Notice(
+            f"{name or 'plane'}:{key or text}",
+            name,
+            severity,
+            text,
+            self.now,
+            id=f"{self.state.born:x}-{self.state.notices_total + 1}",
+            to=to,
+            wall_ns=self.now + self.state.wall_offset_ns,
+            since_wall_ns=0 if incident is None else incident.opened_at + self.state.wall_offset_ns,
+            service="" if incident is None else incident.origin.service,
+            cause="" if incident is None else str(incident.cause),
+        )
         if notice.key not in self.state.untold:
             self.record(NoticeIssued(at=self.now, notice=notice))
             self.hand_out(notice)

@@ -8,6 +8,7 @@ from controlplane.decide import (
     alert,
     clock,
     context,
+    escalation,
     lifecycle,
     masked,
     outbox,
@@ -32,6 +33,7 @@ from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.playbook.follow import Shelf
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
+from controlplane.model.escalation import People
 from controlplane.model.incident import Phase
 from controlplane.model.outcome import Outcome
 from controlplane.model.playbook import Playbook
@@ -66,9 +68,11 @@ class Engine:
         topology: Topology,
         policy: ResponsePolicy,
         graph: GraphPolicy | None = None,
+        *,
         playbooks: Iterable[Playbook] = (),
+        people: People | None = None,
     ) -> None:
-        self.topology, self.policy = topology, policy
+        self.topology, self.policy, self.people = topology, policy, people or People()
         self.state = State(mode=policy.mode)
         self.graph = DependencyGraph(topology, graph)
         safety.refuse_blank(policy, key="response")
@@ -184,6 +188,8 @@ class Engine:
                 drift.seen(draft, self._evidence.fingerprints, signal)
             case on.PlaneCompared():
                 drift.compared(draft, self._evidence.fingerprints, signal)
+            case on.Acknowledged():
+                escalation.acknowledged(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
         return self._outcome(draft)
@@ -197,7 +203,7 @@ class Engine:
         return list(self._evidence.storms.raging.values())
 
     def _draft(self, now: Nanos) -> Draft:
-        return Draft(self.state, self.topology, self.policy, now, seen=self._seen)
+        return Draft(self.state, self.topology, self.policy, now, seen=self._seen, people=self.people)
 
     def _outcome(self, draft: Draft, *, everything: bool = False) -> Outcome:
         """A step may bring the next tick nearer, never push it away: a stream of signals must not starve it."""
@@ -209,6 +215,9 @@ class Engine:
         self._shelf.follow(draft, self._evidence, everything=everything)
         context.add(draft)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
+        if self.people.ladders:
+            changed = (name for record in draft.records for name in lifecycle.about(record))
+            escalation.follow(draft, list(self.state.open if everything else dict.fromkeys(changed)))
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
         times += [*self._evidence.due(), self.state.standing.due(), self._wake_at]
         soonest = min((at for at in times if at is not None), default=None)

@@ -121,7 +121,9 @@ class _Run:
         if isinstance(one, Began):
             setup = self._found.setup = one.setup
             self._found.began_at, self._found.began_wall_ns = one.at, one.wall_ns
-            self._engine = Engine(setup.topology, setup.policy, setup.graph, setup.playbooks)
+            self._engine = Engine(
+                setup.topology, setup.policy, setup.graph, playbooks=setup.playbooks, people=setup.people
+            )
             self._engine.restore(self._before)
             return self._engine.start(one.at, boot=one.boot, wall_ns=one.wall_ns), False
         assert self._engine is not None, "the first input of an epoch is that it began"

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.decide import climb
 from controlplane.model.incident import Incident, Moment
 from controlplane.model.unit import Nanos
 
@@ -24,6 +25,7 @@ def shifted(incident: Incident, shift_ns: int) -> None:
     incident.untold = {key: moved(at) for key, at in incident.untold.items()}
     incident.timeline = [Moment(moved(moment.at), moment.what) for moment in incident.timeline]
     incident.children = [msgspec.structs.replace(child, at=moved(child.at)) for child in incident.children]
+    climb.shift(incident, shift_ns)
     if incident.first is not None:
         incident.first = msgspec.structs.replace(incident.first, at=moved(incident.first.at))
     for held in incident.containments.values():

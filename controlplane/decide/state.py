@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from controlplane.decide import ledger, life
+from controlplane.decide import climb, ledger, life
 from controlplane.decide.drift import found as drift
 from controlplane.decide.index import Index
 from controlplane.decide.kind import act_of, lessens
@@ -58,6 +58,8 @@ class State(msgspec.Struct, kw_only=True):
     commands_total: int = 0
     journal_gap: int = 0
     unreliable: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)  # playbooks, and why they are
+    born: int = 0  # Unix time of its journal's first epoch, in nanoseconds: tells its notices from any other's
+    notices_total: int = 0
     penalties: dict[str, dict[str, Nanos]] = msgspec.field(default_factory=dict)  # by service and endpoint ("": all)
 
     @property
@@ -107,6 +109,7 @@ def fold(state: State, record: on.Record) -> None:
     """Change `state` by one fact. Facts about incidents that are no longer kept change nothing."""
     state.last_at = Nanos(max(state.last_at, record.at))
     note(state.standing, record)
+    climb.fold(state, record)
     if isinstance(record, on.IncidentMerged):
         ledger.merged(state, record)
     match record:
@@ -131,8 +134,11 @@ def fold(state: State, record: on.Record) -> None:
                 del state.untold[next(iter(state.untold))]
                 state.untold_dropped += 1
         case on.NoticeDelivered():
-            state.untold.pop(record.key, None)
-            if (told := state.incidents.get(IncidentId(record.key.partition(":")[0]))) is not None:
+            if record.last:
+                state.untold.pop(record.key, None)
+            if (record.last or record.ok) and (
+                told := state.incidents.get(IncidentId(record.key.partition(":")[0]))
+            ) is not None:
                 told.untold.pop(record.key, None)
         case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
             drift.fold(state, record)
@@ -343,6 +349,10 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             _line(incident, at, ledger.tell(state, incident, record))
         case on.VersionWithdrawn() | on.VersionProven():
             _line(incident, at, ledger.tell(state, incident, record))
+        case on.RungClimbed():
+            _line(incident, at, climb.rung_climbed(incident, record))
+        case on.IncidentAcknowledged():
+            _line(incident, at, climb.acknowledged(incident, record))
         case on.IncidentClosed():
             life.close(state, incident, record)
 

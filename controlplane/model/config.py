@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from controlplane.model.escalation import Ladder, Owner
+from controlplane.model.escalation import Ladder, NotifierSection, Owner, People
 from controlplane.model.playbook import Playbook
 from controlplane.model.policy import Count, GraphPolicy, GuardPolicy, PositiveSeconds, ResponsePolicy
 from controlplane.model.topology import Service, Topology
@@ -168,6 +168,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     policies: dict[str, GuardPolicy] = {}
     deployers: dict[str, DeployerSection] = {}
     proxies: dict[str, ProxySection] = {}
+    notifiers: dict[str, NotifierSection] = {}
     ladders: dict[str, Ladder] = {}
     owners: dict[str, Owner] = {}
     playbooks: tuple[Playbook, ...] = ()
@@ -209,6 +210,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if service.policy == "default"
             else self.policies[service.policy]
         )
+
+    def people(self) -> People:
+        """Ladders and owners, as the engine wants them."""
+        return People(ladders=self.ladders, owners=self.owners)
 
     def response_policy(self) -> ResponsePolicy:
         """`[response]` with the mode of `[plane]`, where people look for it."""

@@ -9,10 +9,11 @@
     |   +-- ArenaFull          no place is left in it
     |   +-- ArenaBusy          another process steers already
     +-- ActuationError         a data plane did not take a command; `retryable` answers the loop's one question
-        +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
-        +-- StaleCommand       a later order about the same target has overtaken it
-        +-- LeaseLapsed        an order reached a data plane after its lease
-        +-- NotHere            no traffic of the target passes this data plane: it is for another one
+    |   +-- StaleEpoch         an order of an older epoch reached a data plane that knows a newer one
+    |   +-- StaleCommand       a later order about the same target has overtaken it
+    |   +-- LeaseLapsed        an order reached a data plane after its lease
+    |   +-- NotHere            no traffic of the target passes this data plane: it is for another one
+    +-- NotifyError            a notifier did not take a notice; `retryable` says whether it may yet
 
 Expected outcomes (a refusal, a skipped act) are values and not here. Refusals at an httpx border are
 `adapters.gateway.transport.RefusedError`, an `httpx.TransportError`, so that existing handlers work.
@@ -103,3 +104,11 @@ class NotHere(ActuationError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, retryable=False)
+
+
+class NotifyError(ControlPlaneError):
+    """A notifier did not take a notice. `retry_after_s`: it asks not to be asked again sooner."""
+
+    def __init__(self, reason: str, *, retryable: bool, retry_after_s: float = 0.0) -> None:
+        self.retryable, self.retry_after_s = retryable, retry_after_s
+        super().__init__(reason)

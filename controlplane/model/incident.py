@@ -6,6 +6,7 @@ import msgspec
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
+from controlplane.model.escalation import Climb, Telling
 from controlplane.model.plan import Enacted
 from controlplane.model.playbook import Used
 from controlplane.model.signal import Cause, ConditionKind, Target
@@ -153,6 +154,8 @@ class Incident(msgspec.Struct, kw_only=True):
     plan: Enacted | None = None
     playbooks: list[Used] = msgspec.field(default_factory=list)  # that fit it
     by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
+    climb: Climb = msgspec.field(default_factory=Climb)  # of its owner's ladder
+    told: list[Telling] = msgspec.field(default_factory=list)  # the newest notices about it, and who had them
     unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
 
     @property

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.model.escalation import People
 from controlplane.model.playbook import Playbook
 from controlplane.model.policy import GraphPolicy, ResponsePolicy
 from controlplane.model.signal import Signal
@@ -18,6 +19,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     policy: ResponsePolicy
     graph: GraphPolicy
     playbooks: tuple[Playbook, ...] = ()
+    people: People = People()
 
 
 class _Input(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

@@ -9,6 +9,8 @@ from controlplane.model.command import Command, Intent
 from controlplane.model.drift import DriftCleared as DriftCleared
 from controlplane.model.drift import DriftFound as DriftFound
 from controlplane.model.drift import FingerprintNoted as FingerprintNoted
+from controlplane.model.escalation import IncidentAcknowledged as IncidentAcknowledged
+from controlplane.model.escalation import RungClimbed as RungClimbed
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
@@ -279,12 +281,13 @@ class NoticeIssued(RecordBase, frozen=True, tag="notice_issued"):
 
 
 class NoticeDelivered(RecordBase, frozen=True, tag="notice_delivered"):
-    """A notifier has the notice, or has given up on it; it is not sent again."""
+    """A notifier has the notice, or has given up on it; it is not sent there again. Not `last`: others wait for it."""
 
     key: str
     by: str
     ok: bool = True
     reason: str = ""
+    last: bool = True
 
 
 class JournalGap(RecordBase, frozen=True, tag="journal_gap"):
@@ -333,4 +336,6 @@ Record = (
     | PlaybookMatched
     | PlaybookStepped
     | PlaybookReliability
+    | RungClimbed
+    | IncidentAcknowledged
 )

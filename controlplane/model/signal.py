@@ -11,6 +11,7 @@ from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
 from controlplane.model.drift import FingerprintSeen as FingerprintSeen
 from controlplane.model.drift import PlaneCompared as PlaneCompared
+from controlplane.model.escalation import Acknowledged as Acknowledged
 from controlplane.model.unit import CommandId, Nanos
 
 
@@ -202,12 +203,13 @@ class Ordered(SignalBase, frozen=True, tag="ordered"):
 
 
 class Told(SignalBase, frozen=True, tag="told"):
-    """`by`, a notifier, has delivered the notice of that key; not `ok`: it has given up."""
+    """`by`, a notifier, has delivered the notice of that key; not `ok`: gave up. Not `last`: others have yet to."""
 
     key: str
     by: str
     ok: bool = True
     reason: str = ""
+    last: bool = True
 
 
 class RolledBack(SignalBase, frozen=True, tag="rolled_back"):
@@ -256,4 +258,5 @@ Signal = (
     | Unwritten
     | FingerprintSeen
     | PlaneCompared
+    | Acknowledged
 )

@@ -1,7 +1,8 @@
 """Notices on their way to people: a queue and a task per notifier, so that nobody waits for the slowest.
 
 A notifier that fails is asked again, later each time, and keeps the order of its notices meanwhile. When every notifier
-has a notice or has given up on it, the engine is told, and its outbox is rid of it.
+has a notice or has given up on it, the engine is told, and its outbox is rid of it; of a notifier with a name
+(`runtime.channel`) it is told at once, so that a restart does not tell that one again.
 """
 
 import logging
@@ -14,6 +15,7 @@ from anyio.abc import TaskGroup
 from controlplane.model.notice import Notice
 from controlplane.model.signal import Told
 from controlplane.ports import Clock, Notifier
+from controlplane.runtime.channel import Channel, ChannelLane, Settled
 
 logger = logging.getLogger(__name__)
 
@@ -24,63 +26,104 @@ NOTIFY_TIMEOUT_S = 10.0
 
 
 class _Delivery:
-    """One notice, and which notifiers it still waits for."""
+    """One notice, and for whom it still waits: notifiers without a name are told of together, those with one apart."""
 
-    def __init__(self, notice: Notice, lanes: int) -> None:
+    def __init__(self, notice: Notice, lanes: int, unnamed: int) -> None:
         self.notice = notice
-        self.waiting = lanes
+        self.waiting, self.unnamed = lanes, unnamed
         self.by: list[str] = []
         self.reasons: list[str] = []
 
 
 class Herald:
-    """All notifiers of one loop. `tell_engine` takes the answers."""
+    """All notifiers of one loop. `tell_engine` takes the answers, `standing` gives what a channel is told again."""
 
-    def __init__(self, notifiers: Sequence[Notifier], *, clock: Clock, tell_engine: Callable[[Told], None]) -> None:
+    def __init__(
+        self,
+        notifiers: Sequence[Notifier],
+        *,
+        clock: Clock,
+        tell_engine: Callable[[Told], None],
+        channels: Sequence[Channel] = (),
+        standing: Callable[[str], Sequence[Notice]] = lambda _: (),
+    ) -> None:
         self._clock, self._tell_engine = clock, tell_engine
         self._lanes = [_Lane(notifier, self._settled) for notifier in notifiers]
+        self._channels = [
+            ChannelLane(one, self._settled_by(one.name), clock=clock, standing=standing) for one in channels
+        ]
+        self._all: list[_Lane | ChannelLane] = [*self._lanes, *self._channels]
+        self._open: dict[str, _Delivery] = {}  # by id, those that a channel has not settled
 
     @property
     def failed(self) -> int:
         """Attempts that failed."""
-        return sum(lane.failed for lane in self._lanes)
+        return sum(lane.failed for lane in self._all)
 
     @property
     def dropped(self) -> int:
-        """Notices given up by some notifier: their attempts were used up, or too many waited behind them."""
-        return sum(lane.dropped for lane in self._lanes)
+        """Notices given up by some notifier: they were refused, or too old, or too many waited behind them."""
+        return sum(lane.dropped for lane in self._all)
 
     @property
     def failing(self) -> list[str]:
         """Notifiers whose last attempt failed."""
-        return [lane.name for lane in self._lanes if lane.failures]
+        return [lane.name for lane in self._all if lane.failures]
 
     def tell(self, notice: Notice) -> None:
-        """Queue `notice` for everybody."""
-        if not self._lanes:
-            self._tell_engine(Told(at=self._clock.now(), key=notice.key, by="nobody"))
+        """Queue `notice` for those it is for, and for every notifier without a name."""
+        channels = self._addressed(notice)
+        delivery = _Delivery(notice, len(self._lanes) + len(channels), len(self._lanes))
+        if not delivery.waiting:
+            self._answer(notice, by="nobody")
             return
-        delivery = _Delivery(notice, len(self._lanes))
+        if channels:
+            self._open[notice.id] = delivery
         for lane in self._lanes:
             lane.put(delivery)
+        for channel in channels:
+            channel.put(notice)
 
     def start(self, tasks: TaskGroup) -> None:
         """Deliver in `tasks` until they are cancelled."""
-        for lane in self._lanes:
+        for lane in self._all:
             tasks.start_soon(lane.run)
+
+    def _addressed(self, notice: Notice) -> list[ChannelLane]:
+        """Whom it is for and who has not had it. Names that nobody has any more: everybody, rather than nobody."""
+        chosen = self._channels
+        if notice.to is not None:
+            chosen = [lane for lane in self._channels if lane.name in notice.to]
+            if notice.to and not chosen:
+                chosen = self._channels
+        return [lane for lane in chosen if lane.name not in notice.had and lane.channel.hears(notice)]
+
+    def _settled_by(self, name: str) -> Settled:
+        def settled(notice: Notice, reason: str) -> None:
+            delivery = self._open.get(notice.id)
+            if delivery is None:
+                return
+            delivery.waiting -= 1
+            last = not delivery.waiting and not delivery.unnamed
+            self._answer(notice, by=name, reason=f"{name}: {reason}" if reason else "", last=last)
+            if not delivery.waiting:
+                del self._open[notice.id]
+                if delivery.unnamed:
+                    self._answer_unnamed(delivery)
+
+        return settled
 
     def _settled(self, delivery: _Delivery) -> None:
         delivery.waiting -= 1
         if not delivery.waiting:
-            self._tell_engine(
-                Told(
-                    at=self._clock.now(),
-                    key=delivery.notice.key,
-                    by=", ".join(delivery.by) or "nobody",
-                    ok=not delivery.reasons,
-                    reason="; ".join(delivery.reasons),
-                )
-            )
+            self._open.pop(delivery.notice.id, None)
+            self._answer_unnamed(delivery)
+
+    def _answer_unnamed(self, delivery: _Delivery) -> None:
+        self._answer(delivery.notice, by=", ".join(delivery.by) or "nobody", reason="; ".join(delivery.reasons))
+
+    def _answer(self, notice: Notice, *, by: str, reason: str = "", last: bool = True) -> None:
+        self._tell_engine(Told(at=self._clock.now(), key=notice.key, by=by, ok=not reason, reason=reason, last=last))
 
 
 class _Lane:

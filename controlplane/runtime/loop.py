@@ -23,6 +23,7 @@ from controlplane.model.signal import Signal, Told
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos, to_nanos
 from controlplane.ports import Clock, DataPlane, Engine, Journal, Notifier, SignalSource
 from controlplane.runtime.actuation import Actuation
+from controlplane.runtime.channel import Channel
 from controlplane.runtime.effect import GATHER_NS, Effects
 from controlplane.runtime.follow import Follower, Tail
 from controlplane.runtime.herald import Herald
@@ -59,6 +60,8 @@ class ControlLoop:
         at_once: Sequence[DataPlane] = (),
         sources: Sequence[SignalSource] = (),
         notifiers: Sequence[Notifier] = (),
+        channels: Sequence[Channel] = (),
+        standing: Callable[[str], Sequence[Notice]] = lambda _: (),
         inbox_max: int = 10_000,
         apply_timeout_s: float = 2.0,
         append_timeout_s: float = 1.0,
@@ -73,7 +76,7 @@ class ControlLoop:
             journal, self._tail, clock=clock, append_timeout_s=append_timeout_s, inputs=setup is not None
         )
         self._actuation = Actuation(data_planes, clock=clock, apply_timeout_s=apply_timeout_s, at_once=at_once)
-        self._herald = Herald(notifiers, clock=clock, tell_engine=self._told)
+        self._herald = Herald(notifiers, clock=clock, tell_engine=self._told, channels=channels, standing=standing)
         self._effects = Effects(self._recorder, self._actuation, clock=clock, loop=self, linger_ns=to_nanos(linger_s))
         self._inbox = Inbox(signals_max=inbox_max)
         self._wake = anyio.Event()

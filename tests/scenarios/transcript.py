@@ -7,6 +7,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     endpoints orders priority=0,0,1 zone=a,b,b capacity_per_s=80,80,40      fields of its endpoints, one after the other
     service   orders deployer=ci probe_path=/ok pool=32                     fields of it
     mode      observe
+    ladder    shop chat after 5m pager+phone then management | repeat 10m      rungs, each the notifiers it names
+    owner     team shop                   who is told on which ladder; service orders owner=team
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
     playbook  zone-out service=orders zone=b enforce=true owner=team      its match, and what else it says
     need      zone-out floor endpoints=2        one of its preconditions
@@ -29,6 +31,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
     at 2s     order override alice on orders rule healthy_floor for 30s "because"        revoke
     at 2s     trip orders/orders-1 errors 5/5 late 90s      what decided was so long ago
+    at 2s     acknowledge i1 alice "on it"
     at 2s     rolled-back ok | failed "because"     the deployer says how the last roll-back ended
     at 2s     refuse-commands | take-commands       the data plane answers no | yes
     at 2s     newer-engine                          the data plane obeys an engine that has replaced this one
@@ -48,12 +51,14 @@ from controlplane.decide.state import describe, summary
 from controlplane.model import record as rec
 from controlplane.model import signal as sig
 from controlplane.model.command import Command, RollBack
+from controlplane.model.escalation import Ladder, Owner, People, Rung
+from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.playbook import Match, Playbook, PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import IncidentId, Nanos
 
 ABOUT = ("hold", "release", "override", "revoke")
 START = Nanos(1_000_000_000_000)
@@ -77,6 +82,12 @@ class Script:
     events: list[tuple[int, list[str]]] = field(default_factory=list)
     playbooks: tuple[Playbook, ...] = ()
     end: int = 0
+    ladders: dict[str, Ladder] = field(default_factory=dict)
+    owners: dict[str, Owner] = field(default_factory=dict)
+
+    @property
+    def people(self) -> People:
+        return People(ladders=self.ladders, owners=self.owners)
 
 
 def parse(text: str) -> Script:
@@ -101,6 +112,10 @@ def parse(text: str) -> Script:
                 kind = "preconditions" if words[0] == "need" else "steps"
                 first = {"need" if words[0] == "need" else "do": words[2]}
                 books[words[1]].setdefault(kind, []).append(first | dict(word.split("=", 1) for word in words[3:]))
+            case "ladder":
+                script.ladders[words[1]] = _ladder(words[2:])
+            case "owner":
+                script.owners[words[1]] = Owner(ladder=words[2])
             case "mode":
                 script.policy["mode"] = words[1]
             case "policy":
@@ -146,6 +161,23 @@ def _book(name: str, named: dict[str, str]) -> dict[str, object]:
     return {"name": name, "match": match, **named}
 
 
+def _ladder(words: list[str]) -> Ladder:
+    """As `chat after 5m pager+phone then other`, or `... repeat 10m`."""
+    found: list[Rung] = []
+    then, repeat_s, after_s = "", 0.0, 0.0
+    while words:
+        match words:
+            case ["after", time, *words]:
+                after_s = nanos(time) / 1e9
+            case ["then", then, *words]:
+                pass
+            case ["repeat", time, *words]:
+                repeat_s = nanos(time) / 1e9
+            case [names, *words]:
+                found.append(Rung(notify=tuple(names.split("+")), after_s=after_s))
+    return Ladder(rungs=tuple(found), then=then, repeat_s=repeat_s)
+
+
 def _with(one, named: dict[str, str]):
     """`one` with fields that a line names as text."""
     kinds = {field.name: field.type for field in msgspec.structs.fields(type(one))}
@@ -179,10 +211,15 @@ class Run:
         self.records: list[rec.Record] = []
         self.takes_commands, self.fenced = True, False
         self.engine = Engine(script.topology, self.policy, playbooks=script.playbooks)
+        self.engine = self._engine()
         self.wake_at: Nanos | None = None
         self.boot = 1
         self.alive = True
         self._samples: dict[Target, list[int]] = {}
+
+    def _engine(self) -> Engine:
+        script = self.script
+        return Engine(script.topology, self.policy, playbooks=script.playbooks, people=script.people)
 
     def play(self) -> str:
         self._effects(0, self.engine.start(START, boot="boot-1", wall_ns=WALL))
@@ -247,6 +284,7 @@ class Run:
         self.alive = True
         stored = msgspec.json.decode(msgspec.json.encode(self.records), type=list[rec.Record])
         self.engine = Engine(self.script.topology, self.policy, playbooks=self.script.playbooks)
+        self.engine = self._engine()
         self.engine.restore(stored)
         self.boot += new_boot
         self.lines.append(f"{_time(at)}  -- restart")
@@ -258,7 +296,7 @@ class Run:
         self.records += outcome.records
         self.wake_at = outcome.wake_at
         self.lines += [f"{_time(at)}  {line}" for record in outcome.records if (line := _line(record))]
-        self.lines += [f"{_time(at)}  tell {notice.severity}: {notice.text}" for notice in outcome.notices]
+        self.lines += [f"{_time(at)}  tell {_whom(notice)}: {notice.text}" for notice in outcome.notices]
         for command in outcome.commands:
             acted = self._answer(command, Nanos(START + at))
             self._effects(at, self.engine.step(acted, Nanos(START + at)))
@@ -272,6 +310,12 @@ class Run:
             return sig.Acted(at=now, command=command.id, ok=False, reason=reason, rule="epoch_fence")
         reason = "" if self.takes_commands else "unreachable"
         return sig.Acted(at=now, command=command.id, ok=self.takes_commands, reason=reason, retryable=True)
+
+
+def _whom(notice: Notice) -> str:
+    if notice.to is None:
+        return notice.severity
+    return f"{' and '.join(notice.to) or 'nobody yet'}, {notice.severity}"
 
 
 def _signal(words: list[str], now: Nanos) -> Signal:
@@ -335,6 +379,8 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return _edge(caller, callee, int(calls), int(failures), more, now)
         case ["condition", service, what, how, *reason]:
             return sig.Condition(at=now, service=service, what=what, well=how == "well", reason=" ".join(reason))
+        case ["acknowledge", incident, by, *reason]:
+            return sig.Acknowledged(at=now, incident=IncidentId(incident), by=by, reason=" ".join(reason))
         case ["order", order, by, "on", where, *more]:
             named = dict(zip(more[:-1:2], more[1::2], strict=False)) if len(more) > 1 else {}
             return sig.Ordered(
@@ -418,6 +464,12 @@ def _line(record: rec.Record) -> str:
             return f"masked {record.incident} {'yes' if record.masked else 'no'}: {record.reason}"
         case rec.Escalated():
             return f"escalated {record.incident}: {record.reason}"
+        case rec.RungClimbed():
+            named = f"rung {record.rung + 1}: {', '.join(record.notify)}" if record.notify else "nobody yet"
+            return f"ladder {record.incident} {record.ladder} {named}: {record.reason}"
+        case rec.IncidentAcknowledged():
+            said = f": {record.reason}" if record.reason else ""
+            return f"acknowledged {record.incident} by {record.by}{said}"
         case rec.IncidentClosed():
             return f"incident {record.incident} closed: {record.reason}"
         case PlaybookMatched():

@@ -3,7 +3,7 @@ what was refused by which rule, what it saved, where it stands and what it waits
 
 from controlplane.decide import safety
 from controlplane.decide.detection.detect import FALSE_ALARM
-from controlplane.decide.review import saved, timing
+from controlplane.decide.review import people, saved, timing
 from controlplane.decide.review.case import Case
 from controlplane.decide.state import describe
 from controlplane.model.analysis import Impact
@@ -50,6 +50,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")
+    lines += people.sentences(incident)
     if case is not None:
         lines.append(f"Saved: {saved.sentence(case)}.")
         lines += [f"Kept off {line}." for line in saved.spared_calls(case)]

@@ -4,7 +4,7 @@ It states facts, and marks the one estimate as such. What should be done better 
 have to look at is listed at the end, each point with the fact that it rests on.
 """
 
-from controlplane.decide.review import saved, timing
+from controlplane.decide.review import people, saved, timing
 from controlplane.decide.review.case import Case
 from controlplane.decide.review.explain import ended, explain, how, times
 from controlplane.decide.review.markdown import line, listed, plain, section, table
@@ -33,6 +33,7 @@ def report(case: Case, *, picture: str = "") -> str:
         *section("Orders", _orders(case)),
         *section("Refused", _refused(case)),
         *section("Recovery", _stages(case), _waits(case)),
+        *section("People", _told(case)),
         *section("Timeline", [f"![{PICTURE}]({picture})"] if picture else [], _timeline(case)),
         *section("Follow-ups", listed(follow_ups(case))),
     ]
@@ -162,6 +163,10 @@ def _stages(case: Case) -> list[str]:
 def _waits(case: Case) -> list[str]:
     rows = [(span.what, f"+{span.from_s:.1f} s", lasted(span.lasted_s), span.reason) for span in timing.waits(case)]
     return table(("Recovery waited for", "From", "For", "Because"), rows)
+
+
+def _told(case: Case) -> list[str]:
+    return table(("After the signal", "Severity", "To", "Had by", "What"), people.rows(case.incident))
 
 
 def _timeline(case: Case) -> list[str]:

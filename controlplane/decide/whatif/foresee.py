@@ -85,7 +85,7 @@ class _World:
         now: Nanos,
         rates: Mapping[traffic.Pair, float] | None,
     ) -> None:
-        self.engine = Engine(topology, policy, graph, playbooks)
+        self.engine = Engine(topology, policy, graph, playbooks=playbooks)
         self.supposed, self.now = supposed, now
         self.topology = topology
         found = topology.service(supposed.service)
