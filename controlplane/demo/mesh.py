@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from controlplane.model.config import Config, GatewaySection, JournalSection, PlaneSection
+from controlplane.model.config import Config, GatewaySection, JournalSection, PlaneSection, ProxySection
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
 from controlplane.model.topology import Endpoint, Service
 
@@ -148,12 +148,13 @@ def fronts() -> tuple[str, ...]:
     return tuple(one.name for one in PARTS if one.share)
 
 
-def config(name: str, ports: dict[str, int], *, journal: str = "") -> Config:
-    """The configuration of one plane: of a replica's, or of the gateway's."""
+def config(name: str, ports: dict[str, int], *, journal: str = "", proxy: ProxySection | None = None) -> Config:
+    """The configuration of one plane: of a replica's, or of the gateway's, which steers `proxy` where there is one."""
     return Config(
         plane=PlaneSection(name=name, mode="enforce"),
         journal=JournalSection(path=journal),
         gateway=GatewaySection(routes={f"/{front}": front for front in fronts()}) if name == GATEWAY else None,
+        proxies={} if proxy is None else {"edge": proxy},
         response=RESPONSE,
         policies=POLICIES,
         services=services(ports),
