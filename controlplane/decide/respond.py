@@ -28,9 +28,9 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     service = draft.topology.service(signal.target.service)
     if service is None:
         return  # unknown is no ground to act on; the admin API refuses such signals with a message
-    tripped_at = evidence.tripped(signal.target, signal.at)
+    tripped_at = evidence.tripped(signal.target, signal.at, signal.cause)
     seen = _seen(signal)
-    decided = plan(signal, service, tripped_at, draft.policy)
+    decided = plan(signal, service, tripped_at, draft.policy, evidence.failed_at.get(service.name, {}))
     incident = about(draft, service)
     decided = _patient(evidence, service, incident, signal, decided)
     if incident is None:

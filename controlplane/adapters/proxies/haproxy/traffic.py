@@ -10,7 +10,7 @@ from typing import Final
 
 import anyio
 
-from controlplane._native.guard import ERROR, STALLED
+from controlplane._native.guard import ERROR, STALLED, TIMEOUT
 from controlplane.adapters.proxies.haproxy.logline import read_line
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.session import Session
@@ -81,8 +81,11 @@ class Traffic:
         if server.by_hand:
             return  # what somebody does there is no evidence
         if before is not None and before.started <= server.started:
-            for _ in range(min(RETRIED_MAX, max(0, server.retried - before.retried))):
-                self._judge.ended(target, ERROR, HALF_MS)
+            retried = min(RETRIED_MAX, max(0, server.retried - before.retried))
+            for number in range(retried):
+                # with `retry-on` also what took too long: then it was in flight when we looked before, and was refused
+                # by nobody; an overload that is told as errors would have the whole service isolated
+                self._judge.ended(target, TIMEOUT if number < before.in_flight else ERROR, HALF_MS)
         waited_ns = self._stalls[target].look(
             now,
             started=server.started,

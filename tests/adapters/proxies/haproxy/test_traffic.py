@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane._native.guard import ERROR, STALLED, SUCCESS
+from controlplane._native.guard import ERROR, STALLED, SUCCESS, TIMEOUT
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.session import Session, open_session
 from controlplane.adapters.proxies.haproxy.traffic import RETRIED_MAX, Traffic
@@ -72,6 +72,17 @@ async def test_connections_that_were_tried_elsewhere_are_their_servers_failures(
         watched.set("o2", stot="0", wretr="9999")
         await watched.look(session)
         assert len(watched.judge.calls) == 3 + RETRIED_MAX
+
+
+async def test_what_was_in_flight_and_is_tried_again_took_too_long(tmp_path: Path) -> None:
+    """With `retry-on` a time-out is retried, too, and counted as a refused connection is: it is told as load."""
+    watched = Watched()
+    async with served(watched.runtime, tmp_path) as path, open_session(path) as session:
+        watched.set("o2", scur="2", stot="12")
+        await watched.look(session)
+        watched.set("o2", scur="0", wretr="3")
+        await watched.look(session)
+        assert [call[:2] for call in watched.judge.calls] == [("orders/o2", TIMEOUT)] * 2 + [("orders/o2", ERROR)]
 
 
 async def test_what_a_person_does_is_shown_and_no_evidence(tmp_path: Path) -> None:
