@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("haproxy", "envoy"),
         help="with --faults: this one only (default: all that are here)",
     )
+    plane.add_argument(
+        "--table", type=Path, metavar="FILE", help="with --faults and --json: put the table between the marks in FILE"
+    )
     plane.add_argument("--services", type=int, default=1, help="loaded, of four endpoints each (default: 1)")
     plane.add_argument("--loop", choices=("uvloop", "asyncio", "trio"), default="uvloop", help="(default: uvloop)")
     plane.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane._native.histogram import Histogram
 from controlplane.bench import result
-from controlplane.bench.dataplane import command, compare, judge
+from controlplane.bench.dataplane import command, compare, judge, page
 from controlplane.bench.dataplane.fault import FAULTS, Harm, Pace, suffer
 from controlplane.bench.dataplane.measure import Measured, Setting
 from controlplane.bench.dataplane.protect import PROTECTIONS
@@ -30,7 +30,7 @@ def test_a_run_measures_and_writes(
     assert binary()
     monkeypatch.setattr(command, "QUICK", 8)
     arguments = {"json": tmp_path / "figures.json", "quick": True, "services": 2, "loop": loop}
-    assert command.run(argparse.Namespace(**arguments, check=False, faults=False, data_plane=None)) == 0
+    assert command.run(argparse.Namespace(**arguments, check=False, faults=False, data_plane=None, table=None)) == 0
     assert " 0 failed" in capsys.readouterr().out
     names = [figure.name for figure in result.read(tmp_path / "figures.json")]
     assert names == ["dataplane.haproxy.2.acknowledged", "dataplane.haproxy.2.rerouted"]
@@ -126,3 +126,24 @@ def test_what_nobody_can_keep_is_said_and_no_excuse() -> None:
         "envoy errors: 7 users harmed, promised 3 more than 3 at most",
         "envoy bad_version: 21 users harmed, more than 9 with fastest and twice what must be lost",
     ]
+
+
+def test_the_page_shows_the_figures_that_are_on_file(tmp_path: Path) -> None:
+    """What docs/benchmarks.md says of faults is what the last whole run wrote, and nobody's hand."""
+    root = Path(__file__).parents[2]
+    shown = (root / "docs" / "benchmarks.md").read_text()
+    assert shown.count(page.BEGIN) == 1
+    made = page.markdown(result.read(root / "bench" / "results" / "latest.json"))
+    assert made.count("| `errors` |") == len(KINDS)
+    assert shown.partition(page.BEGIN)[2].startswith(made + page.END)
+    copy = tmp_path / "page.md"
+    copy.write_text(f"before\n{page.BEGIN}old\n{page.END}after\n")
+    page.put(copy, judge.figures("haproxy", table(slow=BLIND)))
+    assert copy.read_text().splitlines()[4:] == [
+        "| `slow` | 300 (9 ms) | 300 (9 ms) | 60 (9 ms) | 15 |",
+        page.END.strip(),
+        "after",
+    ]
+    copy.write_text("nothing")
+    with pytest.raises(ValueError, match="has no <!-- generated: faults -->"):
+        page.put(copy, [])

@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 from controlplane.bench import result
-from controlplane.bench.dataplane import judge
+from controlplane.bench.dataplane import judge, page
 from controlplane.bench.dataplane.fault import FAULTS, Harm, Pace, suffer
 from controlplane.bench.dataplane.judge import Table
 from controlplane.bench.dataplane.protect import PROTECTIONS
@@ -34,10 +34,12 @@ def run(args: argparse.Namespace) -> int:
                 table.setdefault(name, {})[protection] = harm
         print("\n".join(lines(kind, table)))
         verdict = judge.judged(kind, table)
-        print("\n".join(f"    not to be had: {text}" for text in verdict.impossible))
+        print("\n".join(f"    not to be had: {text}" for text in verdict.impossible), flush=True)
         missed += verdict.missed
         if args.json:
             result.join(args.json, judge.figures(kind, table))
+    if args.table and args.json and not args.quick:
+        page.put(args.table, result.read(args.json))
     print("\npromised and MISSED:\n" + "\n".join(f"    {text}" for text in missed) if missed else "\nall promises met")
     return 1 if args.check and missed else 0
 
