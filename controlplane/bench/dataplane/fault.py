@@ -17,12 +17,13 @@ import anyio.abc
 import msgspec
 
 from controlplane._native.guard import now_ns
-from controlplane.bench.dataplane.protect import protected
+from controlplane.bench.dataplane.protect import OURS, protected
 from controlplane.model.unit import MILLISECOND
 from controlplane.testbed.bed import Bed, ProxyKind
 
 ENDPOINTS: Final = 4
 SLOW_NS: Final = 200 * MILLISECOND  # what a user notices
+RIVALS_WARM_S: Final = 1.0  # they learn nothing of healthy traffic, unless it has errors of its own
 REQUEST: Final = b"GET / HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n"
 
 
@@ -66,7 +67,7 @@ FAULTS: Final[dict[str, Fault]] = {
         ),
         answer_s=0.25,
         again="all",
-        lasts_s=7.0,
+        lasts_s=5.0,
     ),
 }
 """One replica of four that fails, is slow, hangs; two that fail or hang within a second; two of a version that fails
@@ -95,6 +96,7 @@ class Harm(msgspec.Struct, frozen=True):
 async def suffer(kind: ProxyKind, fault: Fault, protection: str, pace: Pace) -> Harm:
     """One fault under one protection, everything started anew. Raises NoProxy."""
     lasts_s = pace.lasts_s if fault.lasts_s is None else fault.lasts_s
+    warm_s = pace.warm_s if protection == OURS or fault.before else min(pace.warm_s, RIVALS_WARM_S)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="controlplane-bench-")))
         ports, order = stack.enter_context(_replicas())
@@ -104,8 +106,8 @@ async def suffer(kind: ProxyKind, fault: Fault, protection: str, pace: Pace) -> 
         for line in fault.before:
             order(line)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(load.run, tasks, pace.per_s, pace.warm_s + lasts_s)
-            await anyio.sleep(pace.warm_s)
+            tasks.start_soon(load.run, tasks, pace.per_s, warm_s + lasts_s)
+            await anyio.sleep(warm_s)
             load.since = now_ns()
             for after_s, line in fault.script:
                 await anyio.sleep(after_s)
