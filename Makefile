@@ -59,6 +59,8 @@ bench: $(BUILT_BENCH)  ## measure against floors and rivals; BENCH_ARGS="--quick
 		--hgrm bench/results/response.hgrm --plot bench/results/response.svg $(filter --quick --check,$(BENCH_ARGS)))
 	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench dataplane --json bench/results/latest.json \
 		$(filter --quick --check,$(BENCH_ARGS)))
+	$(if $(findstring --only,$(BENCH_ARGS)),,$(BIN)/controlplane bench dataplane --faults \
+		--json bench/results/latest.json --table docs/benchmarks.md $(filter --quick --check,$(BENCH_ARGS)))
 	$(BIN)/python -m pytest bench --benchmark-enable --benchmark-only \
 		--benchmark-json=bench/results/bench.json
 

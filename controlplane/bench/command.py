@@ -48,7 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plane = suites.add_parser("dataplane", help="from the decision until a real proxy has acknowledged and obeys")
     plane.add_argument("--json", type=Path, metavar="FILE", help="join the figures to that file's, by name")
     plane.add_argument("--quick", action="store_true", help="a few orders: a glance, not a measurement")
-    plane.add_argument("--faults", action="store_true", help="what users meet, beside the proxy's own protection")
+    plane.add_argument("--faults", action="store_true", help="what users meet, beside the proxies' own protection")
+    plane.add_argument(
+        "--data-plane",
+        choices=("haproxy", "envoy"),
+        help="with --faults: this one only (default: all that are here)",
+    )
+    plane.add_argument(
+        "--table", type=Path, metavar="FILE", help="with --faults and --json: put the table between the marks in FILE"
+    )
     plane.add_argument("--services", type=int, default=1, help="loaded, of four endpoints each (default: 1)")
     plane.add_argument("--loop", choices=("uvloop", "asyncio", "trio"), default="uvloop", help="(default: uvloop)")
     plane.add_argument("--check", action="store_true", help="exit status 1 when a promise is missed")

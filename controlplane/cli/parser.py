@@ -196,7 +196,13 @@ def _add_demo(commands: "_Commands[argparse.ArgumentParser]", wanted: str) -> No
 
         return run_demo(args)
 
-    epilog = "examples:\n  controlplane demo\n  controlplane demo --json result.json\n  controlplane demo --keep\n"
+    epilog = """\
+examples:
+  controlplane demo
+  controlplane demo --json result.json
+  controlplane demo --data-plane haproxy      through a real HAProxy, or envoy
+  controlplane demo --keep
+"""
     parser = _add(
         commands, "demo", run, "Break a real mesh six ways, without and with the library, and compare", epilog
     )
@@ -249,6 +255,7 @@ examples:
   controlplane bench detection --plot delays.svg
   controlplane bench response --plot response.svg
   controlplane bench dataplane --quick
+  controlplane bench dataplane --faults --data-plane envoy
   controlplane bench peers
 
 Rivals that are not installed are left out: pip install 'controlplane[bench]'.

@@ -60,6 +60,7 @@ class Evidence:
         self.fallbacks: dict[str, int] = {}  # answers without each service since this process began
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.late_ones: dict[str, set[str]] = {}  # endpoints whose last verdict said no more than that they are late
+        self.failed_at: dict[str, dict[str, Nanos]] = {}  # the same, of those that were not merely slow
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
@@ -86,13 +87,15 @@ class Evidence:
         storms = self.storms.due_at if self.storms.raging else None
         return self.expected.due_at, self.alerts.due_at, self.fingerprints.due_at, storms
 
-    def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
+    def tripped(self, target: Target, at: Nanos, cause: Cause = Cause.ERRORS) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
         self.signal_at[target] = at
         self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
+            if cause is not Cause.SLOW:
+                self.failed_at.setdefault(target.service, {})[target.endpoint] = at
         return verdicts
 
     def late(self, service: str, at: Nanos) -> LateRow:
@@ -105,11 +108,15 @@ class Evidence:
 
     def cleared(self, target: Target) -> None:
         """Forget what was held against `target`."""
-        self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
+        self._acquit(target)
         self.signal_at.pop(target, None)
         self.detector.forget(target)
         self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
+
+    def _acquit(self, target: Target) -> None:
+        self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
+        self.failed_at.get(target.service, {}).pop(target.endpoint, None)
 
     def felt(self, incident: Incident, at: Nanos) -> None:
         """Harm that `incident` does was seen `at` that time."""
@@ -127,6 +134,7 @@ class Evidence:
         self.tripped_at.clear()
         self.late_ones.clear()
         self._late.clear()
+        self.failed_at.clear()
         self.signal_at.clear()
         self._since_stage.clear()
 
@@ -144,7 +152,7 @@ class Evidence:
         """Add traffic to what the target has seen in its present stage."""
         if sample.calls >= WELL_CALLS and not sample.failures and not sample.slow:
             # what answers well by now is not among those that fail together any more
-            self.tripped_at.get(sample.target.service, {}).pop(sample.target.endpoint, None)
+            self._acquit(sample.target)
         seen = self.since_stage(sample.target)
         self._since_stage[sample.target] = _more(seen, sample)
         self._since_side[sample.target] = _more(self.since_side(sample.target), sample)

@@ -29,11 +29,13 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     service = draft.topology.service(signal.target.service)
     if service is None:
         return  # unknown is no ground to act on; the admin API refuses such signals with a message
-    tripped_at = evidence.tripped(signal.target, signal.at)
+    tripped_at = evidence.tripped(signal.target, signal.at, signal.cause)
     seen = _seen(signal)
     late = evidence.late_ones.setdefault(service.name, set())
     (late.add if signal.cause in LATE else late.discard)(signal.target.endpoint)
-    decided = plan(signal, service, tripped_at, draft.policy, late=late - {signal.target.endpoint})
+    failed_at = evidence.failed_at.get(service.name, {})
+    late = late - {signal.target.endpoint}
+    decided = plan(signal, service, tripped_at, draft.policy, failed_at=failed_at, late=late)
     incident = about(draft, service)
     decided = patient(evidence, service, signal, decided)
     if incident is None:

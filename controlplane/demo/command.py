@@ -6,6 +6,7 @@ from pathlib import Path
 RATE_PER_S = 200
 SEED = 7
 HEALTHY_S = 20.0
+DATA_PLANES = ("in-process", "haproxy", "envoy")
 FAULT_NAMES = (
     "replica_errors",
     "replica_slow",
@@ -40,12 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="length of the healthy phase (default: %(default)s)",
     )
+    parser.add_argument(
+        "--data-plane",
+        choices=DATA_PLANES,
+        default=DATA_PLANES[0],
+        help="what makes the gateway's calls: the gateway with the library in it, or a real proxy that the control "
+        "plane steers by its log and counters; faults that no call of the proxy meets are then left out, by name "
+        "(default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: every fault was contained. 1: one was not, or healthy traffic raised an alarm, or a process died."""
-    from controlplane.demo.course import course
+    """0: every fault was contained. 1: one was not, or healthy traffic raised an alarm, or a process died.
 
+    Raises NoProxy where the data plane is not on this machine, or meets none of the faults that were asked for.
+    """
+    from controlplane.demo.course import course
+    from controlplane.demo.front import check
+
+    check(args.data_plane, args.only or FAULT_NAMES)
     return course(args)
 
 

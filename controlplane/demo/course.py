@@ -12,10 +12,12 @@ import msgspec
 
 from controlplane.demo.drill import Drill, running
 from controlplane.demo.fault import FAULTS
+from controlplane.demo.front import passes, why_not
 from controlplane.demo.progress import Progress
 from controlplane.demo.report import document, line, table
 from controlplane.demo.result import Results, Trial
 from controlplane.demo.supervise import ChildDied
+from controlplane.testbed.child import NoProxy
 
 INTERRUPTED = 130
 
@@ -33,7 +35,7 @@ def course(args: argparse.Namespace) -> int:
         interrupted, rest = group.split(_Interrupted)
         if interrupted is not None:
             return verdict[0] if verdict else INTERRUPTED
-        died, rest = group.split(ChildDied)
+        died, rest = group.split((ChildDied, NoProxy))
         if rest is not None:
             raise
         assert died is not None
@@ -43,7 +45,7 @@ def course(args: argparse.Namespace) -> int:
     return verdict[0]
 
 
-def _leaves(group: BaseExceptionGroup[ChildDied]) -> list[BaseException]:
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
     found: list[BaseException] = []
     for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
@@ -69,18 +71,34 @@ async def _until_signal(*, task_status: anyio.abc.TaskStatus[None]) -> None:
 async def _course(args: argparse.Namespace, directory: Path, verdict: list[int]) -> None:
     progress = Progress()
     began = anyio.current_time()
-    async with running(directory, rate=args.rate, seed=args.seed, progress=progress) as drill:
+    async with running(
+        directory, rate=args.rate, seed=args.seed, progress=progress, data_plane=args.data_plane
+    ) as drill:
         healthy = await drill.healthy(args.healthy_s)
         trials = []
+        left_out = []
         for number, fault in enumerate(FAULTS):
             if args.only and fault.name not in args.only:
                 continue
+            if args.data_plane != "in-process" and not passes(fault):
+                left_out.append(f"{fault.name}: {why_not(fault)}")
+                progress.say(f"left out: {left_out[-1]}")
+                continue
             # seeds differ from fault to fault, never between the two runs of one
-            runs = [await drill.run(fault, mode, seed=args.seed + 1 + number) for mode in ("observe", "enforce")]
-            trials.append(Trial(fault, *runs))
+            seed = args.seed + 1 + number
+            observed = await drill.run(fault, "observe", seed=seed)
+            trials.append(Trial(fault, observed, await drill.run(fault, "enforce", seed=seed), args.data_plane))
             progress.say(line(trials[-1]))
         seconds = anyio.current_time() - began
-        results = Results(healthy=healthy, trials=tuple(trials), rate=args.rate, seed=args.seed, seconds=seconds)
+        results = Results(
+            healthy=healthy,
+            trials=tuple(trials),
+            rate=args.rate,
+            seed=args.seed,
+            seconds=seconds,
+            data_plane=args.data_plane,
+            left_out=tuple(left_out),
+        )
         print(table(results), flush=True)
         if args.json is not None:
             text = msgspec.json.format(msgspec.json.encode(document(results)), indent=2)

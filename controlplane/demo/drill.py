@@ -1,15 +1,17 @@
 """A running mesh: start it, watch it healthy, break it in one mode, heal it, and hand over what was measured."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
 import anyio
+import msgspec
 
 from controlplane.adapters.clock import SystemClock
 from controlplane.demo import incident, measure, mesh, pipe
 from controlplane.demo.fault import Fault
+from controlplane.demo.front import DataPlaneKind, Front, in_front
 from controlplane.demo.progress import Progress
 from controlplane.demo.result import Healthy, Run
 from controlplane.demo.supervise import Child, ask_all, launch
@@ -30,8 +32,12 @@ LOOK_EVERY_S = 0.1
 class Drill:
     """A running mesh and what can be done to it."""
 
-    def __init__(self, children: dict[str, Child], *, rate: int, seed: int, progress: Progress) -> None:
+    def __init__(
+        self, children: dict[str, Child], *, rate: int, seed: int, progress: Progress, front: Front | None = None
+    ) -> None:
         self.rate, self.seed, self.progress = rate, seed, progress
+        self._front = front
+        self._proxied = frozenset() if front is None else frozenset({mesh.GATEWAY})
         self.clock = SystemClock()
         self.admin = pipe.Joined()
         self._hosts = {name: child for name, child in children.items() if name != LOAD}
@@ -43,10 +49,15 @@ class Drill:
         """Ports first, then planes, then traffic."""
         placed = {**mesh.hosts(), mesh.GATEWAY: (mesh.GATEWAY,)}
         serve = {name: pipe.Serve(placed[name], str(directory), self.seed) for name in self._hosts}
+        if self._front is not None:
+            serve[mesh.GATEWAY] = msgspec.structs.replace(serve[mesh.GATEWAY], proxy=self._front.kind)
         bound = await ask_all(self._hosts, serve, pipe.Ports)
         ports = {replica: port for answer in bound.values() for replica, port in answer.ports.items()}
         joined = await ask_all(self._hosts, dict.fromkeys(self._hosts, pipe.Join(ports)), pipe.Joined)
-        self.admin, self._port = joined[mesh.GATEWAY], ports[mesh.GATEWAY]
+        self.admin = joined[mesh.GATEWAY]
+        self._port = (
+            ports[mesh.GATEWAY] if self._front is None else self._front.start(ports, joined[mesh.GATEWAY].plane_port)
+        )
         self._began = self.clock.now()
         await self._drive(self.seed, self._began)
 
@@ -59,7 +70,7 @@ class Drill:
         await anyio.sleep(SETTLE_S)
         served, records = await self._collect(self._began)
         del served
-        answer = incident.read(records, onset=since)
+        answer = incident.read(records, onset=since, proxied=self._proxied)
         gathered = await self._load.ask(pipe.Gather(since, until), pipe.Gathered)
         seen = measure.users(gathered.sent)
         latency = measure.percentiles(row.end - row.start for row in gathered.sent if row.end)
@@ -85,8 +96,11 @@ class Drill:
         window_ns = to_nanos(fault.window_s)
         await self.progress.wait(fault.window_s - to_seconds(self.clock.now() - onset), f"{label}: {fault.told}")
         waited = await self._quiet(fault, mode, label, at_least_s=SETTLE_S)
-        served, records = await self._collect(began)
+        collected, records = await self._collect(began)
         gathered = await self._load.ask(pipe.Gather(onset, Nanos(onset + window_ns)), pipe.Gathered)
+        served: dict[str, Sequence[measure.Row]] = {**collected}
+        if self._front is not None:  # a proxy keeps no ledger: what it served is what users got
+            served[mesh.GATEWAY] = gathered.sent
         hops = {
             hop: measure.escalation(
                 (row for row in served[hop] if hop != mesh.GATEWAY or row.route == fault.service),
@@ -99,7 +113,7 @@ class Drill:
             users=measure.users(gathered.sent),
             blast=measure.blast_radius(served, onset=onset, window_ns=window_ns),
             escalation=measure.earliest(hops),
-            answer=incident.read(records, onset=onset),
+            answer=incident.read(records, onset=onset, proxied=self._proxied),
             onset=onset,
             quiet=waited,
             generator_late_max_s=to_seconds(gathered.late_max_ns),
@@ -158,12 +172,14 @@ class Drill:
 
 
 @asynccontextmanager
-async def running(directory: Path, *, rate: int, seed: int, progress: Progress) -> AsyncIterator[Drill]:
-    """The mesh, started and under load; all its processes are gone on leaving. Raises ChildDied."""
+async def running(
+    directory: Path, *, rate: int, seed: int, progress: Progress, data_plane: DataPlaneKind = "in-process"
+) -> AsyncIterator[Drill]:
+    """The mesh, started and under load; all its processes are gone on leaving. Raises ChildDied, NoProxy."""
     hosts = [*mesh.hosts(), mesh.GATEWAY]
     modules = dict.fromkeys(hosts, "controlplane.demo.replica") | {LOAD: "controlplane.demo.load"}
     progress.say(f"starting {sum(map(len, mesh.hosts().values()))} replicas of {len(mesh.PARTS)} services")
-    async with launch(modules, directory) as children:
-        drill = Drill(children, rate=rate, seed=seed, progress=progress)
+    async with launch(modules, directory) as children, in_front(data_plane, directory) as front:
+        drill = Drill(children, rate=rate, seed=seed, progress=progress, front=front)
         await drill.start(directory)
         yield drill

@@ -1,6 +1,7 @@
 """What the planes did about a fault, read from their records."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 import msgspec
@@ -92,8 +93,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return wrong
 
 
-def read(records: Records, *, onset: Nanos) -> Answer:
-    """The answer that `records`, those of one run, tell of."""
+def read(records: Records, *, onset: Nanos, proxied: AbstractSet[str] = frozenset()) -> Answer:
+    """The answer that `records`, those of one run, tell of. The planes `proxied` make no call themselves: a reflex of
+    their guards treats none differently, and only what the proxy has acknowledged is in force."""
     opened = list(_of(records, on.IncidentOpened))
     ended = [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentClosed)]
     ended += [(plane, record.incident, record.at) for plane, record in _of(records, on.IncidentMerged)]
@@ -116,7 +118,7 @@ def read(records: Records, *, onset: Nanos) -> Answer:
         versions=tuple(sorted({record.version for record in added if record.version})),
         masked=any(record.masked for _, record in _of(records, on.MaskChanged)),
         signal_at=min((record.signal_at for _, record in opened), default=None),
-        effects=_effects(records, onset),
+        effects=_effects(records, onset, proxied),
         lifetimes=tuple(_lifetimes(records)),
         opened=len(opened),
         closed=len(ends),
@@ -155,7 +157,7 @@ def _seconds(taken_ns: int | None) -> float | None:
     return None if taken_ns is None else to_seconds(taken_ns)
 
 
-def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
+def _effects(records: Records, onset: Nanos, proxied: AbstractSet[str]) -> tuple[Effect, ...]:
     """One effect per plane, target and deciding signal: that of the order with which a hold began.
 
     What recovery orders later carries the same signal and is no response to it. A failed probe only prolongs a hold:
@@ -174,7 +176,7 @@ def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
         command = issued.get((plane, record.command))
         if record.stage is Stage.HOLD and command is not None:
             key = holds[plane, command.id] = (plane, str(command.target), command.signal_at)
-            if command.reflex:  # it was in force before it was ordered: the guard said so with the signal
+            if command.reflex and plane not in proxied:  # in force before it was ordered: the guard said so with it
                 in_force.setdefault(key, record.at - command.signal_at)
     for plane, ack in _of(records, on.CommandAcknowledged):
         held = holds.get((plane, ack.command))
@@ -182,6 +184,8 @@ def _effects(records: Records, onset: Nanos) -> tuple[Effect, ...]:
             in_force.setdefault(held, ack.at - held[2])
     treated: dict[tuple[str, str, Nanos], int] = {}
     for plane, first in _of(records, on.BecameEffective):
+        if plane in proxied:
+            continue
         treated.setdefault((plane, str(first.target), first.signal_at), first.at - first.signal_at)
     return tuple(
         Effect(key[0], key[1], (key[2] - onset) / 1e9, after_ns, treated.get(key)) for key, after_ns in in_force.items()

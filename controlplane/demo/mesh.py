@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from controlplane.config import parse_config
-from controlplane.model.config import Config, GatewaySection, JournalSection, PlaneSection
+from controlplane.model.config import Config, GatewaySection, JournalSection, PlaneSection, ProxySection
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
 from controlplane.model.topology import Endpoint, Service
 
@@ -150,12 +150,13 @@ def fronts() -> tuple[str, ...]:
     return tuple(one.name for one in PARTS if one.share)
 
 
-def config(name: str, ports: dict[str, int], *, journal: str = "") -> Config:
-    """The configuration of one plane: of a replica's, or of the gateway's."""
+def config(name: str, ports: dict[str, int], *, journal: str = "", proxy: ProxySection | None = None) -> Config:
+    """The configuration of one plane: of a replica's, or of the gateway's, which steers `proxy` where there is one."""
     return Config(
         plane=PlaneSection(name=name, mode="enforce"),
         journal=JournalSection(path=journal),
         gateway=GatewaySection(routes={f"/{front}": front for front in fronts()}) if name == GATEWAY else None,
+        proxies={} if proxy is None else {"edge": proxy},
         response=RESPONSE,
         policies=POLICIES,
         services=services(ports),

@@ -16,6 +16,7 @@ import msgspec
 from controlplane.demo.fault import Kind
 from controlplane.model.record import Record
 from controlplane.model.unit import Nanos
+from controlplane.testbed.bed import ProxyKind
 
 READ_BYTES = 65_536
 
@@ -26,6 +27,7 @@ class Serve(msgspec.Struct, frozen=True, tag="serve"):
     replicas: tuple[str, ...]
     directory: str
     seed: int
+    proxy: ProxyKind | None = None  # the gateway serves nobody, and steers this one
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -41,10 +43,12 @@ class Join(msgspec.Struct, frozen=True, tag="join"):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """The host serves. `admin` is the address of its admin endpoint, if it has one."""
+    """The host serves. `admin` is the address of its admin endpoint, if it has one; `plane_port` that at which it hears
+    the proxy that it steers, if it does."""
 
     admin: str = ""
     token_file: str = ""
+    plane_port: int = 0
 
 
 class Inject(msgspec.Struct, frozen=True, tag="inject"):

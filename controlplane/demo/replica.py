@@ -20,8 +20,11 @@ from controlplane.assembly import Plane
 from controlplane.config.token import ensure_token
 from controlplane.demo import mesh, pipe
 from controlplane.demo.site import App, Site
+from controlplane.model.config import ProxySection
 from controlplane.model.record import IncidentClosed, IncidentMerged, IncidentOpened, Record
 from controlplane.model.unit import IncidentId, Nanos
+from controlplane.testbed import haproxy
+from controlplane.testbed.bed import ProxyKind
 
 CONNECTIONS_WAITING_MAX = 512
 
@@ -60,7 +63,7 @@ class Host:
     def bind(self, order: pipe.Serve) -> pipe.Ports:
         """A port for every replica, chosen by the system and kept."""
         self._serve = order
-        for replica in order.replicas:
+        for replica in order.replicas if order.proxy is None else ():
             bound = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS_WAITING_MAX)
             self._sockets[replica] = bound
         return pipe.Ports({replica: bound.getsockname()[1] for replica, bound in self._sockets.items()})
@@ -68,6 +71,8 @@ class Host:
     async def join(self, order: pipe.Join) -> pipe.Joined:
         """Start a plane for everyone who calls others, then serve."""
         joined = pipe.Joined()
+        if self._serve.proxy is not None:
+            joined = await self._steering(self._serve.proxy, order.ports)
         for replica, bound in self._sockets.items():
             gateway = replica == mesh.GATEWAY
             plane = None
@@ -81,12 +86,27 @@ class Host:
         pipe.settle()
         return joined
 
-    async def _plane(self, replica: str, ports: dict[str, int]) -> Plane:
+    async def _steering(self, kind: ProxyKind, ports: dict[str, int]) -> pipe.Joined:
+        """The plane of the gateway, which makes no call itself: it hears and steers a proxy."""
+        log_port = haproxy.free_log_port() if kind == "haproxy" else 0
+        section = ProxySection(
+            kind=kind,
+            services=mesh.fronts(),
+            socket=f"{self._serve.directory}/admin.sock" if kind == "haproxy" else "",
+            log_listen=f"127.0.0.1:{log_port}" if kind == "haproxy" else "",
+            listen="127.0.0.1:0" if kind == "envoy" else "",
+        )
+        plane = await self._plane(mesh.GATEWAY, ports, section)
+        (line,) = plane.proxies.lines()  # the last word is where an Envoy asks
+        plane_port = log_port or int(line.rpartition(":")[2])
+        return msgspec.structs.replace(await self._admin(plane), plane_port=plane_port)
+
+    async def _plane(self, replica: str, ports: dict[str, int], proxy: ProxySection | None = None) -> Plane:
         gateway = replica == mesh.GATEWAY
         name = mesh.GATEWAY if gateway else mesh.part_of(replica).name
         journal = str(Path(self._serve.directory, "gateway.db")) if gateway else ""
         seed = self._serve.seed ^ crc32(replica.encode())
-        plane = Plane(mesh.config(name, ports, journal=journal), seed=seed)
+        plane = Plane(mesh.config(name, ports, journal=journal, proxy=proxy), seed=seed)
         await self.stack.enter_async_context(plane)
         self.planes[replica], self.records[replica], self._open[replica] = plane, [], set()
         await self.tasks.start(self._follow, plane, self.records[replica], self._open[replica])

@@ -18,6 +18,13 @@ def _row(mark: str, *cells: str) -> str:
     return f"{mark:3}{name:27}{requests:>19} {touched:>9} {signal:>9}   {effective:>20} {escalation:>8} {ratio:>10}"
 
 
+FIRST = {
+    "in-process": (
+        "First: from the signal to the first request in fact treated differently, worst of all callers; a caller that",
+        "makes ten calls a second waits 100 ms for one, whatever the library does. Closed: from the onset.",
+    ),
+    "proxy": ("Effective: the proxy has acknowledged the order. Which request met it first only the proxy knows.",),
+}
 HEAD = (
     _row("", "", "user requests", "services", "onset ->", "signal -> effective", "esca-", "response/"),
     _row("", "fault", "failed + slow", "touched", "signal", "p50 / p99 / max ms", "lation", "escalation"),
@@ -29,6 +36,7 @@ def table(results: Results) -> str:
     healthy = results.healthy
     lines = [
         "",
+        *([] if results.data_plane == "in-process" else [f"through {results.data_plane}, steered from outside"]),
         (
             f"healthy: {healthy.requests} requests, {healthy.failed} failed, {healthy.slow} slow; "
             f"{healthy.incidents} incidents, {healthy.commands} commands"
@@ -41,9 +49,9 @@ def table(results: Results) -> str:
         f"Each pair is observe-only -> in force. Slow: over {mesh.SLOW_S * 1e3:.0f} ms from when the request was due.",
         "Escalation, measured observe-only: from the onset until the next hop is unhealthy; >: not within the window.",
         "Response: p99 of signal -> effective.",
+        *(f"Left out: {why}." for why in results.left_out),
         "",
-        "First: from the signal to the first request in fact treated differently, worst of all callers; a caller that",
-        "makes ten calls a second waits 100 ms for one, whatever the library does. Closed: from the onset.",
+        *FIRST["in-process" if results.data_plane == "in-process" else "proxy"],
         "",
         f"{'':30}{'first':>9} {'closed':>8}  recovery of the target that was contained first",
         *(f"   {trial.fault.name:27}{recovery(trial)}" for trial in results.trials),
@@ -125,6 +133,8 @@ def document(results: Results) -> dict[str, Any]:
             "generator_late_max_s": healthy.generator_late_max_s,
         },
         "troubles": results.troubles(),
+        "data_plane": results.data_plane,
+        "left_out": results.left_out,
         "rate_per_s": results.rate,
         "seed": results.seed,
         "seconds": results.seconds,

@@ -174,3 +174,18 @@ def test_silence_is_no_answer() -> None:
     """Without records there is no signal, no effect and no incident."""
     answer = read({"gateway": []}, onset=ONSET)
     assert (answer.opened, answer.signal_at, answer.effects) == (0, None, ())
+
+
+def test_behind_a_proxy_only_its_acknowledgement_counts() -> None:
+    """A reflex of a guard that makes no call treats no request differently, whatever the record says of it."""
+    issued, changed, acknowledged = order(10, "c1", Eject(), signal=9.9, stage=Stage.HOLD)
+    assert isinstance(issued, CommandIssued)
+    assert isinstance(acknowledged, CommandAcknowledged)
+    reflex = msgspec.structs.replace(issued, command=msgspec.structs.replace(issued.command, reflex=True))
+    late: Record = msgspec.structs.replace(acknowledged, at=at(17.9))
+    told: list[Record] = [opened(9.9), reflex, changed, effective(9.95, signal=9.9), late]
+    records = {"gateway": told}
+    (effect,) = read(records, onset=ONSET).effects
+    assert effect.effective_ns == 50_000
+    (effect,) = read(records, onset=ONSET, proxied={"gateway"}).effects
+    assert (effect.in_force_ns, effect.first_request_ns, effect.effective_ns) == (8_000_000, None, 8_000_000)

@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from controlplane.demo.fault import FAULTS
+from controlplane.demo.front import DataPlaneKind, check, passes, why_not
 from controlplane.demo.incident import Answer, Effect, Step
 from controlplane.demo.measure import Escalation, Users, percentiles
 from controlplane.demo.report import document, table
 from controlplane.demo.result import Healthy, Results, Run, Trial
 from controlplane.model.incident import Stage
 from controlplane.model.unit import Nanos
+from controlplane.testbed.child import NoProxy
 
 ERRORS, MASKED = FAULTS[0], FAULTS[-1]
 
@@ -137,3 +139,43 @@ def test_the_document_has_the_agreed_keys() -> None:
     assert set(fault["signal_to_effective_s"]) >= {"p50", "p99", "max"}
     assert fault["contained"] is True
     assert dumb["signal_to_effective_s"]["p99"] is None
+
+
+def test_a_proxy_is_given_the_time_that_was_promised_for_it() -> None:
+    """Ten milliseconds for HAProxy, twenty for Envoy, five in process."""
+    said = answer(effects=(Effect("gateway", "x", 0.0, 12_000_000, None),))
+    expected: list[tuple[DataPlaneKind, bool]] = [("in-process", False), ("haproxy", False), ("envoy", True)]
+    for data_plane, kept in expected:
+        trial = Trial(ERRORS, run(75, escalation_s=1.0), run(3, said=said), data_plane)
+        assert (trial.troubles() == []) is kept, data_plane
+
+
+def test_what_a_proxy_cannot_show_is_said() -> None:
+    """Table and document name the faults that do not pass it, and why."""
+    why = f"{MASKED.name}: {why_not(MASKED)}"
+    through = msgspec.structs.replace(results(Trial(ERRORS, run(75), run(3))), data_plane="envoy", left_out=(why,))
+    shown = table(through)
+    assert max(map(len, shown.splitlines())) <= 120
+    assert "through envoy" in shown
+    assert "Left out: third_party_dies: only checkout calls risk, and none of that passes the proxy." in shown
+    assert document(through)["left_out"] == (why,)
+    assert document(through)["data_plane"] == "envoy"
+
+
+def test_the_faults_of_services_that_the_gateway_calls_pass_a_proxy() -> None:
+    """Four of six; the shared dependency and the third party are called by others alone."""
+    assert [fault.name for fault in FAULTS if passes(fault)] == [
+        "replica_errors",
+        "replica_slow",
+        "replica_hangs",
+        "bad_version",
+    ]
+
+
+def test_a_choice_of_which_a_proxy_meets_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started, with the reason and what would do."""
+    monkeypatch.setattr("controlplane.demo.front.envoy.binary", lambda: "envoy")
+    check("in-process", ["third_party_dies"])
+    check("envoy", ["third_party_dies", "replica_slow"])
+    with pytest.raises(NoProxy, match=r"only checkout calls risk.*It meets replica_errors, replica_slow"):
+        check("envoy", ["third_party_dies"])

@@ -99,6 +99,7 @@ class Wanted:
     ) -> None:
         self.endpoints = dict(endpoints)
         self.would: Counter[str] = Counter()
+        self.sized: dict[str, int] = {}  # what a limit has become since it was ordered, by service: `pace`
         self._usable = usable
         self._fence = Fence()
         self._orders: dict[tuple[Target, Part], Order] = {}
@@ -191,6 +192,14 @@ class Wanted:
         """The order in force about `target`: that about its traffic, or a side order."""
         return self._orders.get((target, part))
 
+    def limits(self) -> dict[str, int]:
+        """The services whose calls in flight are limited, and where the limit of each was to begin."""
+        return {
+            order.command.target.service: max(1, order.intent.concurrency)
+            for order in self._orders.values()
+            if isinstance(order.intent, Limit)
+        }
+
     def lease_until(self, service: str) -> Nanos | None:
         """When the last order about `service` or an endpoint of it ends; None: there is none."""
         ends = [order.command.lease_until for (target, _), order in self._orders.items() if target.service == service]
@@ -227,7 +236,7 @@ class Wanted:
                 case Weigh(percent=percent):
                     wanted = ServiceWanted(percent=100 - part_of(100 - percent, order.share))
                 case Limit(concurrency=concurrency):
-                    wanted = ServiceWanted(concurrency=max(1, concurrency))
+                    wanted = ServiceWanted(concurrency=self.sized.get(name, max(1, concurrency)))
                 case _:  # side orders have a place of their own
                     pass
         for part in PARTS.values():

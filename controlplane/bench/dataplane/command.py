@@ -13,6 +13,7 @@ from controlplane.bench import result
 from controlplane.bench.dataplane import compare
 from controlplane.bench.dataplane.measure import Measured, Setting, measure
 from controlplane.bench.result import Result
+from controlplane.testbed.child import NoProxy
 
 PROMISED_MS: Final = {"p50": (500, 2.0), "p99": (990, 10.0)}  # of `rerouted`, one service loaded
 MANY_P99_MS: Final = 30.0  # with a thousand
@@ -25,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
         result.read(args.json)  # a file that cannot be joined is better known before the minutes than after them
     if args.faults:
         return compare.run(args)
+    if args.data_plane == "envoy":
+        raise NoProxy("orders to Envoy are measured by  python -m bench.envoy ; --data-plane is for --faults")
     setting = Setting(services=args.services)
     if args.quick:
         setting = msgspec.structs.replace(setting, rounds=QUICK)

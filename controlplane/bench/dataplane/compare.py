@@ -1,80 +1,82 @@
-"""`controlplane bench dataplane --faults`: each fault under each protection, in one table."""
+"""`controlplane bench dataplane --faults`: each fault under each protection of each proxy, in one table."""
 
 import argparse
 import sys
 from typing import Final
 
 import anyio
-import msgspec
 
 from controlplane.bench import result
+from controlplane.bench.dataplane import judge, page
 from controlplane.bench.dataplane.fault import FAULTS, Harm, Pace, suffer
+from controlplane.bench.dataplane.judge import Table
 from controlplane.bench.dataplane.protect import PROTECTIONS
-from controlplane.bench.result import Result
+from controlplane.testbed import envoy, haproxy
+from controlplane.testbed.bed import KINDS, ProxyKind
+from controlplane.testbed.child import NoProxy
 
-MORE_MAX: Final = 3  # on plain errors: failed requests beyond those of HAProxy at its fastest, for each bad replica
-PLAIN: Final = {"errors": 1, "two": 2}  # how many replicas are bad; HAProxy sees those as well as anybody
-LESS: Final = 5  # times fewer failed or slow requests, where HAProxy is blind
-BLIND: Final = ("slow", "hang")
-
-Table = dict[str, dict[str, Harm]]
+QUICK_S: Final = 1.5
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print, write; 1 when `--check` found a broken promise."""
-    pace = Pace(warm_s=3.0) if args.quick else Pace()
+    """Measure, print, write; 1 when `--check` found a broken promise, or no proxy is here."""
+    pace = Pace(lasts_s=QUICK_S) if args.quick else Pace()
     options = {"use_uvloop": True} if args.loop == "uvloop" else {}
     backend = "trio" if args.loop == "trio" else "asyncio"
-    table: Table = {}
-    for fault in FAULTS:
-        for protection in PROTECTIONS:
-            print(f"{fault}, {protection}", file=sys.stderr, flush=True)
-            harm = anyio.run(suffer, fault, protection, pace, backend=backend, backend_options=options)
-            table.setdefault(fault, {})[protection] = harm
-    print("\n".join(lines(table)))
-    missed = broken(table)
+    kinds = chosen(args.data_plane)
+    missed: list[str] = []
+    for kind in kinds:
+        table: Table = {}
+        for name, fault in FAULTS.items():
+            for protection in PROTECTIONS[kind]:
+                print(f"{kind}: {name}, {protection}", file=sys.stderr, flush=True)
+                harm = anyio.run(suffer, kind, fault, protection, pace, backend=backend, backend_options=options)
+                table.setdefault(name, {})[protection] = harm
+        print("\n".join(lines(kind, table)))
+        verdict = judge.judged(kind, table)
+        print("\n".join(f"    not to be had: {text}" for text in verdict.impossible), flush=True)
+        missed += verdict.missed
+        if args.json:
+            result.join(args.json, judge.figures(kind, table))
+    if args.table and args.json and not args.quick:
+        page.put(args.table, result.read(args.json))
     print("\npromised and MISSED:\n" + "\n".join(f"    {text}" for text in missed) if missed else "\nall promises met")
-    if args.json:
-        result.join(args.json, figures(table))
     return 1 if args.check and missed else 0
 
 
-def lines(table: Table) -> list[str]:
+def chosen(wanted: ProxyKind | None) -> list[ProxyKind]:
+    """The proxies to measure: the one that is wanted, or all that are here. Raises NoProxy, saying how to get one."""
+    binaries = {"haproxy": haproxy.binary, "envoy": envoy.binary}
+    if wanted is not None:
+        binaries[wanted]()
+        return [wanted]
+    found, missing = list[ProxyKind](), list[str]()
+    for kind in KINDS:
+        try:
+            binaries[kind]()
+            found.append(kind)
+        except NoProxy as error:
+            missing.append(str(error))
+            print(f"left out: {error}", file=sys.stderr)
+    if not found:
+        raise NoProxy("; ".join(missing))
+    return found
+
+
+def lines(kind: ProxyKind, table: Table) -> list[str]:
     """The table for people: users harmed, and how long the bad replica was asked."""
-    head = f"{'fault':<8} {'requests':>9}" + "".join(f" {name:>22}" for name in PROTECTIONS)
-    rows = [head, f"{'':<18}" + f" {'failed+slow    asked ms':>22}" * len(PROTECTIONS)]
+    names = PROTECTIONS[kind]
+    head = f"\n{kind:<12} {'requests':>9}" + "".join(f" {name:>22}" for name in names) + f" {'least':>7}"
+    rows = [head, f"{'':<22}" + f" {'failed+slow    asked ms':>22}" * len(names)]
     for fault, harms in table.items():
-        cells = "".join(f" {_harmed(harm):>11} {harm.asked_ms:>10.0f}" for harm in harms.values())
-        rows.append(f"{fault:<8} {harms['ours'].requests:>9}{cells}")
+        cells = "".join(f" {_bad(harm):>11} {_asked(harm):>10}" for harm in harms.values())
+        rows.append(f"{fault:<12} {harms['ours'].requests:>9}{cells} {judge.LEAST[fault]:>7}")
     return rows
 
 
-def broken(table: Table) -> list[str]:
-    """What was promised and is not so."""
-    found = []
-    for fault, harms in table.items():
-        ours, tuned = _harmed(harms["ours"]), _harmed(harms["observe"])
-        more = MORE_MAX * PLAIN.get(fault, 0)
-        if more and ours > tuned + more:
-            found.append(f"{fault}: {ours} users harmed, promised {more} more than {tuned} at most")
-        if fault in BLIND and ours * LESS > tuned:
-            found.append(f"{fault}: {ours} users harmed, promised {LESS} times fewer than {tuned}")
-    return found
+def _bad(harm: Harm) -> str:
+    return f"{harm.failed}+{harm.slow}"
 
 
-def figures(table: Table) -> list[Result]:
-    """The same for the results' file."""
-    found = []
-    for fault, harms in table.items():
-        for what, value in (("harmed", _harmed), ("asked", lambda harm: harm.asked_ms)):
-            rivals = {name: float(value(harms[name])) for name in PROTECTIONS if name != "ours"}
-            one = Result(f"dataplane.haproxy.{fault}.{what}", float(value(harms["ours"])), _UNITS[what])
-            found.append(msgspec.structs.replace(one, rivals=rivals))
-    return found
-
-
-_UNITS: Final = {"harmed": "requests", "asked": "ms"}
-
-
-def _harmed(harm: Harm) -> int:
-    return harm.failed + harm.slow
+def _asked(harm: Harm) -> str:
+    return "-" if harm.asked_ms is None else f"{harm.asked_ms:.0f}"

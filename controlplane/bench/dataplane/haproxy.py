@@ -1,25 +1,13 @@
 """A real HAProxy under load whose servers are its own, so that nobody slow stands behind it."""
 
-import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
-from controlplane.model.errors import ControlPlaneError
-
-PATHS: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-START_S: Final = 20.0
-
-
-class NoProxy(ControlPlaneError):
-    """The proxy to be measured is not here, or does not start."""
+from controlplane.testbed.child import started
+from controlplane.testbed.haproxy import command
 
 
 def configuration(folder: Path, services: int, endpoints: int) -> str:
@@ -52,35 +40,5 @@ def running(services: int, endpoints: int) -> Iterator[Path]:
         (folder / "controlplane.lua").write_text(script.read_text())
         (folder / "map").write_text("")
         (folder / "haproxy.cfg").write_text(configuration(folder, services, endpoints))
-        with started(folder):
+        with started("haproxy", command(folder), folder, folder / "www.sock"):
             yield folder
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[None]:
-    """HAProxy with the configuration in `folder`, up, for as long as the body lasts. Raises NoProxy."""
-    binary = shutil.which("haproxy", path=PATHS)
-    if binary is None:
-        raise NoProxy("haproxy is not on this machine. On Debian:  sudo apt-get install haproxy")
-    command = [binary, "-db", "-f", str(folder / "haproxy.cfg")]
-    said = folder / "said"  # a file: a pipe that nobody reads fills up, and HAProxy waits for it
-    with said.open("wb") as errors, subprocess.Popen(command, stdout=errors, stderr=errors) as process:  # noqa: S603
-        try:
-            _wait_up(folder / "www.sock", process, said)
-            yield
-        finally:
-            process.kill()
-
-
-def _wait_up(path: Path, process: "subprocess.Popen[bytes]", said: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise NoProxy(f"haproxy does not start: {said.read_text(errors='replace')[-500:]}")
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(path))
-                return
-            except OSError:
-                time.sleep(0.01)
-    raise NoProxy(f"haproxy does not answer within {START_S} s")

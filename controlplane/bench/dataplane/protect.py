@@ -1,64 +1,91 @@
-"""HAProxy with each kind of protection: its own checks, its own eyes on traffic, and ours."""
+"""A proxy with each kind of protection: its own at its defaults, its own at its fastest, and ours."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
-from socket import AF_INET, SOCK_DGRAM, socket
 from typing import Final
 
-from controlplane.bench.dataplane.haproxy import NoProxy
+from controlplane.testbed import envoy, haproxy
+from controlplane.testbed.bed import Bed, ProxyKind
+from controlplane.testbed.child import NoProxy, started
 
-PROTECTIONS: Final = ("checks", "observe", "ours")
-"""`checks`: health checks of HAProxy's defaults, every 2 s, three to fall. `observe`: besides, the fifth failure in a
-row that users see marks a server down; a limit below 5 would take servers out by chance. `ours`: the control plane."""
+OURS: Final = "ours"
+PROTECTIONS: Final[dict[ProxyKind, tuple[str, str, str]]] = {
+    "haproxy": ("checks", "observe", OURS),
+    "envoy": ("outlier", "fastest", OURS),
+}
+"""HAProxy. `checks`: health checks of its defaults, every 2 s, three to fall. `observe`: besides, the fifth failure in
+a row that users see marks a server down; a limit below 5 would take servers out by chance.
+Envoy. `outlier`: outlier detection at its defaults, 5 failures in a row, success rates every 10 s, a tenth of the pool
+at most, which of four replicas is none. `fastest`: the first failure ejects, every other test is made ten times a
+second, the whole pool may go.
+`ours`: the control plane, at its defaults, and nothing of the proxy's own but HAProxy's checks."""
 
 _SERVER: Final = {
     "checks": "check",
     "observe": "check observe layer7 error-limit 5 on-error mark-down",
-    "ours": "check",
+    OURS: "check",
 }
-_RULES: Final = """
-    http-request set-var(txn.cp_dice) rand(100)
-    http-request set-var(txn.cp_through) be_name,concat(/default),map_str_int({folder}/map,100)
-    http-request deny deny_status 503 if {{ var(txn.cp_through),sub(txn.cp_dice) -m int le 0 }}"""
+_CLUSTER: Final[dict[str, dict[str, object]]] = {
+    "outlier": {"outlier_detection": {}},
+    "fastest": {
+        "outlier_detection": {
+            "consecutive_5xx": 1,
+            "consecutive_gateway_failure": 1,
+            "enforcing_consecutive_gateway_failure": 100,
+            "interval": "0.1s",
+            "success_rate_minimum_hosts": 1,
+            "success_rate_request_volume": 1,
+            "failure_percentage_minimum_hosts": 1,
+            "failure_percentage_request_volume": 1,
+            "failure_percentage_threshold": 20,
+            "enforcing_failure_percentage": 100,
+            "max_ejection_percent": 100,
+        },
+        "common_lb_config": {"update_merge_window": "0s"},  # else the second of two ejections waits for a second
+    },
+    OURS: {},
+}
 
 
-def configuration(folder: Path, protection: str, endpoints: int, log_port: int) -> str:
-    """Frontend `www`, backend `orders`, servers on sockets in `folder`."""
-    ours = protection == "ours"
-    lines = [
-        f"global\n    stats socket {folder}/admin.sock mode 600 level admin",
-        f"    setenv CONTROLPLANE_MAP {folder}/map\n    lua-load {folder}/controlplane.lua" if ours else "",
-        f"    log 127.0.0.1:{log_port} format raw local0" if ours else "",
-        "defaults\n    mode http\n    timeout connect 1s\n    timeout client 60s\n    timeout server 3s",
-        "    option redispatch 1\n    retries 2",
-        f"frontend www\n    bind unix@{folder}/www.sock\n    default_backend orders",
-        '    log global\n    option logasap\n    log-format "controlplane/1 %b %s %ST %ts %Tc %Tr %Ta %rc - -"'
-        if ours
-        else "",
-        "backend orders\n    balance roundrobin\n    option httpchk GET /health",
-        f"    default-server weight 100 {_SERVER[protection]}",
-        _RULES.format(folder=folder) if ours else "",
-        *(f"    server e{number} unix@{folder}/e{number}.sock" for number in range(endpoints)),
-    ]
-    return "\n".join(line for line in lines if line) + "\n"
+@contextmanager
+def protected(kind: ProxyKind, protection: str, bed: Bed, folder: Path) -> Iterator[None]:
+    """The proxy before `bed`, under that protection, for as long as the body lasts. Raises NoProxy."""
+    if kind == "haproxy":
+        port = haproxy.free_log_port() if protection == OURS else 0
+        haproxy.prepare(folder, bed, server=_SERVER[protection], health="/health", log_port=port)
+        with started(kind, haproxy.command(folder), folder, bed.listen):
+            if protection != OURS:
+                yield
+                return
+            talk = f'socket = "{folder}/admin.sock"\nlog_listen = "127.0.0.1:{port}"'
+            with control_plane(kind, talk, bed, folder):
+                yield
+    elif protection == OURS:
+        with control_plane(kind, 'listen = "127.0.0.1:0"', bed, folder) as plane_port:
+            envoy.prepare(folder, bed, plane_port=plane_port)
+            with started(kind, envoy.command(folder), folder, bed.listen):
+                yield
+    else:
+        envoy.prepare(folder, bed, cluster=_CLUSTER[protection])
+        with started(kind, envoy.command(folder), folder, bed.listen):
+            yield
 
 
-def prepare(folder: Path, protection: str, endpoints: int) -> None:
-    """Put down what HAProxy and, where it is ours, the control plane read."""
-    with socket(AF_INET, SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (folder / "haproxy.cfg").write_text(configuration(folder, protection, endpoints, port))
-    if protection != "ours":
-        return
-    script = files("controlplane.adapters.proxies.haproxy") / "controlplane.lua"
-    (folder / "controlplane.lua").write_text(script.read_text())
-    (folder / "map").write_text("")
-    names = "".join(f'    {{ name = "e{n}", url = "http://127.0.0.1:{n + 1}" }},\n' for n in range(endpoints))
+@contextmanager
+def control_plane(kind: ProxyKind, talk: str, bed: Bed, folder: Path) -> Iterator[int]:
+    """`controlplane serve`, ready, for as long as the body lasts; the port at which it answers an Envoy, else 0.
+
+    Raises  NoProxy where it does not start.
+    """
+    services = ""
+    for name, endpoints in bed.services.items():
+        rows = "".join(
+            f'    {{ name = "{one}", url = "http://127.0.0.1:{port}" }},\n' for one, port in endpoints.items()
+        )
+        services += f'[[services]]\nname = "{name}"\nendpoints = [\n{rows}]\n'
     (folder / "controlplane.toml").write_text(f"""
 [plane]
 name = "www"
@@ -67,31 +94,24 @@ path = "controlplane.db"
 [admin]
 listen = "127.0.0.1:0"
 [proxies.edge]
-kind = "haproxy"
-socket = "{folder}/admin.sock"
-log_listen = "127.0.0.1:{port}"
-[[services]]
-name = "orders"
-endpoints = [
-{names}]
-""")
-
-
-@contextmanager
-def control_plane(folder: Path) -> Iterator[None]:
-    """`controlplane serve`, ready, for as long as the body lasts. Raises NoProxy where it does not start."""
+kind = "{kind}"
+{talk}
+{services}""")
     command = [sys.executable, "-m", "controlplane", "serve", "--config", str(folder / "controlplane.toml")]
     with (
         (folder / "served").open("w+") as said,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as served,  # noqa: S603
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as served,  # noqa: S603
     ):
+        port = 0
         try:
             assert served.stdout is not None
             for line in served.stdout:
-                if line.startswith(b"ready"):
+                if line.startswith("proxy edge envoy "):
+                    port = int(line.rpartition(":")[2])
+                if line.startswith("ready"):
                     break
             else:
                 raise NoProxy(f"controlplane serve does not start: {(folder / 'served').read_text()[-500:]}")
-            yield
+            yield port
         finally:
             served.kill()

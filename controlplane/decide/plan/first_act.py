@@ -3,14 +3,14 @@
 One bad endpoint is ejected. Endpoints that fail together and share a version are that version. When every endpoint
 fails, the endpoints are not the cause (correlated-cause veto): an overloaded service is limited; a dead one is
 isolated, as is an overloaded one that its callers can do without; one that is merely slow everywhere is left alone and
-reported.
+reported. Where all are bad, but some of them merely slow, those still answer: what fails is taken out, not the service.
 
 This is the first act, on a verdict and without a figure: microseconds after the deciding call nobody has counted what
 users lose. The deliberate choice, by harm avoided against traffic given up, is `choose`; both ask `scope` which part
 fails, and `draft` asks the same safety rules about either (docs/decisions/0010-the-first-act-is-not-weighed.md).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -43,12 +43,17 @@ def plan(
     tripped_at: Mapping[str, Nanos],
     policy: ResponsePolicy,
     *,
+    failed_at: Mapping[str, Nanos] | None = None,
     late: Collection[str] = (),
 ) -> Plan:
-    """The acts that answer `trip`. `tripped_at` tells when each endpoint of the service was last found bad; `late`,
-    which of them only answered late."""
+    """The acts that answer `trip`. `tripped_at` tells when each endpoint of the service was last found bad, `failed_at`
+    when it was last found worse than slow (None: always when it was bad); `late`, which of them only answered late."""
     names = [endpoint.name for endpoint in service.endpoints]
-    bad = {name for name in names if trip.at - tripped_at.get(name, Nanos(-TOGETHER_NS - 1)) <= TOGETHER_NS}
+    bad = _lately(trip, names, tripped_at)
+    failing = bad if failed_at is None else _lately(trip, names, failed_at)
+    slow_answer = trip.cause is Cause.ERRORS and len(bad) == len(names) and 0 < len(failing) < len(names)
+    if slow_answer:
+        bad = failing
     if not trip.target.endpoint:
         return _whole_service(trip, service, policy, "the breaker of the whole edge opened")
     if len(bad) > 1 and len(bad) < len(names):
@@ -68,6 +73,8 @@ def plan(
         # each one that is taken out leaves its load to siblings that are about to be as slow
         reason = f"{len(bad)} endpoints are slow, with nothing in common but the load"
         return Plan(reason=reason, veto="correlated_cause")
+    if slow_answer:
+        return Plan(((trip.target, Eject()),), reason=f"{trip.target.endpoint} fails, its siblings are slow and answer")
     if trip.capped and len(bad) == 1:
         # The reflex may always eject one endpoint whose siblings are clean. It did not: they are suspect too, if not
         # yet condemned, and must not get this one's load on top.
@@ -75,6 +82,10 @@ def plan(
             return _whole_service(trip, service, policy, "an endpoint is overloaded and its siblings are suspect")
         return Plan(reason="its siblings are suspect too: their verdict is awaited", veto="correlated_cause")
     return Plan(((trip.target, Eject()),), reason=f"{trip.target.endpoint} fails, its siblings do not")
+
+
+def _lately(trip: Tripped, names: Iterable[str], at: Mapping[str, Nanos]) -> set[str]:
+    return {name for name in names if trip.at - at.get(name, Nanos(-TOGETHER_NS - 1)) <= TOGETHER_NS}
 
 
 def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why: str) -> Plan:

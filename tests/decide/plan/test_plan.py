@@ -76,6 +76,20 @@ def test_slow_everywhere_is_no_ground_to_act() -> None:
     assert decided.veto == "correlated_cause"
 
 
+def test_where_siblings_are_merely_slow_the_one_that_fails_is_taken_out() -> None:
+    """They still answer: to isolate the service would refuse what they would have answered."""
+    pool, bad = service("a", "a", "a"), {"e1": NOW, "e2": NOW, "e3": NOW}
+    decided = plan(tripped("e1", capped=True), pool, bad, POLICY, {"e1": NOW})
+    assert decided.acts == ((Target("s", "e1"), Eject()),)
+    all_failed = plan(tripped("e1", capped=True), pool, bad, POLICY, bad)
+    assert all_failed.acts == ((Target("s"), Isolate()),)
+    long_ago = dict.fromkeys(bad, Nanos(1)) | {"e1": NOW}
+    assert plan(tripped("e1", capped=True), pool, bad, POLICY, long_ago).acts == ((Target("s", "e1"), Eject()),)
+    assert plan(tripped("e1", Cause.SLOW, capped=True), pool, bad, POLICY, {"e2": NOW}).acts == ()
+    limited = plan(tripped("e1", Cause.OVERLOAD, capped=True), pool, bad, POLICY, {"e1": NOW})
+    assert limited.acts == ((Target("s"), Limit(1)),)
+
+
 def test_a_first_verdict_with_suspect_siblings_waits_for_theirs() -> None:
     """Errors, capped, nobody else condemned yet: acting now would guess."""
     decided = plan(tripped("e1", capped=True), service("a", "a", "a"), {"e1": NOW}, POLICY)

@@ -18,6 +18,7 @@ from controlplane.adapters.proxies.envoy.grpc import GrpcServer
 from controlplane.adapters.proxies.envoy.resources.address import literals, resolved
 from controlplane.adapters.proxies.envoy.resources.name import LAYER, contained
 from controlplane.adapters.proxies.envoy.served import Served
+from controlplane.adapters.proxies.pace import Pace
 from controlplane.adapters.proxies.reconcile import EffectiveState, EffectiveView
 from controlplane.adapters.proxies.wanted import Wanted
 from controlplane.model.command import Command, FailOver, Restore, RollBack, Shed, Tighten
@@ -69,8 +70,9 @@ class EnvoyPlane:
         self.discovery = DiscoveryService(
             self._served.catalog, clock, heard=self._heard, left=self._left, switch=self._served.switch
         )
+        self._pace = Pace(judge, self.wanted)
         self.logs = AccessLogService(
-            judge, lambda: self._served.endpoints, clock, entry=entry, heard=self._fleet.observed
+            self._pace, lambda: self._served.endpoints, clock, entry=entry, heard=self._fleet.observed
         )
         self.server = GrpcServer({**self.discovery.handlers, **self.logs.handlers}, limits)
         self._moved = anyio.Event()  # a proxy has said something, or left
@@ -106,6 +108,7 @@ class EnvoyPlane:
         if isinstance(command.intent, RollBack) or command.enforcement == "shadow":
             return
         self._leased.set()
+        self._pace.ordered()
         self._tell(self._served.render(service, self.wanted))
         self._fleet.ordered(command.target, now)
         if not self._open:
@@ -125,6 +128,7 @@ class EnvoyPlane:
             await tasks.start(self.server.serve, listener)
             tasks.start_soon(self.discovery.beat, self._ttl_s / BEATS)
             tasks.start_soon(self._expire)
+            tasks.start_soon(self._pace.run, lambda service: self._tell(self._served.render(service, self.wanted)))
             tasks.start_soon(self._follow_names)
             task_status.started()
 

@@ -26,6 +26,7 @@ from controlplane.adapters.proxies.haproxy.plan import (
 from controlplane.adapters.proxies.haproxy.session import ProxyGone, Session, open_session
 from controlplane.adapters.proxies.haproxy.state import INFO, LIST, read_info, read_list
 from controlplane.adapters.proxies.haproxy.traffic import Traffic
+from controlplane.adapters.proxies.pace import Pace
 from controlplane.adapters.proxies.reconcile import Backoff, EffectiveState
 from controlplane.adapters.proxies.wanted import Wanted
 from controlplane.model.command import Command, Eject, Probe, Restore, RollBack, Weigh
@@ -87,8 +88,9 @@ class HaProxy:
         self.name, self.log = name, log
         self.effective = EffectiveState(name, "haproxy")
         self.naming = naming
-        self.traffic = Traffic(naming, judge, clock, self.effective, entry=entry)
-        self.wanted = Wanted(services, usable=self.traffic.usable)
+        self.wanted = Wanted(services, usable=lambda target: self.traffic.usable(target))
+        self._pace = Pace(judge, self.wanted)
+        self.traffic = Traffic(naming, self._pace, clock, self.effective, entry=entry)
         self._address, self._clock, self._ring = address, clock, ring
         self._backoff = Backoff(seed)
         self._known: dict[str, Setting] = {}  # what the worker that we speak to has in force, by name
@@ -136,6 +138,7 @@ class HaProxy:
         if command.enforcement == "shadow" and not gives_back:
             return
         self._ordered.add(command.target)
+        self._pace.ordered()
         self.effective.ordered(command.target, now)
         settling = self._settle_soon(command.target.service)
         settling.targets[command.target] = None
@@ -205,6 +208,7 @@ class HaProxy:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._settle, session)
             tasks.start_soon(self.traffic.watch, counters)
+            tasks.start_soon(self._pace.run, self._settle_soon)
             await self._watch(session)
             tasks.cancel_scope.cancel()
 

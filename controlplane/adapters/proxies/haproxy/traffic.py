@@ -6,11 +6,13 @@ calls are in flight; less often where reading them is work, so that it never cos
 """
 
 import time
+from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 import anyio
 
-from controlplane._native.guard import ERROR, STALLED
+from controlplane._native.guard import ERROR, STALLED, TIMEOUT
 from controlplane.adapters.proxies.haproxy.logline import read_line
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.session import Session
@@ -25,8 +27,15 @@ LOOK_S: Final = 0.1
 BUSY_LOOK_S: Final = 0.03  # stalls that come due within 20 ms are one observation: evidence.h
 LOOK_MOST_S: Final = 5.0  # HAProxy hangs up on who is silent for 10 s
 LOOK_SHARE: Final = 20  # of the time one part is spent on looking
+COSTS_KEPT: Final = 8  # looks, of which the quickest says what one costs
 NAMES_MAX: Final = 5  # in a message
 RETRIED_MAX: Final = 16  # connections that failed between two looks, told of one server; more say no more
+
+
+def _pause_s(costs_s: Iterable[float], *, busy: bool) -> float:
+    """How long not to look. By the quickest look of late: a wait for a turn is no work, and where both of us are short
+    of time, calls that hang must not be looked for less and less."""
+    return min(LOOK_MOST_S, max(BUSY_LOOK_S if busy else LOOK_S, LOOK_SHARE * min(costs_s)))
 
 
 class Traffic:
@@ -54,12 +63,13 @@ class Traffic:
 
     async def watch(self, session: Session) -> None:
         """Look at the counters until cancelled. Raises ProxyGone."""
+        costs_s: deque[float] = deque(maxlen=COSTS_KEPT)
         while True:
             began = time.monotonic()
             await self.look(session)
             busy = any(server.in_flight for server in self._servers.values())
-            pause_s = BUSY_LOOK_S if busy else LOOK_S
-            await anyio.sleep(min(LOOK_MOST_S, max(pause_s, LOOK_SHARE * (time.monotonic() - began))))
+            costs_s.append(time.monotonic() - began)
+            await anyio.sleep(_pause_s(costs_s, busy=busy))
 
     async def look(self, session: Session) -> None:
         """Read all counters once. Raises ProxyGone, ValueError."""
@@ -81,8 +91,11 @@ class Traffic:
         if server.by_hand:
             return  # what somebody does there is no evidence
         if before is not None and before.started <= server.started:
-            for _ in range(min(RETRIED_MAX, max(0, server.retried - before.retried))):
-                self._judge.ended(target, ERROR, HALF_MS)
+            retried = min(RETRIED_MAX, max(0, server.retried - before.retried))
+            for number in range(retried):
+                # with `retry-on` also what took too long: then it was in flight when we looked before, and was refused
+                # by nobody; an overload that is told as errors would have the whole service isolated
+                self._judge.ended(target, TIMEOUT if number < before.in_flight else ERROR, HALF_MS)
         waited_ns = self._stalls[target].look(
             now,
             started=server.started,

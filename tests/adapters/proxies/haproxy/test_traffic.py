@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from controlplane._native.guard import ERROR, STALLED, SUCCESS
+from controlplane._native.guard import ERROR, STALLED, SUCCESS, TIMEOUT
 from controlplane.adapters.proxies.haproxy.plan import Naming
 from controlplane.adapters.proxies.haproxy.session import Session, open_session
-from controlplane.adapters.proxies.haproxy.traffic import RETRIED_MAX, Traffic
+from controlplane.adapters.proxies.haproxy.traffic import (
+    BUSY_LOOK_S,
+    LOOK_MOST_S,
+    LOOK_S,
+    RETRIED_MAX,
+    Traffic,
+    _pause_s,
+)
 from controlplane.adapters.proxies.reconcile import EffectiveState
 from controlplane.model.signal import Target
 from controlplane.testing import VirtualClock
@@ -74,6 +81,17 @@ async def test_connections_that_were_tried_elsewhere_are_their_servers_failures(
         assert len(watched.judge.calls) == 3 + RETRIED_MAX
 
 
+async def test_what_was_in_flight_and_is_tried_again_took_too_long(tmp_path: Path) -> None:
+    """With `retry-on` a time-out is retried, too, and counted as a refused connection is: it is told as load."""
+    watched = Watched()
+    async with served(watched.runtime, tmp_path) as path, open_session(path) as session:
+        watched.set("o2", scur="2", stot="12")
+        await watched.look(session)
+        watched.set("o2", scur="0", wretr="3")
+        await watched.look(session)
+        assert [call[:2] for call in watched.judge.calls] == [("orders/o2", TIMEOUT)] * 2 + [("orders/o2", ERROR)]
+
+
 async def test_what_a_person_does_is_shown_and_no_evidence(tmp_path: Path) -> None:
     """Maintenance and drain; whatever its counters say then."""
     watched = Watched()
@@ -112,6 +130,21 @@ async def test_who_would_be_sent_calls_is_known(tmp_path: Path) -> None:
         assert watched.traffic.missing() == "it has no orders/gone"
     watched.traffic.forget()
     assert watched.traffic.usable(O1)
+
+
+@pytest.mark.parametrize(
+    ("costs_s", "busy", "pause_s"),
+    [
+        ([0.001, 0.001], True, BUSY_LOOK_S),
+        ([0.001, 0.001], False, LOOK_S),
+        ([0.2, 0.0012, 0.15], True, BUSY_LOOK_S),  # two waited for a turn
+        ([0.02, 0.03], True, 0.4),
+        ([9.0], False, LOOK_MOST_S),
+    ],
+)
+def test_how_often_is_looked_goes_by_what_a_look_costs(costs_s: list[float], busy: bool, pause_s: float) -> None:
+    """A twentieth of the time at most, and a look that had to wait for its turn is not taken for work."""
+    assert _pause_s(costs_s, busy=busy) == pytest.approx(pause_s)
 
 
 def test_lines_that_are_not_in_the_format_are_counted() -> None:
