@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _TURN_NS = MILLISECOND  # of deciding; then the host's other tasks get their turn
 _LATE_NS = 20 * MILLISECOND  # so long a tick waits for what is being carried out
+_SAMPLES_NS = 200 * MILLISECOND  # and so long for the samples that came before it
 _START_TURNS_MAX = 8  # of deciding what follows from the start, before it counts as done
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
@@ -81,6 +82,7 @@ class ControlLoop:
         self._soon: Soon | None = None
         self._began = self._ended = False
         self._wake_at: Nanos | None = None
+        self._sampled_at: Nanos | None = None
         self._steps = self._engine_errors = self._source_errors = 0
         self._notices = 0
 
@@ -215,8 +217,7 @@ class ControlLoop:
         self._drain_sources()
         more = await self._decide_waiting()
         if self._tick_due():
-            self._ask_sources(lambda source: source.sample())
-            self._tick()
+            self._approach_tick()
         elif not more:
             self._effects.rest()
             await self._wait()
@@ -284,9 +285,23 @@ class ControlLoop:
         while (waiting := self._inbox.take_own()) is not None:
             self._decide(waiting)
 
+    def _approach_tick(self) -> None:
+        """Samples first, and no flood from outside between them and the tick, which is due. There may be thousands of
+        them: they are decided in turns of the loop, and those that find no turn in time after the tick."""
+        now = self._clock.now()
+        if self._sampled_at is None:
+            self._sampled_at = now
+            self._ask_sources(lambda source: source.sample())
+        while now - self._sampled_at < _SAMPLES_NS and (waiting := self._inbox.take_own()) is not None:
+            self._decide(waiting)
+            if self._clock.now() - now >= _TURN_NS:
+                return
+            if self._rung:
+                self._drain_sources()
+        self._sampled_at = None
+        self._tick()
+
     def _tick(self) -> None:
-        """Samples first, and no flood from outside between them and the tick, which is due."""
-        self._decide_own()
         now = self._clock.now()
         outcome = self._asked(self._engine.tick, None)
         self._add(outcome)
