@@ -219,6 +219,7 @@ class ControlLoop:
         if self._tick_due():
             self._approach_tick()
         elif not more:
+            self._sampled_at = None  # what was due is not any more
             self._effects.rest()
             await self._wait()
             return
@@ -294,7 +295,8 @@ class ControlLoop:
             self._ask_sources(lambda source: source.sample())
         while now - self._sampled_at < _SAMPLES_NS and (waiting := self._inbox.take_own()) is not None:
             self._decide(waiting)
-            if self._clock.now() - now >= _TURN_NS:
+            if self._effects.full or self._clock.now() - now >= _TURN_NS:
+                self._effects.begin_if_due(gather_ns=GATHER_NS)
                 return
             if self._rung:
                 self._drain_sources()

@@ -43,8 +43,9 @@ class Rings:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.post("/v1/traces", content=body, headers={"content-type": kind, **named})
 
-    def edges(self, after_s: float = 1.0) -> list[EdgeSampled]:
+    async def edges(self, after_s: float = 1.0) -> list[EdgeSampled]:
         self.clock.advance(after_s)
+        await self.source.take_stock()
         return [one for one in self.source.drain() if isinstance(one, EdgeSampled)]
 
 
@@ -72,11 +73,11 @@ async def test_a_batch_becomes_an_edge_once_a_second() -> None:
     packed = batch(web=[span(3, 0, CLIENT, ms=12)], cart=[span(4, 3, SERVER, ms=10, error=True)])
     answer = await ours.post(gzip.compress(packed), content_encoding="gzip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, PROTOBUF)
-    assert ours.edges(0.5) == []
-    (edge,) = ours.edges(0.5)
+    assert ours.source.drain() == []
+    (edge,) = await ours.edges()
     assert (edge.caller, edge.callee, edge.calls, edge.failures, edge.timed) == ("web", "cart", 2, 0, 2)
     assert (edge.client_latency_ns, edge.server_latency_ns, edge.source) == (24 * MS, 20 * MS, "spans")
-    assert ours.edges() == []
+    assert await ours.edges() == []
 
 
 async def test_json_says_the_same() -> None:
@@ -88,7 +89,7 @@ async def test_json_says_the_same() -> None:
     later = as_json(spanId=f"{9:016x}", attributes=status)
     later["resourceSpans"][1]["scopeSpans"][0]["spans"][0] |= {"spanId": f"{10:016x}", "parentSpanId": f"{9:016x}"}
     await ours.post(json.dumps(later).encode(), JSON)
-    (edge,) = ours.edges()
+    (edge,) = await ours.edges()
     assert (edge.calls, edge.failures, edge.client_latency_ns) == (2, 1, 24 * MS)
 
 
@@ -114,7 +115,7 @@ async def test_a_large_body_is_read_in_a_thread_of_its_own(monkeypatch: pytest.M
     assert len(body) > otlp.APART_BYTES_MIN
     assert (await ours.post(body, JSON)).status_code == 200
     assert threads.isdisjoint({threading.get_ident()})
-    assert [edge.calls for edge in ours.edges()] == [2_001]
+    assert [edge.calls for edge in await ours.edges()] == [2_001]
 
 
 async def test_some_spans_that_make_no_sense_are_a_partial_success() -> None:
@@ -183,7 +184,7 @@ async def test_protobuf_tells_of_a_partial_success_too() -> None:
     told = trace_service_pb2.ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (answer.status_code, told.rejected_spans) == (200, 1)
     assert "16 bytes" in told.error_message
-    assert [edge.calls for edge in ours.edges()] == [1]
+    assert [edge.calls for edge in await ours.edges()] == [1]
 
 
 async def test_a_refusal_in_protobuf_is_a_status() -> None:

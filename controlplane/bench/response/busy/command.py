@@ -76,11 +76,10 @@ def _told(reached: Reached) -> Iterator[str]:
         f"{sum(one.refused for one in sent)} refused, {sum(one.broken for one in sent)} broken, the slowest took "
         f"{max(one.slowest_ms for one in sent):.0f} ms"
     )
+    yield f"{watched[0].streams} streams at a time, {sum(one.events for one in watched)} events"
     yield (
-        f"{watched[0].streams} streams of {sum(one.events_min for one in watched)} to "
-        f"{sum(one.events_max for one in watched)} events; {sum(one.scrapes for one in watched)} scrapes of up to "
-        f"{max(one.scrape_bytes for one in watched) >> 10} KiB, the slowest took "
-        f"{max(one.slowest_scrape_ms for one in watched):.0f} ms"
+        f"{sum(one.scrapes for one in watched)} scrapes of up to {max(one.scrape_bytes for one in watched) >> 10} KiB, "
+        f"the slowest took {max(one.slowest_scrape_ms for one in watched):.0f} ms"
     )
 
 
@@ -90,7 +89,9 @@ def _missed(times: Times, reached: Reached, load: Load) -> Iterator[str]:
         yield f"response.busy: p99 {p99_ms:.3f} ms, promised {P99_MAX_MS:g} ms"
     if reached.spans_per_s < SHARE_MIN * load.spans_per_s:
         yield f"response.busy: {reached.spans_per_s:,.0f} spans/s were taken in, {load.spans_per_s:,.0f} were to be"
-    if any(one.events_min < one.events_max for one in reached.watched):
-        yield "response.busy: not every stream was told everything"
+    if missing := sum(one.missing for one in reached.watched):
+        yield f"response.busy: {missing} events were left out of streams"
+    if not all(one.events for one in reached.watched):
+        yield "response.busy: the streams were told nothing"
     if times.missed:
         yield f"{times.missed} faults were not answered in time"

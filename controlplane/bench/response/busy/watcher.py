@@ -5,6 +5,7 @@ of stdin and tells then, as one line of JSON, what came.
 """
 
 import asyncio
+import re
 import sys
 import time
 from typing import Final
@@ -14,14 +15,16 @@ import msgspec
 
 SCRAPE_EVERY_S: Final = 1.0
 BUFFER_BYTES_MAX: Final = 16 << 20
+ID: Final = re.compile(rb"^id: (\d+)$", re.MULTILINE)  # between the sizes of chunks, which are looked over
 
 
 class Watched(msgspec.Struct):
-    """Events of the stream that got the fewest, and the most; scrapes, and how long the slowest took."""
+    """Events of all streams, and those that are missing between the first and the last that a stream was told of;
+    scrapes, and how long the slowest took."""
 
     streams: int = 0
-    events_min: int = 0
-    events_max: int = 0
+    events: int = 0
+    missing: int = 0
     scrapes: int = 0
     scrape_bytes: int = 0
     slowest_scrape_ms: float = 0.0
@@ -32,21 +35,23 @@ class Watcher:
 
     def __init__(self, host: str, port: int, token: str, streams: int) -> None:
         self._host, self._port, self._token = host, port, token
-        self.events = [0] * streams
+        self.numbers: list[list[int]] = [[] for _ in range(streams)]
         self._opened, self._all_opened = 0, asyncio.Event()
         self.watched = Watched(streams=streams)
 
     async def run(self) -> None:
         """Look on until stdin ends."""
         async with asyncio.TaskGroup() as tasks:
-            looking = [tasks.create_task(self._follow(number)) for number in range(len(self.events))]
+            looking = [tasks.create_task(self._follow(number)) for number in range(len(self.numbers))]
             looking.append(tasks.create_task(self._scrape()))
             await self._all_opened.wait()
             print("ready", flush=True)
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
             for one in looking:
                 one.cancel()
-        self.watched.events_min, self.watched.events_max = min(self.events), max(self.events)
+        self.watched.events = sum(map(len, self.numbers))
+        told = [numbers for numbers in self.numbers if numbers]
+        self.watched.missing = sum(numbers[-1] - numbers[0] + 1 - len(numbers) for numbers in told)
         print(msgspec.json.encode(self.watched).decode(), flush=True)
 
     async def _get(self, path: str, *, close: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -67,11 +72,12 @@ class Watcher:
         try:
             await reader.readuntil(b"\n\n")  # the comment that a stream begins with
             self._opened += 1
-            if self._opened == len(self.events):
+            if self._opened == len(self.numbers):
                 self._all_opened.set()
             while True:
-                if b"id: " in await reader.readuntil(b"\n\n"):
-                    self.events[number] += 1
+                event = await reader.readuntil(b"\n\n")
+                if (found := ID.search(event)) is not None:
+                    self.numbers[number].append(int(found[1]))
         finally:
             writer.close()
 
