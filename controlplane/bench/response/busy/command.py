@@ -14,6 +14,7 @@ from controlplane.adapters.histogram import percentile_table
 from controlplane.bench import result
 from controlplane.bench.response import table
 from controlplane.bench.response.busy import batches
+from controlplane.bench.response.busy.sender import CONNECTIONS
 from controlplane.bench.response.busy.site import Busy, Load, Reached
 from controlplane.bench.response.measure import Setting, Times, measure
 from controlplane.bench.response.mesh import OWN, config
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace, setting: Setting, progress: Callable[[int], No
     setting = msgspec.structs.replace(setting, otlp=OtlpSection())
     with tempfile.TemporaryDirectory(prefix="controlplane-busy-") as folder:
         file = Path(folder) / "batches"
-        batches.write(file, _edges(setting), bodies=setting.faults)
+        batches.write(file, _edges(setting), bodies=max(CONNECTIONS, setting.faults))
         busy = Busy(load, file)
         options = {"use_uvloop": args.loop == "uvloop"}
         times = anyio.run(measure, setting, progress, busy.around, backend="asyncio", backend_options=options)
@@ -65,7 +66,8 @@ def _figures(times: Times) -> Iterator[tuple[str, Histogram]]:
         yield f"response.busy.{kind}", times.of["effective", kind]
     yield "response.busy.ordered", times.of["ordered", ""]
     yield "response.busy.first_request", times.of["first", ""]
-    yield "response.busy.reported", times.of["effective", "reported"]
+    if ("effective", "reported") in times.of:
+        yield "response.busy.reported", times.of["effective", "reported"]
 
 
 def _told(reached: Reached) -> Iterator[str]:
