@@ -76,7 +76,7 @@ sanitize: build  ## the native tests once more, under the address and undefined-
 	CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
 		$(BIN)/python setup.py -q build_ext --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-		$(BIN)/python -m pytest -o pythonpath="$(SANITIZED) ." tests/native $(TEST_ARGS)
+		$(BIN)/python -m pytest -o pythonpath="$(SANITIZED) ." --hypothesis-profile=slow tests/native $(TEST_ARGS)
 
 clean:  ## remove .venv and everything that was generated
 	rm -rf .venv build dist controlplane.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

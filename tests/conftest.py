@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from controlplane._native.guard import set_test_clock
+
+# `make sanitize` makes everything several times slower: how long an example takes says nothing there
+settings.register_profile("slow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # asyncio names its loop outright: anyio would otherwise leave the choice to whichever policy is installed
 BACKENDS = [

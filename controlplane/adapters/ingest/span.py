@@ -8,7 +8,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from controlplane._native.wire import TOLD, SpanPairs
-from controlplane.model.signal import EdgeSampled, Signal
+from controlplane.model.signal import EDGE_COUNT_MAX, EDGE_SUM_NS_MAX, EdgeSampled, Signal
 from controlplane.model.unit import Nanos, to_nanos
 from controlplane.ports import Clock
 
@@ -102,7 +102,8 @@ def _sample(
         return None
     # a latency is a sum over `timed` attempts; where both sides were timed a different number of times, the server's is
     # brought to the client's count, so that the two means stay what they are
-    count = round(timed) if timed else round(served)
+    count = min(round(timed) if timed else round(served), EDGE_COUNT_MAX)
+    wanted = min(wanted, EDGE_COUNT_MAX)  # a sampled span stands for up to a million, and its times are its sender's
     return EdgeSampled(
         at=at,
         caller=caller,
@@ -111,7 +112,7 @@ def _sample(
         calls=wanted,
         failures=min(wanted, round(failures)),
         timed=count or None,
-        client_latency_ns=round(client_ns) if timed else None,
-        server_latency_ns=round(server_ns / served * count) if served and count else None,
+        client_latency_ns=min(round(client_ns), EDGE_SUM_NS_MAX) if timed else None,
+        server_latency_ns=min(round(server_ns / served * count), EDGE_SUM_NS_MAX) if served and count else None,
         source="spans",
     )
