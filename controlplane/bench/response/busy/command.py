@@ -78,6 +78,10 @@ def _told(reached: Reached) -> Iterator[str]:
         f"{sum(one.refused for one in sent)} refused, {sum(one.broken for one in sent)} broken, the slowest took "
         f"{max(one.slowest_ms for one in sent):.0f} ms"
     )
+    yield (
+        f"the loop's thread ran {reached.ran:.0%} of the time, and waited {reached.waited:.0%} of it for a processor "
+        "that others had: all other times are longer by that"
+    )
     yield f"{watched[0].streams} streams at a time, {sum(one.events for one in watched)} events"
     yield (
         f"{sum(one.scrapes for one in watched)} scrapes of up to {max(one.scrape_bytes for one in watched) >> 10} KiB, "

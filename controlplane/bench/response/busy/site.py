@@ -50,8 +50,20 @@ class Reached(msgspec.Struct):
 
     spans: int = 0
     elapsed_ns: int = 0
+    ran_ns: int = 0
+    waited_ns: int = 0
     sent: list[Sent] = msgspec.field(default_factory=list)
     watched: list[Watched] = msgspec.field(default_factory=list)
+
+    @property
+    def ran(self) -> float:
+        """Share of the time in which the loop's thread ran."""
+        return self.ran_ns / self.elapsed_ns if self.elapsed_ns else 0.0
+
+    @property
+    def waited(self) -> float:
+        """Share of the time in which it could have run, and others had the processors."""
+        return self.waited_ns / self.elapsed_ns if self.elapsed_ns else 0.0
 
     @property
     def spans_per_s(self) -> float:
@@ -80,10 +92,13 @@ class Busy:
                 _client("watcher", _url(admin), token, str(self._load.streams), answer=Watched) as watched,
                 _client("sender", _url(otlp), str(self._batches), str(self._load.spans_per_s), answer=Sent) as sent,
             ):
-                began, before = now_ns(), _spans(plane)
+                began, before, (ran_ns, waited_ns) = now_ns(), _spans(plane), _scheduled()
                 yield
                 self.reached.elapsed_ns += now_ns() - began
                 self.reached.spans += _spans(plane) - before
+                ran, waited = _scheduled()
+                self.reached.ran_ns += ran - ran_ns
+                self.reached.waited_ns += waited - waited_ns
             self.reached.sent += sent
             self.reached.watched += watched
             app.feed.end()
@@ -116,6 +131,12 @@ async def _line(lines: BufferedByteReceiveStream, module: str) -> bytes:
         return await lines.receive_until(b"\n", LINE_BYTES_MAX)
     except anyio.IncompleteRead:
         raise ClientDied(f"the {module} of the bench has ended by itself") from None
+
+
+def _scheduled() -> tuple[int, int]:
+    """For how long this thread ran, and waited for a processor, so far (Linux, Documentation/scheduler)."""
+    ran_ns, waited_ns, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    return int(ran_ns), int(waited_ns)
 
 
 def _listening() -> socket.socket:
