@@ -1,5 +1,6 @@
 """Spans as a source of signals: batches are paired natively, and what each edge did is told about once a second."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,8 @@ from controlplane._native.wire import TOLD, SpanPairs
 from controlplane.model.signal import EDGE_COUNT_MAX, EDGE_SUM_NS_MAX, EdgeSampled, Signal
 from controlplane.model.unit import Nanos, to_nanos
 from controlplane.ports import Clock
+
+logger = logging.getLogger("controlplane")
 
 BEAT_S: Final = 1.0
 WAIT_S: Final = 10.0  # for the other side of a call: exporters batch for five seconds by default
@@ -81,7 +84,10 @@ class SpanSource:
             self._heard = anyio.Event()
             while self._clock.now() - self._heard_at <= self._wait_ns + to_nanos(2 * BEAT_S):
                 await anyio.sleep(BEAT_S)
-                await self.take_stock()
+                try:
+                    await self.take_stock()
+                except Exception:  # no memory, no thread to be had: no ground to end the program around the plane
+                    logger.exception("what spans told could not be taken stock of; it is tried again")
 
 
 def _sample(

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from google.rpc import status_pb2
@@ -212,3 +213,27 @@ async def test_the_loop_is_rung_while_spans_come() -> None:
         with anyio.fail_after(30):
             await ours.rung.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_stock_that_cannot_be_taken_is_taken_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No thread to be had, for once: it is said, nothing ends, and no edge is lost."""
+    ours, failures = Rings(), [RuntimeError("can't start new thread")]
+    run_sync = anyio.to_thread.run_sync
+
+    async def failing(*told: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await run_sync(*told)
+
+    monkeypatch.setattr("controlplane.adapters.ingest.span.BEAT_S", 0.01)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", failing)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ours.source.beat)
+        await ours.post(WHOLE)
+        with anyio.fail_after(30):
+            await ours.rung.wait()
+        tasks.cancel_scope.cancel()
+    assert [type(one) for one in ours.source.drain()] == [EdgeSampled]
+    assert "taken stock of" in caplog.text
