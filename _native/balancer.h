@@ -47,9 +47,10 @@ static int64_t balancer_ramp(const struct balancer *b, int64_t i, int64_t now_ns
     int64_t since_ns = word_load(&b->health[i].since_ns), age_ns, next_ns;
     if (!since_ns || !b->slow_start_ns) return 100;
     if (since_ns == BALANCER_TRIAL) return SLOW_START_FIRST_PERCENT;
+    if (since_ns < 0) return 100; /* no time: the words are shared, the sums are ours */
+    if (since_ns > now_ns) since_ns = now_ns; /* another process read the clock a little later */
     age_ns = now_ns - since_ns;
     if (age_ns >= b->slow_start_ns) return 100;
-    if (age_ns < 0) age_ns = 0; /* another process read the clock a little later */
     next_ns = since_ns + slow_start_next_ns(age_ns, b->slow_start_ns);
     if (next_ns < *due_ns) *due_ns = next_ns;
     return slow_start_percent(age_ns, b->slow_start_ns);

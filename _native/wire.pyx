@@ -5,7 +5,8 @@ how the two sides of a call find each other."""
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pythread cimport (
-    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, WAIT_LOCK
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock, PyThread_type_lock, NOWAIT_LOCK,
+    WAIT_LOCK
 )
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -62,7 +63,11 @@ cdef extern from "metrics.h":
 
 include "arguments.pxi"
 
+import struct as _struct
+
 SPANS_MAX = 1 << 20
+TOLD = _struct.Struct("=ii6d")
+assert TOLD.size == sizeof(edge)
 POINTS_MAX = 1 << 20
 
 
@@ -163,26 +168,31 @@ cdef class SpanPairs:
             PyThread_release_lock(self._lock)
 
     def take(self, before_ns):
-        cdef int64_t before = wide(before_ns, "before_ns")
-        cdef edge *e
-        cdef list found = []
+        edges, names = self.cut(before_ns)
+        return [(names[caller], names[callee], *sums) for caller, callee, *sums in TOLD.iter_unpack(edges)]
+
+    def cut(self, before_ns):
+        cdef int64_t before = wide(before_ns, "before_ns"), number
+        cdef bytes edges
+        cdef list names = []
         with nogil:
             PyThread_acquire_lock(self._lock, WAIT_LOCK)
             pairing_sweep(&self._pairs, before)
         try:
-            for at in range(self._pairs.edges):
-                e = &self._pairs.edge[at]
-                found.append((
-                    self._name(e.caller), self._name(e.callee),
-                    e.calls, e.failures, e.timed, e.client_ns, e.served, e.server_ns,
-                ))
+            # copied as they are: whoever holds the interpreter keeps the event loop waiting, too
+            edges = (<char *>self._pairs.edge)[:self._pairs.edges * sizeof(edge)]
+            for number in range(self._pairs.names):
+                names.append((<char *>self._pairs.text[number])[:self._pairs.length[number]].decode("utf-8", "replace"))
             pairing_told(&self._pairs)
         finally:
             PyThread_release_lock(self._lock)
-        return found
+        return edges, names
 
-    cdef str _name(self, int32_t number):
-        return (<char *>self._pairs.text[number])[:self._pairs.length[number]].decode("utf-8", "replace")
+    def busy(self):
+        if not PyThread_acquire_lock(self._lock, NOWAIT_LOCK):
+            return True
+        PyThread_release_lock(self._lock)
+        return False
 
     def statistics(self):
         cdef pairing *p = &self._pairs

@@ -1,11 +1,13 @@
 """Span batches in, edges of the call graph out; no span becomes an object."""
 
+from struct import Struct
 from typing import Final, Self, final
 
 from typing_extensions import Buffer
 
 SPANS_MAX: Final[int]
 POINTS_MAX: Final[int]
+TOLD: Final[Struct]
 
 _Told = tuple[str, str, float, float, float, float, float, float]
 """caller ("" where nobody knows), callee, calls, failures, timed, client_ns, served, server_ns: sums of what each span
@@ -59,6 +61,11 @@ class SpanPairs:
     def take(self, before_ns: int, /) -> list[_Told]:
         """Edges since the last time, in the order in which they were first seen; they begin again at zero. Spans that
         have waited since `before_ns` are told without their other side."""
+    def cut(self, before_ns: int, /) -> tuple[bytes, list[str]]:
+        """What `take` tells, as rows of `TOLD` and the names that their first two numbers are of: in a thread, without
+        keeping the interpreter from others for long."""
+    def busy(self) -> bool:
+        """Whether a thread is in the tables, so that whoever came now would wait for it."""
     def statistics(self) -> dict[str, int]:
         """spans, rejected (of those: without ids), paired (calls of which both sides were seen), alone (told without
         the other side), evicted (of those: before their time, for want of room), unnamed (calls to nobody that was

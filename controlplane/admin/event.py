@@ -1,4 +1,9 @@
-"""Records as server-sent events: live, resumable by sequence number, never a burden on the loop that makes them."""
+"""Records as server-sent events: live, resumable by sequence number, never a burden on the loop that makes them.
+
+Fifty who look on while fifty faults are answered are thousands of events, and the answers would wait behind each. So
+events are written down once for all, everything that is at hand goes out as one part, a follower gets twenty parts a
+second at most, and hardly two of them get theirs in the same turn of the loop.
+"""
 
 import anyio
 import msgspec
@@ -7,9 +12,15 @@ from starlette.types import Receive, Scope, Send
 from controlplane.admin.problem import Problem, problem_response
 from controlplane.assembly import Plane
 from controlplane.model.errors import JournalError
+from controlplane.model.record import Record
+from controlplane.runtime.follow import Follower
 
 HEARTBEAT_S = 15.0  # proxies cut quiet connections after 30 to 60 s
-FOLLOWERS_MAX = 32  # each one holds a connection and a bounded stream
+FOLLOWERS_MAX = 100  # each one holds a connection, and takes its turn below
+PACE_S = 0.05  # between two parts for one follower: people do not see the difference
+TURN_S = 0.001  # from one follower to the next; loops know no shorter time
+PART_RECORDS_MAX = 250
+PARTS_KEPT = 32  # written down, for those who come to the same place a little later
 
 
 class EventFeed:
@@ -19,6 +30,7 @@ class EventFeed:
         self._plane = plane
         self.followers = 0
         self._ended = anyio.Event()
+        self._parts: dict[int, tuple[int, bytes]] = {}
 
     def end(self) -> None:
         """End every stream: a server that stops would otherwise wait for its followers for ever."""
@@ -37,6 +49,20 @@ class EventFeed:
             raise Problem(503, f"{FOLLOWERS_MAX} clients follow already", headers={"retry-after": "5"})
         return EventStream(self, self._plane, after)
 
+    def part(self, records: Follower, item: tuple[int, Record]) -> bytes:
+        """`item` and what follows on it at hand, written down: once, for all who come to the same place."""
+        first, known = item[0], self._parts.get(item[0])
+        if known is None:
+            lines, last = [_event(*item)], first
+            while len(lines) < PART_RECORDS_MAX and (more := records.take_nowait()) is not None:
+                lines.append(_event(*more))
+                last = more[0]
+            known = self._parts[first] = last, b"".join(lines)
+            if len(self._parts) > PARTS_KEPT:
+                del self._parts[next(iter(self._parts))]
+        records.skip_to(known[0])
+        return known[1]
+
     async def wait_ended(self) -> None:
         """Return when the feed is told to end."""
         await self._ended.wait()
@@ -53,19 +79,20 @@ class EventStream:
         if self._feed.followers >= FOLLOWERS_MAX:  # many may have been let in since `stream` looked
             await problem_response(Problem(503, "too many clients follow already"))(scope, receive, send)
             return
+        turn_s = self._feed.followers * TURN_S
         self._feed.followers += 1
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
                 group.start_soon(_cancel_when_ended, self._feed, group.cancel_scope)
-                await self._send_all(send)
+                await self._send_all(send, turn_s)
                 group.cancel_scope.cancel()
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._feed.followers -= 1
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, send: Send, turn_s: float) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _send_part(send, b"retry: 1000\n: records of the control plane\n\n")
@@ -80,10 +107,14 @@ class EventStream:
                 if item is None:
                     await _send_part(send, b": still here\n\n")
                     continue
-                sequence, record = item
-                kind = record.__struct_config__.tag
-                data = msgspec.json.encode(record)
-                await _send_part(send, b"id: %d\nevent: %s\ndata: %s\n\n" % (sequence, str(kind).encode(), data))
+                await anyio.sleep(turn_s)  # whoever is woken by the same record is woken now
+                await _send_part(send, self._feed.part(records, item))
+                await anyio.sleep(PACE_S)
+
+
+def _event(sequence: int, record: Record) -> bytes:
+    kind = str(record.__struct_config__.tag).encode()
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (sequence, kind, msgspec.json.encode(record))
 
 
 async def _send_part(send: Send, part: bytes) -> None:

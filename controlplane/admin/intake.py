@@ -8,12 +8,19 @@ import msgspec
 
 from controlplane.admin.problem import Problem
 from controlplane.assembly import Plane
-from controlplane.model.signal import CallsFinished, EdgeSampled, FellBack, Heartbeat, ProbeFinished, Target
+from controlplane.model.signal import (
+    EDGE_SUM_NS_MAX,
+    CallsFinished,
+    EdgeSampled,
+    FellBack,
+    Heartbeat,
+    ProbeFinished,
+    Target,
+)
 
 SIGNALS_MAX = 1000  # per request
 COUNT_MAX = 1_000_000_000  # calls summed over a short time; more is a mistake in units
 WINDOW_MAX_NS = 3_600_000_000_000  # of one sample of an edge; a longer one says nothing about now
-LATENCY_MAX_NS = 1 << 60  # a sum; what counts beyond it has lost its unit
 BEAT_NS = (100_000_000, 3_600_000_000_000)  # faster is traffic of its own, slower says nothing about now
 AGE_MAX_NS = 60_000_000_000  # evidence older than a minute says nothing about now
 
@@ -98,7 +105,7 @@ def _wrong_edge(signal: EdgeSampled) -> str:
     if signal.caller == signal.callee:
         return f".callee: {signal.callee!r} is the caller, too"
     sends = signal.calls if signal.attempts is None else signal.attempts
-    latency = (0, LATENCY_MAX_NS, "")
+    latency = (0, EDGE_SUM_NS_MAX, "")
     for key, (low, high, name) in {
         "window_ns": (1, WINDOW_MAX_NS, ""),
         "calls": (0, COUNT_MAX, ""),

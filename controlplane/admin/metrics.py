@@ -4,10 +4,12 @@ Counters end in _total, times are in seconds, and quantiles are summaries, becau
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import anyio.lowlevel
 
+from controlplane._native.guard import Guard
 from controlplane.admin import proxy, view
 from controlplane.assembly import Plane
 from controlplane.decide.safety import RULES
@@ -23,6 +25,7 @@ Sample = tuple[str, str, float]
 """Suffix of the name, labels as written, value."""
 
 QUANTILES_PERMILLE = (500, 900, 990, 999)
+TURN = 64  # services or endpoints that are asked before others get their turn: a fraction of a millisecond
 
 _LOOP_COUNTERS = (
     ("steps", "Signals and ticks the engine has answered."),
@@ -49,7 +52,7 @@ _EDGE_COUNTERS = (
 
 
 async def render(plane: Plane, *, followers: int = 0) -> bytes:
-    """The exposition of `plane`. Between families the loop runs on: a large topology must not delay a reflex."""
+    """The exposition of `plane`. Between parts of it the loop runs on: a large topology must not delay a reflex."""
     parts = []
     for part in (
         _plane(plane, followers),
@@ -183,31 +186,39 @@ def _edges(plane: Plane) -> Iterator[str]:
     guards = [
         (service.name, guard) for service in plane.topology.services if (guard := plane.guard_or_none(service.name))
     ]
-    described = [(_labels(service=name), guard, guard.describe()) for name, guard in guards]
+    described = []
+    for name, guard in guards:
+        described.append((_labels(service=name), guard, guard.describe()))
+        if len(described) % TURN == 0:
+            yield ""
     for key, name, text in _EDGE_COUNTERS:
-        yield _family(name, "counter", text, [("", labels, seen[key]) for labels, _, seen in described])
-    in_flight = [("", labels, seen["in_flight"]) for labels, _, seen in described]
-    yield _family("calls_in_flight", "gauge", "Calls that wait for their answer.", in_flight)
-    is_open = [("", labels, float(guard.is_open())) for labels, guard, _ in described]
-    yield _family("edge_open", "gauge", "1 while calls to the service are refused.", is_open)
-    latencies: list[Sample] = []
-    for labels, guard, seen in described:
-        succeeded = seen["calls"] - seen["failures"]
-        if succeeded:
-            for permille in QUANTILES_PERMILLE:
-                quantile = f'{labels[:-1]},quantile="{permille / 1000:g}"}}'
-                latencies.append(("", quantile, to_seconds(guard.latency_quantile_ns(permille))))
-        latencies.append(("_count", labels, succeeded))
-    yield _family("call_latency_seconds", "summary", "Latency of successful calls.", latencies)
+        yield from _families(name, "counter", text, (("", labels, seen[key]) for labels, _, seen in described))
+    in_flight = (("", labels, seen["in_flight"]) for labels, _, seen in described)
+    yield from _families("calls_in_flight", "gauge", "Calls that wait for their answer.", in_flight)
+    is_open = (("", labels, float(guard.is_open())) for labels, guard, _ in described)
+    yield from _families("edge_open", "gauge", "1 while calls to the service are refused.", is_open)
+    latencies = (sample for labels, guard, seen in described for sample in _guarded(labels, guard, seen))
+    yield from _families("call_latency_seconds", "summary", "Latency of successful calls.", latencies)
+
+
+def _guarded(labels: str, guard: Guard, seen: Mapping[str, int]) -> Iterator[Sample]:
+    succeeded = seen["calls"] - seen["failures"]
+    if succeeded:
+        for permille in QUANTILES_PERMILLE:
+            quantile = f'{labels[:-1]},quantile="{permille / 1000:g}"}}'
+            yield "", quantile, to_seconds(guard.latency_quantile_ns(permille))
+    yield "_count", labels, succeeded
 
 
 def _endpoints(plane: Plane) -> Iterator[str]:
-    seen = [
-        (_labels(service=service.name, endpoint=endpoint.name), guard.endpoint(index))
-        for service in plane.topology.services
-        if (guard := plane.guard_or_none(service.name)) is not None
-        for index, endpoint in enumerate(service.endpoints)
-    ]
+    seen = []
+    for service in plane.topology.services:
+        guard = plane.guard_or_none(service.name)
+        for index, endpoint in enumerate(service.endpoints if guard is not None else ()):
+            assert guard is not None
+            seen.append((_labels(service=service.name, endpoint=endpoint.name), guard.endpoint(index)))
+            if len(seen) % TURN == 0:
+                yield ""
     for key, name, kind, text in (
         ("calls", "endpoint_calls_total", "counter", "Calls to the endpoint that were settled."),
         ("failures", "endpoint_failures_total", "counter", "Calls to the endpoint that failed."),
@@ -215,9 +226,9 @@ def _endpoints(plane: Plane) -> Iterator[str]:
         ("weight", "endpoint_weight_percent", "gauge", "Share of its normal traffic."),
         ("in_flight", "endpoint_calls_in_flight", "gauge", "Calls that wait for the endpoint's answer."),
     ):
-        yield _family(name, kind, text, [("", labels, endpoint[key]) for labels, endpoint in seen])
-    states = [("", labels, float(view.ENDPOINT_STATES[endpoint["state"]] == "ejected")) for labels, endpoint in seen]
-    yield _family("endpoint_ejected", "gauge", "1 while the endpoint gets no new calls.", states)
+        yield from _families(name, kind, text, [("", labels, known[key]) for labels, known in seen])
+    states = (("", labels, float(view.ENDPOINT_STATES[known["state"]] == "ejected")) for labels, known in seen)
+    yield from _families("endpoint_ejected", "gauge", "1 while the endpoint gets no new calls.", states)
 
 
 def _graph(plane: Plane) -> Iterator[str]:
@@ -278,14 +289,22 @@ def _telemetry(plane: Plane) -> Iterator[str]:
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[Sample]) -> str:
+    return "".join(_families(name, kind, text, samples))
+
+
+def _families(name: str, kind: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    """One family in parts, between which others get their turn."""
     head = f"# HELP controlplane_{name} {text}\n# TYPE controlplane_{name} {kind}\n"
-    # counters as whole numbers: a float's digits would drop the last calls of a busy year
-    return head + "".join(
-        [
-            f"controlplane_{name}{suffix}{labels} {value if type(value) is int else format(value, '.9g')}\n"
-            for suffix, labels, value in samples
-        ]
-    )
+    rest = iter(samples)
+    while lines := [
+        # counters as whole numbers: a float's digits would drop the last calls of a busy year
+        f"controlplane_{name}{suffix}{labels} {value if type(value) is int else format(value, '.9g')}\n"
+        for suffix, labels, value in islice(rest, 4 * TURN)
+    ]:
+        yield head + "".join(lines)
+        head = ""
+    if head:
+        yield head
 
 
 def _labels(**labels: str) -> str:

@@ -87,6 +87,8 @@ class Proxies:
             routes=section.routes,
             ttl_s=section.ttl_s,
             entry=section.entry,
+            probe_interval_s=config.response_policy().probe_interval_s,
+            probe_timeout_s=config.response_policy().probe_timeout_s,
         )
         self._asked.append((plane, bound))
         return plane

@@ -11,9 +11,9 @@ from anyio.abc import TaskStatus
 from controlplane import __version__
 from controlplane.adapters.notify.log import LogNotifier
 from controlplane.admin import create_app, ensure_token
+from controlplane.admin.server import FINISH_S, Serve, server_for
 from controlplane.assembly import Plane
 from controlplane.cli.listen import bind, url
-from controlplane.cli.server import FINISH_S, Serve, server_for
 from controlplane.config import load_config
 from controlplane.model.config import Config, is_loopback, split_listen
 from controlplane.model.errors import ControlPlaneError

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from controlplane.config.convert import Problems, did_you_mean
 from controlplane.config.quiet import quiet_hours
 from controlplane.model.config import Config
-from controlplane.model.escalation import NotifierSection
+from controlplane.model.escalation import LOG, NotifierSection
 
 NEEDS_URL = ("webhook", "alertmanager")
 NEEDS_SECRET = {
@@ -18,6 +18,8 @@ NEEDS_SECRET = {
 def check_notifiers(config: Config, problems: Problems) -> None:
     """Note what is wrong with who is told, when and in which order."""
     for name, section in config.notifiers.items():
+        if name == LOG:
+            problems.add(f"notifiers.{name}", "is the name of this process's own log in ladders; choose another")
         _check_notifier(f"notifiers.{name}", section, problems)
     for name, ladder in config.ladders.items():
         key = f"ladders.{name}"
@@ -27,7 +29,7 @@ def check_notifiers(config: Config, problems: Problems) -> None:
             if not rung.notify:
                 problems.add(f"{key}.rungs", f"rung {number} names nobody; notify = [names of notifiers]")
             for notifier in rung.notify:
-                if notifier not in config.notifiers:
+                if notifier not in config.notifiers and notifier != LOG:
                     _unknown(f"{key}.rungs", notifier, "notifier", config.notifiers, problems)
         if ladder.then and ladder.then not in config.ladders:
             _unknown(f"{key}.then", ladder.then, "ladder", config.ladders, problems)
@@ -35,8 +37,6 @@ def check_notifiers(config: Config, problems: Problems) -> None:
             problems.add(
                 f"{key}.repeat_s", f"is never reached: after the last rung {ladder.then!r} goes on; leave one out"
             )
-        if _returns(config, name):
-            problems.add(f"{key}.then", f"{ladder.then!r} leads back to {name!r}; a ladder has an end")
     for name, owner in config.owners.items():
         if owner.ladder not in config.ladders:
             _unknown(f"owners.{name}.ladder", owner.ladder, "ladder", config.ladders, problems)
@@ -48,17 +48,6 @@ def check_notifiers(config: Config, problems: Problems) -> None:
 def _unknown(key: str, name: str, what: str, known: Collection[str], problems: Problems) -> None:
     declared = f"declared: {', '.join(known)}" if known else f"[{what}s] declares none"
     problems.add(key, f"{name!r} is not a declared {what}{did_you_mean(name, known)}; {declared}")
-
-
-def _returns(config: Config, name: str) -> bool:
-    seen: set[str] = set()
-    then = config.ladders[name].then
-    while then in config.ladders and then not in seen:
-        if then == name:
-            return True
-        seen.add(then)
-        then = config.ladders[then].then
-    return False
 
 
 def _check_notifier(key: str, section: NotifierSection, problems: Problems) -> None:

@@ -1,7 +1,10 @@
 """The findings of `decide.playbook.lint`, with file and line."""
 
+from pathlib import Path
+
+from controlplane.config.lines import line_at, lines_of
 from controlplane.config.playbooks import places
-from controlplane.decide.playbook.lint import People, lint
+from controlplane.decide.playbook.lint import People, circle, lint
 from controlplane.model.config import Config
 from controlplane.model.errors import ConfigError
 
@@ -17,4 +20,11 @@ def linted(config: Config, source: str) -> tuple[ConfigError, ...]:
             found.append(ConfigError(one.reason, key=key, source=source))
         else:
             found.append(ConfigError(one.reason, key=key, source=book.source, line=book.line(one.path) or 0))
+    said = " ".join(one.reason for one in found)
+    for name in config.ladders:  # those of services without a playbook; what a playbook leads to is named there
+        around = " -> ".join(circle(name, config.ladders))
+        if around and name not in said:
+            line = line_at(lines_of(Path(source).read_text(encoding="utf-8")), ("ladders", name, "then"))
+            reason = f"its escalation goes round for ever: {around}"
+            found.append(ConfigError(reason, key=f"ladders.{name}.then", source=source, line=line or 0))
     return tuple(found)

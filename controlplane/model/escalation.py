@@ -13,6 +13,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 NotifierKind = Literal["webhook", "slack", "pagerduty", "alertmanager"]
 Severity = Literal["info", "warning", "critical"]
 
+LOG = "log"  # a rung's name for this process's own log, which has every notice anyway: nobody else is told
 TELLINGS_MAX = 200  # notices kept per incident; the journal has them all
 
 

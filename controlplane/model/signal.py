@@ -114,6 +114,10 @@ class CallsFinished(SignalBase, frozen=True, tag="calls_finished"):
     caller: str = ""
 
 
+EDGE_COUNT_MAX = 1 << 40  # of one sample: ten years of a thousand calls a second; more has lost its unit
+EDGE_SUM_NS_MAX = 1 << 53  # a hundred days of waiting, summed over the calls of one sample
+
+
 class EdgeSampled(SignalBase, frozen=True, tag="edge_sampled"):
     """What `caller` asked of `callee` in the `window_ns` that end `at`, as `source` counted it.
 
@@ -121,7 +125,7 @@ class EdgeSampled(SignalBase, frozen=True, tag="edge_sampled"):
     `failures` and the latencies are of attempts. `client_latency_ns` (on the caller's side, network and waiting
     included) and `server_latency_ns` (inside the callee) are sums over `timed` attempts; `timed` None: over all.
     `in_flight` is how many wait for their answer `at` that time. An empty `caller`: users, or nobody knows who.
-    None: not known, which is never zero.
+    None: not known, which is never zero. Counts are EDGE_COUNT_MAX at most, sums and the window EDGE_SUM_NS_MAX.
     """
 
     caller: str

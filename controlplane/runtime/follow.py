@@ -86,6 +86,19 @@ class Follower(ObjectReceiveStream[tuple[int, Record]]):
             if self._tail.after(self._number) is None:
                 await self._tail.grown.wait()
 
+    def take_nowait(self) -> tuple[int, Record] | None:
+        """The next record, if it is at hand."""
+        entry = None if self._closed else self._next()
+        if entry is not None:
+            self._number = entry[0]
+        return entry
+
+    def skip_to(self, number: int) -> None:
+        """Leave out everything up to the record `number`: it came by another way."""
+        while self._page and self._page[0][0] <= number:
+            self._page.popleft()
+        self._number = max(self._number, number)
+
     async def aclose(self) -> None:
         """Follow no longer."""
         self._closed = True

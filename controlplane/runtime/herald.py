@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from controlplane.model.escalation import LOG
 from controlplane.model.notice import Notice
 from controlplane.model.signal import Told
 from controlplane.ports import Clock, Notifier
@@ -94,7 +95,7 @@ class Herald:
         chosen = self._channels
         if notice.to is not None:
             chosen = [lane for lane in self._channels if lane.name in notice.to]
-            if notice.to and not chosen:
+            if notice.to and not chosen and LOG not in notice.to:
                 chosen = self._channels
         return [lane for lane in chosen if lane.name not in notice.had and lane.channel.hears(notice)]
 

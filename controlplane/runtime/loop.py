@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _TURN_NS = MILLISECOND  # of deciding; then the host's other tasks get their turn
 _LATE_NS = 20 * MILLISECOND  # so long a tick waits for what is being carried out
+_SAMPLES_NS = 200 * MILLISECOND  # and so long for the samples that came before it
 _START_TURNS_MAX = 8  # of deciding what follows from the start, before it counts as done
 _ENGINE_ERROR_PAUSE = SECOND  # before a tick that failed is tried again
 
@@ -84,6 +85,8 @@ class ControlLoop:
         self._soon: Soon | None = None
         self._began = self._ended = False
         self._wake_at: Nanos | None = None
+        self._sampled_at: Nanos | None = None  # since when a tick is due; its samples may still be being decided
+        self._due_at = Nanos(0)
         self._steps = self._engine_errors = self._source_errors = 0
         self._notices = 0
 
@@ -217,10 +220,9 @@ class ControlLoop:
         self._wake = anyio.Event()  # before looking: a ring while we look must not be slept through
         self._drain_sources()
         more = await self._decide_waiting()
-        if self._tick_due():
-            self._ask_sources(lambda source: source.sample())
-            self._tick()
-        elif not more:
+        if self._sampled_at is not None or self._tick_due():
+            more = self._approach_tick() or more
+        if not more:
             self._effects.rest()
             await self._wait()
             return
@@ -287,9 +289,30 @@ class ControlLoop:
         while (waiting := self._inbox.take_own()) is not None:
             self._decide(waiting)
 
+    def _approach_tick(self) -> bool:
+        """Samples first, and no flood from outside between them and the tick, which is due. There may be thousands of
+        them: they are decided in turns of the loop, and those that find no turn in time after the tick. False: it waits
+        for what is being carried out."""
+        now = self._clock.now()
+        if self._sampled_at is None:
+            self._sampled_at, self._due_at = now, self._wake_at or now
+            self._ask_sources(lambda source: source.sample())
+        while now - self._sampled_at < _SAMPLES_NS and (waiting := self._inbox.take_own()) is not None:
+            self._decide(waiting)
+            if self._effects.full or self._clock.now() - now >= _TURN_NS:
+                self._effects.begin_if_due(gather_ns=GATHER_NS)
+                return True
+            if self._rung:
+                self._drain_sources()
+        if self._effects.open.pressing:
+            self._effects.begin()
+        if self._effects.busy and now - self._due_at < _LATE_NS:
+            return False
+        self._sampled_at = None
+        self._tick()
+        return True
+
     def _tick(self) -> None:
-        """Samples first, and no flood from outside between them and the tick, which is due."""
-        self._decide_own()
         now = self._clock.now()
         outcome = self._asked(self._engine.tick, None)
         self._add(outcome)

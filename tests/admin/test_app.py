@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -14,6 +15,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from controlplane.admin import create_app
+from controlplane.admin.event import EventFeed
+from controlplane.admin.metrics import render
 from controlplane.admin.table import OPEN_PATHS, TABLE
 from controlplane.assembly import Plane
 from controlplane.assembly.plane import LINGER_S
@@ -388,6 +391,48 @@ def samples(text: str) -> Iterator[tuple[str, str]]:
         if not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             yield name, value
+
+
+async def test_a_scrape_of_many_services_leaves_turns_to_the_loop() -> None:
+    """While a thousand endpoints are told of, others run often: a verdict waits for a part of a scrape, not for it."""
+    services = "".join(
+        f'[[services]]\nname = "s{number}"\nendpoints = [{{ name = "a", url = "http://127.0.0.1:1" }}]\n'
+        for number in range(1000)
+    )
+    done, turns = False, 0
+
+    async def count() -> None:
+        nonlocal turns
+        while not done:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with Plane(parse_config(services), seed=1) as plane, anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        text = (await render(plane)).decode()
+        done = True
+    assert len(re.findall(r"^controlplane_endpoint_calls_total\{", text, re.MULTILINE)) == 1000
+    assert text.count("# TYPE controlplane_endpoint_calls_total ") == 1
+    assert turns > 100
+
+
+async def test_followers_at_one_place_share_what_is_written_down() -> None:
+    """Each is told every event once, in order; the second one costs no encoding, and nobody is told what is not new."""
+    async with a_plane() as plane:
+        feed = EventFeed(plane)
+        await trip(plane)
+        async with plane.follow(0) as one, plane.follow(0) as other, plane.follow(2) as late:
+            first = await one.receive()
+            part = feed.part(one, first)
+            ids = [int(number) for number in re.findall(rb"^id: (\d+)$", part, re.MULTILINE)]
+            assert ids == list(range(1, plane.statistics().last_number + 1))
+            assert feed.part(other, await other.receive()) is part
+            assert part.endswith(feed.part(late, await late.receive()))
+            assert [follower.take_nowait() for follower in (one, other, late)] == [None, None, None]
+            await plane.order("freeze", by="ann", reason="a look")
+            more = feed.part(other, await other.receive())
+            assert re.findall(rb"^id: (\d+)$", more, re.MULTILINE)[0] == b"%d" % (ids[-1] + 1)
+            assert b'"order":"freeze"' in more
 
 
 async def test_metrics_are_prometheus_text() -> None:

@@ -12,7 +12,7 @@ from controlplane.model.errors import ConfigError
 
 HERE = Path(__file__).parent
 FAULT = re.compile(r"# FAULT: (.*)$")
-SERVICES = (HERE / "shop.toml").read_text()
+SERVICES, DIZZY = (HERE / "shop.toml").read_text(), (HERE / "dizzy.toml").read_text()
 
 
 def seeded(path: Path) -> dict[int, list[str]]:
@@ -21,12 +21,12 @@ def seeded(path: Path) -> dict[int, list[str]]:
     return {number: found[1].split(" | ") for number, line in lines if (found := FAULT.search(line))}
 
 
-def shop(folder: Path, playbooks: str) -> Path:
-    """The shop's configuration with those playbooks in a file of their own."""
+def shop(folder: Path, playbooks: str, more: str = "") -> Path:
+    """The shop's configuration, and `more` of it, with those playbooks in a file of their own."""
     (folder / "playbooks").mkdir(exist_ok=True)
     (folder / "playbooks" / "ours.toml").write_text(playbooks)
     file = folder / "controlplane.toml"
-    file.write_text('playbooks = ["playbooks/*.toml"]\n' + SERVICES)
+    file.write_text('playbooks = ["playbooks/*.toml"]\n' + SERVICES + more)
     return file
 
 
@@ -52,8 +52,17 @@ def test_each_fault_of_a_broken_file_is_found_on_its_line(tmp_path: Path) -> Non
     broken = HERE / "broken.toml"
     wanted = seeded(broken)
     assert sum(map(len, wanted.values())) >= 20
-    _, findings = load_linted(shop(tmp_path, broken.read_text()))
+    _, findings = load_linted(shop(tmp_path, broken.read_text(), DIZZY))
     agree(told(findings), wanted)
+
+
+def test_a_ladder_that_goes_round_is_named_though_no_playbook_leads_to_it(tmp_path: Path) -> None:
+    """In the configuration itself, on its line; every ladder of the circle."""
+    file = shop(tmp_path, (HERE / "good.toml").read_text(), DIZZY)
+    _, findings = load_linted(file)
+    text = file.read_text().splitlines()
+    assert [text[one.line - 1].split()[0] for one in findings] == ["then", "then"]
+    assert [one.reason.endswith("round -> and-round -> round") for one in findings] == [True, False]
 
 
 def test_each_fault_of_a_misshapen_file_is_found_on_its_line(tmp_path: Path) -> None:

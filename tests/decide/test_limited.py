@@ -198,12 +198,16 @@ def test_a_reflex_that_the_engine_does_not_hold_is_left_to_its_guard() -> None:
 
 
 def test_a_service_of_which_some_are_late_is_not_isolated_for_the_errors_of_one() -> None:
-    """Who is late answers: that is overload, and is limited."""
-    plane = Plane()
+    """Who is late answers: that is overload, and is limited. Where the others are merely slow, the one that fails is
+    taken out."""
+    plane, slow = Plane(), Plane()
     for target in (A0, A1, A2):
-        plane.tripped(target, Cause.SLOW, capped=True)
+        plane.tripped(target, Cause.STALLED, capped=True)
+        slow.tripped(target, Cause.SLOW, capped=True)
     plane.tripped(A3, Cause.ERRORS, capped=True)
     assert (plane.commands[-1].target, isinstance(plane.commands[-1].intent, Limit)) == (A, True)
+    slow.tripped(A3, Cause.ERRORS, capped=True)
+    assert (slow.commands[-1].target, slow.commands[-1].intent) == (A3, Eject())
 
 
 def test_an_open_breaker_of_who_calls_others_is_answered_at_once() -> None:

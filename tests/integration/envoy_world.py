@@ -339,9 +339,10 @@ async def until(what: str, condition: Any, *, deadline_s: float = DEADLINE_S) ->
 
 def bootstrap(
     plane_port: int, services: Mapping[str, Mapping[str, int]], *, api: str = "GRPC", node: str = "edge-1",
-    log: str = "both", log_buffer: int | None = 0, routes: str = "own",
+    log: str = "both", log_buffer: int | None = 0, routes: str = "own", asks: bool = False,
 ) -> str:  # fmt: skip
-    """The configuration of an owner who had `services` and lets the plane contain. Each has a prefix, the first "/"."""
+    """The configuration of an owner who had `services` and lets the plane contain. Each has a prefix, the first "/".
+    `asks`: it asks endpoints how they are on the plane's behalf."""
     own = routes == "own"
     http2 = {"@type": _HTTP2, "explicit_http_config": {"http2_protocol_options": {}}}
     ads = {"resource_api_version": "V3", "initial_fetch_timeout": "2s", "ads": {}}
@@ -410,8 +411,10 @@ def bootstrap(
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
         "filter_chains": [{"filters": [{"name": "in", "typed_config": connections}]}],
     }
+    hds = {"hds_config": {key: dynamic["ads_config"][key] for key in ("transport_api_version", "grpc_services")}}
     return msgspec.json.encode(
         {
+            **(hds | {"hds_config": {"api_type": "GRPC", **hds["hds_config"]}} if asks else {}),
             "node": {"id": node, "cluster": "edge"},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
             "layered_runtime": {

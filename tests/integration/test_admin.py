@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controlplane.admin.event import FOLLOWERS_MAX
 from tests.integration.process import Served, World, wait_for
 
 pytestmark = pytest.mark.integration
@@ -117,9 +118,13 @@ def test_followers_are_bounded_and_leave_no_trace(served: Served) -> None:
     """One follower too many is told to come back; places become free when clients go."""
     from contextlib import ExitStack
 
-    with ExitStack() as stack, httpx.Client(headers=served.admin.headers, base_url=served.admin_url) as client:
-        answers = [stack.enter_context(client.stream("GET", "/v1/events")) for _ in range(33)]
-        assert [answer.status_code for answer in answers] == [200] * 32 + [503]
+    many = httpx.Limits(max_connections=None)
+    with (
+        ExitStack() as stack,
+        httpx.Client(headers=served.admin.headers, base_url=served.admin_url, limits=many) as client,
+    ):
+        answers = [stack.enter_context(client.stream("GET", "/v1/events")) for _ in range(FOLLOWERS_MAX + 1)]
+        assert [answer.status_code for answer in answers] == [200] * FOLLOWERS_MAX + [503]
         assert "retry-after" in answers[-1].headers
 
     def none_left() -> bool:

@@ -1,5 +1,6 @@
 """Spans whose other side never comes, without end: memory stays what it was, and every span is accounted for."""
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from tests.native.test_wire import CLIENT, batch, span
 
 PAGE = 4096
 SPANS, REQUESTS = 1_000, 1_000
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # keeps what is freed for a while; a leak would be 60 MiB
+GROWN_BYTES_MAX = 32 << 20 if SANITIZED else 2 << 20
 
 
 def resident() -> int:
@@ -49,7 +52,7 @@ def test_an_endless_stream_of_unpaired_spans_costs_no_memory() -> None:
     tracemalloc.stop()
     seen = pairs.statistics()
     waiting = seen["spans"] - seen["alone"]
-    assert grown < 2 << 20
+    assert grown < GROWN_BYTES_MAX
     assert traced < 64 << 10
     assert seen["spans"] == SPANS * REQUESTS
     assert seen["evicted"] == seen["alone"]

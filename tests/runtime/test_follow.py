@@ -143,3 +143,20 @@ async def test_a_closed_follower_follows_no_more() -> None:
         pass
     with pytest.raises(anyio.ClosedResourceError):
         await follower.receive()
+
+
+async def test_what_is_at_hand_is_taken_without_waiting_and_what_came_otherwise_is_left_out() -> None:
+    """Nothing at hand is None; after a skip comes the record behind it, from the journal's page as from the tail."""
+    journal, tail = MemoryJournal(), Tail()
+    await write(tail, journal, "a", "b", "c", "d")
+    early, late = Follower(Tail(), journal, 0), Follower(tail, journal, 2)
+    assert await take(early, 1) == [(1, "a")]
+    early.skip_to(2)
+    assert early.take_nowait() == (3, record("c"))
+    assert late.take_nowait() == (3, record("c"))
+    late.skip_to(4)
+    assert late.take_nowait() is None
+    await write(tail, journal, "e")
+    assert late.take_nowait() == (5, record("e"))
+    await late.aclose()
+    assert late.take_nowait() is None

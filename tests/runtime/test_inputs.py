@@ -13,6 +13,7 @@ from controlplane.adapters.stores.history import History
 from controlplane.adapters.stores.sqlite import SqliteJournal
 from controlplane.cli import main
 from controlplane.decide.engine import Engine
+from controlplane.decide.graph.live import DependencyGraph
 from controlplane.model import signal as sig
 from controlplane.model.signal import Cause, Ordered, Signal, Target, Tripped
 from controlplane.model.unit import Nanos
@@ -24,12 +25,26 @@ from tests.taped import MESH, POLICY, setup_of, signals
 pytestmark = pytest.mark.anyio
 
 ONE = Target("stock", "stock-1")
+UNLUCKY = 1_313_131  # calls
+
+
+@pytest.fixture(autouse=True)
+def fragile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine with a mistake in it, live and when it replays."""
+    observe = DependencyGraph.observe
+
+    def observed(graph: DependencyGraph, signal: sig.EdgeSampled) -> None:
+        if signal.calls == UNLUCKY:
+            raise OverflowError("unlucky")
+        observe(graph, signal)
+
+    monkeypatch.setattr(DependencyGraph, "observe", observed)
 
 
 def too_many(at: Nanos) -> list[Signal]:
-    """A sum of counts beyond 64 bits: the engine breaks over the second one."""
+    """What the engine breaks over, and the same again."""
     one = sig.EdgeSampled(
-        at=at, caller="web", callee="cart", window_ns=10**9, calls=2**63 - 1, failures=0, source="gateway"
+        at=at, caller="web", callee="cart", window_ns=10**9, calls=UNLUCKY, failures=0, source="gateway"
     )
     return [one, one]
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 import trio.testing
 
 from controlplane.model.errors import JournalError
 from controlplane.model.outcome import Outcome
+from controlplane.model.signal import Signal
 from controlplane.model.unit import MILLISECOND, SECOND, Nanos
 from controlplane.runtime.loop import ControlLoop
 from controlplane.testing import RecordingDataPlane
@@ -94,6 +96,49 @@ async def test_a_flood_does_not_starve_the_tick() -> None:
         while not world.engine.ticked_at:
             await anyio.lowlevel.checkpoint()
         assert loop.statistics().inbox > 800  # two groups were decided, not all of them
+
+
+async def test_a_thousand_samples_are_decided_before_the_tick_and_in_turns() -> None:
+    """Whoever else is on the loop gets turns meanwhile, and a group that is full is carried out, not waited for."""
+    world = World()
+    world.source.samples = [fact(f"sample {number}") for number in range(1000)]
+    world.engine.begin = Outcome(wake_at=Nanos(world.clock.now() + SECOND))
+    world.engine.on["sample 999"] = Outcome((record("the last"),))
+    step, began, turns = world.engine.step, anyio.Event(), 0
+
+    def told(signal: Signal, now: Nanos) -> Outcome:
+        began.set()
+        return step(signal, now)
+
+    world.engine.step = told  # type: ignore[method-assign]
+    async with world.running():
+        await began.wait()
+        while not world.engine.ticked_at:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+        await anyio.sleep(1)
+    assert world.log[1:] == [*(f"step sample {number}" for number in range(1000)), "append the last", "tick"]
+    assert turns >= 10
+
+
+async def test_samples_that_take_too_long_come_after_the_tick() -> None:
+    """The tick waits a fifth of a second for them, not until there are none; each is decided all the same."""
+    world = World()
+    began = world.clock.now()
+    world.source.samples = [fact(f"sample {number}") for number in range(500)]
+    world.engine.begin = Outcome(wake_at=Nanos(began + SECOND))
+    step = world.engine.step
+
+    def slow(signal: Signal, now: Nanos) -> Outcome:
+        world.clock.advance(0.001)  # type: ignore[attr-defined]
+        return msgspec.structs.replace(step(signal, now), wake_at=None if world.engine.ticked_at else Nanos(began))
+
+    world.engine.step = slow  # type: ignore[method-assign]
+    async with world.running():
+        await anyio.sleep(5)
+    assert world.log.index("tick") == pytest.approx(201, abs=5)
+    assert sum(line.startswith("step sample") for line in world.log) == 500
+    assert len(world.engine.ticked_at) == 1
 
 
 async def test_a_hanging_data_plane_is_cut_off() -> None:

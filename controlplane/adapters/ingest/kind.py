@@ -38,6 +38,11 @@ class SpanKind:
     def __init__(self, source: SpanSource) -> None:
         self._source = source
 
+    @property
+    def busy(self) -> bool:
+        """Whether reading would wait for another thread."""
+        return self._source.busy
+
     def read(self, body: bytes, now: Nanos, *, protobuf: bool) -> Take:
         """Take in the spans of a body, in any thread. Raises Unreadable, TooMany."""
         return partial(self._told, self._protobuf(body, now) if protobuf else self._json(body, now))
@@ -69,6 +74,7 @@ class MetricKind:
     """Metrics, which go to `source`; `secret` keys the hash of their series."""
 
     rejected = "rejectedDataPoints"
+    busy = False  # points are read into lists of their own
 
     def __init__(self, source: MetricSource, secret: int) -> None:
         self._source, self._secret = source, secret

@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.adapters.ingest.point import Metric, Point, wrong
 from controlplane.adapters.ingest.series import SERIES_MAX, SeriesTable
-from controlplane.model.signal import EdgeSampled, Signal
+from controlplane.model.signal import EDGE_COUNT_MAX, EDGE_SUM_NS_MAX, EdgeSampled, Signal
 from controlplane.model.unit import SECOND, Nanos
 from controlplane.ports import Clock
 
@@ -178,7 +178,8 @@ def _sample(at: Nanos, caller: str, callee: str, edge: _Edge) -> EdgeSampled | N
     if calls < 1:
         return None
     # a latency is a sum over `timed` calls: where both sides were timed, the server's is brought to the client's count
-    timed = round(edge.client or edge.server)
+    timed = min(round(edge.client or edge.server), EDGE_COUNT_MAX)
+    calls = min(calls, EDGE_COUNT_MAX)  # counters are their sender's, and up to 2^53
     served = edge.server_s / edge.server * timed if edge.server else None
     return EdgeSampled(
         at=at,
@@ -188,7 +189,7 @@ def _sample(at: Nanos, caller: str, callee: str, edge: _Edge) -> EdgeSampled | N
         calls=calls,
         failures=min(calls, round(edge.failed)),
         timed=timed or None,
-        client_latency_ns=round(edge.client_s * SECOND) if edge.client and timed else None,
-        server_latency_ns=round(served * SECOND) if served is not None and timed else None,
+        client_latency_ns=min(round(edge.client_s * SECOND), EDGE_SUM_NS_MAX) if edge.client and timed else None,
+        server_latency_ns=min(round(served * SECOND), EDGE_SUM_NS_MAX) if served is not None and timed else None,
         source="metrics",
     )

@@ -97,8 +97,9 @@ class OtlpReceiver:
         now = self._clock.now()
         act = partial(_read, kind, body, now, packed=packed, protobuf=media == PROTOBUF)
         try:
-            # a large body takes milliseconds: meanwhile a verdict must not wait behind it
-            take = await anyio.to_thread.run_sync(act) if len(body) > APART_BYTES_MIN else act()
+            # a large body takes milliseconds, and a small one waits for it: a verdict must wait for neither
+            apart = len(body) > APART_BYTES_MIN or kind.busy
+            take = await anyio.to_thread.run_sync(act) if apart else act()
             refused, why = take()
         except TooMany as error:
             raise Refused(413, str(error)) from error

@@ -4,6 +4,7 @@ Written by hand, field by field, so that the suite needs no protobuf library whe
 """
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 SERVICES: Final = 20
@@ -15,23 +16,32 @@ Attributes = dict[str, str | int]
 
 def batch(calls: int, *, seed: int) -> bytes:
     """An ExportTraceServiceRequest with `calls` calls, two spans each, between services that are drawn."""
+    names = [f"service-{number}" for number in range(SERVICES)]
+    return mesh_batch(calls, [(caller, callee) for caller in names for callee in names if caller != callee], seed=seed)
+
+
+def mesh_batch(calls: int, edges: Sequence[tuple[str, str]], *, seed: int, mark: bytes = b"") -> bytes:
+    """The same between callers and callees of `edges`; every trace id begins with `mark`, the rest of it is drawn."""
     draw = random.Random(seed)
-    spans: list[list[bytes]] = [[] for _ in range(SERVICES)]
+    spans: dict[str, list[bytes]] = {name: [] for edge in edges for name in edge}
     for _ in range(calls):
-        caller, callee = draw.sample(range(SERVICES), 2)
-        trace, own, served = draw.randbytes(16), draw.randbytes(8), draw.randbytes(8)
+        caller, callee = draw.choice(edges)
+        trace, own, served = mark + draw.randbytes(16 - len(mark)), draw.randbytes(8), draw.randbytes(8)
         status = 503 if draw.random() < 0.01 else 200
         spans[caller].append(_span(draw, trace, own, b"", CLIENT, _client(callee, status)))
         spans[callee].append(_span(draw, trace, served, own, SERVER, _server(status)))
-    return b"".join(_field(1, _resource(number) + _field(2, _scope(each))) for number, each in enumerate(spans))
+    return b"".join(
+        _field(1, _resource(name, number) + _field(2, _scope(each)))
+        for number, (name, each) in enumerate(spans.items())
+    )
 
 
-def _client(callee: int, status: int) -> Attributes:
+def _client(callee: str, status: int) -> Attributes:
     return {
         "http.request.method": "GET",
-        "url.full": f"http://service-{callee}:8080/api/v1/items/42",
+        "url.full": f"http://{callee}:8080/api/v1/items/42",
         "http.response.status_code": status,
-        "server.address": f"service-{callee}",
+        "server.address": callee,
         "server.port": 8080,
         "network.protocol.version": "1.1",
     }
@@ -69,9 +79,9 @@ def _span(draw: random.Random, trace: bytes, own: bytes, parent: bytes, kind: in
     )
 
 
-def _resource(number: int) -> bytes:
+def _resource(name: str, number: int) -> bytes:
     told = {
-        "service.name": f"service-{number}",
+        "service.name": name,
         "service.namespace": "shop",
         "service.instance.id": f"627cc493-f310-47de-96bd-{number:012d}",
         "telemetry.sdk.language": "python",

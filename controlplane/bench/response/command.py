@@ -10,10 +10,10 @@ import anyio
 from controlplane._native.histogram import Histogram
 from controlplane.adapters.histogram import percentile_table
 from controlplane.bench import result
-from controlplane.bench.response import floor, plot
+from controlplane.bench.response import floor, plot, table
+from controlplane.bench.response.busy import command as busy
 from controlplane.bench.response.measure import POINTS, Point, Setting, Times, measure
 from controlplane.bench.response.mesh import OWN
-from controlplane.bench.result import Result
 
 P50_MAX_MS: Final = 0.3  # promised of `response.embedded`
 P99_MAX_MS: Final = 3.0
@@ -23,7 +23,6 @@ NAMES: Final[dict[Point, str]] = {
     "ordered": "response.ordered",
     "first": "response.first_request",
 }
-HEAD: Final = f"{'figure':<34} {'faults':>7} {'p50':>9} {'p90':>9} {'p99':>9} {'max':>9}   ms"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,16 +31,18 @@ def run(args: argparse.Namespace) -> int:
         result.read(args.json)  # a file that cannot be joined is better known before the minutes than after them
     rounds = (QUICK if args.quick else Setting()).rounds
     setting = Setting(services=args.services, faults=args.faults, rounds=rounds)
+    if args.busy:
+        return busy.run(args, setting, _progress(len(setting.kinds)))
     options = {"use_uvloop": True} if args.loop == "uvloop" else {}
     backend = "trio" if args.loop == "trio" else "asyncio"
     times = anyio.run(measure, setting, _progress(len(setting.kinds)), backend=backend, backend_options=options)
     append = anyio.run(floor.append, backend=backend, backend_options=options)
     figures = list(_figures(times, append))
-    print("\n".join([HEAD, *(_line(name, histogram) for name, histogram in figures)]))
+    print("\n".join([table.HEAD, *(table.line(name, histogram) for name, histogram in figures)]))
     missed = _missed(times)
-    print("\npromised and MISSED:\n" + "\n".join(f"    {text}" for text in missed) if missed else "\nall promises met")
+    print("\n" + table.verdict(missed))
     if args.json:
-        result.join(args.json, [_result(name, histogram) for name, histogram in figures])
+        result.join(args.json, [table.result(name, histogram) for name, histogram in figures])
     if args.hgrm:
         args.hgrm.write_text(percentile_table(times.of["effective", ""], unit=1_000_000))
     if args.plot:
@@ -76,13 +77,3 @@ def _missed(times: Times) -> list[str]:
         if effective.quantile(permille) > most * 1e6
     ]
     return [*said, *([f"{times.missed} faults were not answered in time"] if times.missed else [])]
-
-
-def _line(name: str, histogram: Histogram) -> str:
-    values = [histogram.quantile(500), histogram.quantile(900), histogram.quantile(990), histogram.maximum]
-    return f"{name:<34} {histogram.total:>7} " + " ".join(f"{value / 1e6:>9.3f}" for value in values)
-
-
-def _result(name: str, histogram: Histogram) -> Result:
-    p50_ms, p99_ms = histogram.quantile(500) / 1e6, histogram.quantile(990) / 1e6
-    return Result(name, p50_ms, "ms", p50_ms=p50_ms, p99_ms=p99_ms)

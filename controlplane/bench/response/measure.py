@@ -11,6 +11,7 @@ took `WAIT_S`: none is left out.
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ from controlplane.assembly import Plane
 from controlplane.bench.response.load import Load
 from controlplane.bench.response.mesh import OWN, Fault, Kind, config, faults
 from controlplane.model import record as on
+from controlplane.model.config import OtlpSection
 from controlplane.model.signal import CallsFinished, Target
 from controlplane.model.unit import SECOND, CommandId, Nanos
 
@@ -45,6 +47,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     faults: int = 50
     rounds: int = 20
     seed: int = 1
+    otlp: OtlpSection | None = None
 
     @property
     def kinds(self) -> list[tuple[Kind, ...]]:
@@ -96,27 +99,33 @@ class Seen:
                 self.first_at.setdefault(target.service, record.at)
 
 
-async def measure(setting: Setting, progress: Callable[[int], None] = lambda _: None) -> Times:
+Around = Callable[[Plane], AbstractAsyncContextManager[None]]
+"""What else goes on in the plane's process; entered before the load begins."""
+
+
+async def measure(
+    setting: Setting, progress: Callable[[int], None] = lambda _: None, around: Around = lambda _: nullcontext()
+) -> Times:
     """All rounds of `setting`."""
     times = Times()
     for number, kinds in enumerate(setting.kinds):
         chosen = faults(setting.services, setting.faults, kinds)
         with tempfile.TemporaryDirectory(prefix="controlplane-response-") as folder:
-            seen = await _round(setting, chosen, Path(folder) / "journal.sqlite", number)
+            seen = await _round(setting, chosen, Path(folder) / "journal.sqlite", number, around)
         _count(times, chosen, seen)
         progress(number + 1)
     return times
 
 
-async def _round(setting: Setting, chosen: list[Fault], path: Path, number: int) -> Seen:
+async def _round(setting: Setting, chosen: list[Fault], path: Path, number: int, around: Around) -> Seen:
     sick = {fault.service for fault in chosen}
     seen = Seen(sick)
-    configured = config(setting.services, setting.faults, path)
+    configured = config(setting.services, setting.faults, path, setting.otlp)
     plane = Plane(configured, journal=SqliteJournal(path), seed=setting.seed + number)
     names = [service.name for service in plane.topology.services if service.name != plane.topology.entry]
     rates = {name: RATE_SICK if name in sick else RATE_OTHER for name in names}
     load = Load(plane, rates, seed=setting.seed * 1000 + number)
-    async with plane, anyio.create_task_group() as tasks:
+    async with plane, around(plane), anyio.create_task_group() as tasks:
         tasks.start_soon(load.run)
         await anyio.sleep(WARM_S)
         async with plane.follow(-1) as records:

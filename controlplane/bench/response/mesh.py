@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from controlplane.model.config import Config, JournalSection
+from controlplane.model.config import Config, JournalSection, OtlpSection
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.topology import Endpoint, Service
 
@@ -35,10 +35,11 @@ class Fault(msgspec.Struct, frozen=True):
     kind: Kind
 
 
-def config(services: int, teams: int, journal: Path) -> Config:
+def config(services: int, teams: int, journal: Path, otlp: OtlpSection | None = None) -> Config:
     """A gateway that calls every one of so many services, which call others of their team."""
     return Config(
         journal=JournalSection(path=str(journal)),
+        otlp=otlp,
         response=ResponsePolicy(commands_per_minute_max=COMMANDS_A_MINUTE),
         services=tuple(
             Service(

@@ -36,6 +36,9 @@ from controlplane.model.unit import SECOND, Nanos, to_nanos
 
 _RANK = {"gateway": 0, "spans": 1, "metrics": 2}  # who is believed about an edge that several tell of
 RECENT_BUCKETS = 4  # of which `edges` speaks
+SUM_NS_MAX = (
+    1 << 54
+)  # waited for in one bucket of one edge, so that no sum over buckets leaves 64 bits: nobody waits so
 SILENT_BUCKETS = 3  # after so many without a word of the one that was believed, the next is
 
 
@@ -85,6 +88,9 @@ class DependencyGraph:
         if first >= len(bucket.view):
             bucket.make_room(edge)
         words, register, source = bucket.view, self._register, signal.source
+        if words[first + CLIENT_NS] > SUM_NS_MAX or words[first + SERVER_NS] > SUM_NS_MAX:
+            self._late += 1
+            return
         calls, attempts, timed = signal.calls, signal.attempts, signal.timed
         if timed is None:
             timed = calls if attempts is None else attempts

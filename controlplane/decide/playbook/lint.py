@@ -138,18 +138,17 @@ def _people(playbook: Playbook, topology: Topology, people: People) -> Iterator[
     if playbook.ladder and playbook.ladder not in people.ladders:
         yield Finding(playbook.name, ("ladder",), f"{ladder!r} is not a declared ladder{_declared(people.ladders)}")
         return
-    chain = _chain(ladder, people.ladders)
-    if len(set(chain)) < len(chain):
-        yield Finding(playbook.name, (key,), f"its escalation goes round for ever: {' -> '.join(chain)}")
+    if around := circle(ladder, people.ladders):
+        yield Finding(playbook.name, (key,), f"its escalation goes round for ever: {' -> '.join(around)}")
 
 
-def _chain(name: str, ladders: Mapping[str, Ladder]) -> list[str]:
-    """The ladders that follow one another from `name` on; the last one is there twice where they go round."""
+def circle(name: str, ladders: Mapping[str, Ladder]) -> list[str]:
+    """The ladders that follow one another from `name` on, where they go round; empty: they come to an end."""
     chain: list[str] = []
     while name in ladders and name not in chain:
         chain.append(name)
         name = ladders[name].then
-    return [*chain, name] if name in chain else chain
+    return [*chain, name] if name in chain else []
 
 
 def _declared(names: Mapping[str, object]) -> str:

@@ -121,16 +121,18 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
 
 def _edge(signal: on.EdgeSampled) -> str:
     sends = signal.calls if signal.attempts is None else signal.attempts
-    optional = (signal.timed, signal.client_latency_ns, signal.server_latency_ns, signal.in_flight)
-    if any(count is not None and count < 0 for count in optional):
-        return f"a negative count among timed, latencies and in flight: {optional}"
-    if 0 <= signal.failures <= sends and signal.calls >= 0 and signal.window_ns > 0:
+    counts, sums = (signal.timed, signal.in_flight), (signal.client_latency_ns, signal.server_latency_ns)
+    if any(count is not None and not 0 <= count <= on.EDGE_COUNT_MAX for count in counts):
+        return f"timed or in flight not from 0 to {on.EDGE_COUNT_MAX}: {counts}"
+    if any(ns is not None and not 0 <= ns <= on.EDGE_SUM_NS_MAX for ns in sums):
+        return f"a latency not from 0 to {on.EDGE_SUM_NS_MAX} ns in sum: {sums}"
+    if max(sends, signal.calls, signal.failures) > on.EDGE_COUNT_MAX:
+        return f"more than {on.EDGE_COUNT_MAX} calls, attempts or failures: what counts so far has lost its unit"
+    if not 0 < signal.window_ns <= on.EDGE_SUM_NS_MAX:
+        return f"a window of {signal.window_ns} ns"
+    if 0 <= signal.failures <= sends and signal.calls >= 0:
         return ""  # as nearly always, and then at once
-    # more may fail in a window than begin in it
-    wrong = _whole(sends=sends, failures=signal.failures, calls=signal.calls)
-    if not wrong and not signal.window_ns > 0:
-        wrong = f"a window of {signal.window_ns} ns"
-    return wrong
+    return _whole(sends=sends, failures=signal.failures, calls=signal.calls)  # more may fail in a window than begin
 
 
 def _counts(*, calls: int, **parts: int) -> str:

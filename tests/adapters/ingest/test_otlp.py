@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import pytest
 from google.rpc import status_pb2
@@ -43,8 +44,9 @@ class Rings:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.post("/v1/traces", content=body, headers={"content-type": kind, **named})
 
-    def edges(self, after_s: float = 1.0) -> list[EdgeSampled]:
+    async def edges(self, after_s: float = 1.0) -> list[EdgeSampled]:
         self.clock.advance(after_s)
+        await self.source.take_stock()
         return [one for one in self.source.drain() if isinstance(one, EdgeSampled)]
 
 
@@ -72,11 +74,11 @@ async def test_a_batch_becomes_an_edge_once_a_second() -> None:
     packed = batch(web=[span(3, 0, CLIENT, ms=12)], cart=[span(4, 3, SERVER, ms=10, error=True)])
     answer = await ours.post(gzip.compress(packed), content_encoding="gzip")
     assert (answer.status_code, answer.headers["content-type"]) == (200, PROTOBUF)
-    assert ours.edges(0.5) == []
-    (edge,) = ours.edges(0.5)
+    assert ours.source.drain() == []
+    (edge,) = await ours.edges()
     assert (edge.caller, edge.callee, edge.calls, edge.failures, edge.timed) == ("web", "cart", 2, 0, 2)
     assert (edge.client_latency_ns, edge.server_latency_ns, edge.source) == (24 * MS, 20 * MS, "spans")
-    assert ours.edges() == []
+    assert await ours.edges() == []
 
 
 async def test_json_says_the_same() -> None:
@@ -88,7 +90,7 @@ async def test_json_says_the_same() -> None:
     later = as_json(spanId=f"{9:016x}", attributes=status)
     later["resourceSpans"][1]["scopeSpans"][0]["spans"][0] |= {"spanId": f"{10:016x}", "parentSpanId": f"{9:016x}"}
     await ours.post(json.dumps(later).encode(), JSON)
-    (edge,) = ours.edges()
+    (edge,) = await ours.edges()
     assert (edge.calls, edge.failures, edge.client_latency_ns) == (2, 1, 24 * MS)
 
 
@@ -114,7 +116,7 @@ async def test_a_large_body_is_read_in_a_thread_of_its_own(monkeypatch: pytest.M
     assert len(body) > otlp.APART_BYTES_MIN
     assert (await ours.post(body, JSON)).status_code == 200
     assert threads.isdisjoint({threading.get_ident()})
-    assert [edge.calls for edge in ours.edges()] == [2_001]
+    assert [edge.calls for edge in await ours.edges()] == [2_001]
 
 
 async def test_some_spans_that_make_no_sense_are_a_partial_success() -> None:
@@ -183,7 +185,7 @@ async def test_protobuf_tells_of_a_partial_success_too() -> None:
     told = trace_service_pb2.ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (answer.status_code, told.rejected_spans) == (200, 1)
     assert "16 bytes" in told.error_message
-    assert [edge.calls for edge in ours.edges()] == [1]
+    assert [edge.calls for edge in await ours.edges()] == [1]
 
 
 async def test_a_refusal_in_protobuf_is_a_status() -> None:
@@ -211,3 +213,27 @@ async def test_the_loop_is_rung_while_spans_come() -> None:
         with anyio.fail_after(30):
             await ours.rung.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_stock_that_cannot_be_taken_is_taken_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No thread to be had, for once: it is said, nothing ends, and no edge is lost."""
+    ours, failures = Rings(), [RuntimeError("can't start new thread")]
+    run_sync = anyio.to_thread.run_sync
+
+    async def failing(*told: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await run_sync(*told)
+
+    monkeypatch.setattr("controlplane.adapters.ingest.span.BEAT_S", 0.01)
+    monkeypatch.setattr(anyio.to_thread, "run_sync", failing)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ours.source.beat)
+        await ours.post(WHOLE)
+        with anyio.fail_after(30):
+            await ours.rung.wait()
+        tasks.cancel_scope.cancel()
+    assert [type(one) for one in ours.source.drain()] == [EdgeSampled]
+    assert "taken stock of" in caplog.text

@@ -79,14 +79,16 @@ def test_slow_everywhere_is_no_ground_to_act() -> None:
 def test_where_siblings_are_merely_slow_the_one_that_fails_is_taken_out() -> None:
     """They still answer: to isolate the service would refuse what they would have answered."""
     pool, bad = service("a", "a", "a"), {"e1": NOW, "e2": NOW, "e3": NOW}
-    decided = plan(tripped("e1", capped=True), pool, bad, POLICY, {"e1": NOW})
+    decided = plan(tripped("e1", capped=True), pool, bad, POLICY, failed_at={"e1": NOW})
     assert decided.acts == ((Target("s", "e1"), Eject()),)
-    all_failed = plan(tripped("e1", capped=True), pool, bad, POLICY, bad)
+    all_failed = plan(tripped("e1", capped=True), pool, bad, POLICY, failed_at=bad)
     assert all_failed.acts == ((Target("s"), Isolate()),)
     long_ago = dict.fromkeys(bad, Nanos(1)) | {"e1": NOW}
-    assert plan(tripped("e1", capped=True), pool, bad, POLICY, long_ago).acts == ((Target("s", "e1"), Eject()),)
-    assert plan(tripped("e1", Cause.SLOW, capped=True), pool, bad, POLICY, {"e2": NOW}).acts == ()
-    limited = plan(tripped("e1", Cause.OVERLOAD, capped=True), pool, bad, POLICY, {"e1": NOW})
+    assert plan(tripped("e1", capped=True), pool, bad, POLICY, failed_at=long_ago).acts == (
+        (Target("s", "e1"), Eject()),
+    )
+    assert plan(tripped("e1", Cause.SLOW, capped=True), pool, bad, POLICY, failed_at={"e2": NOW}).acts == ()
+    limited = plan(tripped("e1", Cause.OVERLOAD, capped=True), pool, bad, POLICY, failed_at={"e1": NOW})
     assert limited.acts == ((Target("s"), Limit(1)),)
 
 

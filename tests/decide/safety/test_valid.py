@@ -24,10 +24,11 @@ from controlplane.model.command import (
 )
 from controlplane.model.errors import ConfigError
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
-from controlplane.model.signal import Cause, Signal, Target
+from controlplane.model.signal import EDGE_COUNT_MAX, EDGE_SUM_NS_MAX, Cause, EdgeSampled, Signal, Target
 from controlplane.model.topology import Topology
 from controlplane.model.unit import SECOND, Nanos
 from tests.decide.safety.mesh import NOW, plain, refused, service
+from tests.taped import MESH, POLICY
 
 KNOWN = Topology(services=(service("s", {}, {}, {}, {"priority": 1}), plain("web", 0)), entry="web")
 ONE, ALL = Target("s", "e0"), Target("s")
@@ -191,3 +192,53 @@ def test_a_blank_policy_is_refused_not_replicated(field: str, value: object, sai
     assert guards.guard("s").policy()["rate_burst"] == 1
     guards.retune({"strict": msgspec.structs.replace(strict, rate_burst=7, concurrency_max=1)})
     assert (guards.guard("s").policy()["rate_burst"], guards.guard("s").policy()["concurrency_max"]) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        {"calls": 2**63 - 1},
+        {"calls": 2**70},
+        {"attempts": EDGE_COUNT_MAX + 1},
+        {"timed": EDGE_COUNT_MAX + 1},
+        {"in_flight": 2**64},
+        {"client_latency_ns": EDGE_SUM_NS_MAX + 1},
+        {"server_latency_ns": 2**63},
+        {"window_ns": 2**63},
+        {"window_ns": 0},
+        {"failures": -1},
+    ],
+)
+def test_a_sample_beyond_what_can_be_summed_is_not_believed(beyond: dict[str, int]) -> None:
+    """It has lost its unit, and no sum may leave 64 bits over it."""
+    usual = EdgeSampled(at=Nanos(5), caller="web", callee="cart", window_ns=10**9, calls=3, failures=1)
+    assert wrong_signal(usual, Nanos(5)) == ""
+    assert wrong_signal(msgspec.structs.replace(usual, **beyond), Nanos(5))
+
+
+def test_a_flood_of_the_largest_samples_breaks_no_step() -> None:
+    """Each by itself is within its bounds; what would leave 64 bits in sum is dropped, and counted."""
+    engine = Engine(MESH, POLICY)
+    now = Nanos(10**12)
+    engine.start(now, boot="boot", wall_ns=1)
+    huge = EdgeSampled(
+        at=now,
+        caller="web",
+        callee="cart",
+        window_ns=10**9,
+        calls=EDGE_COUNT_MAX,
+        failures=EDGE_COUNT_MAX,
+        client_latency_ns=EDGE_SUM_NS_MAX,
+        server_latency_ns=EDGE_SUM_NS_MAX,
+        source="gateway",
+    )
+    for second in range(200):
+        at = Nanos(now + second * 10**9)
+        for _ in range(10):
+            engine.step(msgspec.structs.replace(huge, at=at), at)
+    engine.tick(at)
+    (edge,) = [one for one in engine.graph.edges(at) if (one.caller, one.callee) == ("web", "cart")]
+    assert edge.client_latency_ns is not None
+    assert edge.client_latency_ns > 0
+    assert not any((rows < 0).any() for rows in engine.graph.window(at).edge.values())
+    assert engine.graph.statistics().late > 0

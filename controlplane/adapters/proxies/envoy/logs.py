@@ -114,7 +114,7 @@ def _common(entry: Entry, data: memoryview) -> None:
         elif number == 9:  # time_to_first_upstream_rx_byte
             answered = nanos_of(value)
         elif number == 13:
-            entry.address = _address(as_bytes(value))
+            entry.address = address_of(as_bytes(value))
         elif number == 15:
             entry.cluster = as_text(value)
         elif number == 16:
@@ -141,7 +141,7 @@ def _response(entry: Entry, data: memoryview) -> None:
             entry.details = as_text(value)
 
 
-def _address(data: memoryview) -> Address | None:
+def address_of(data: memoryview) -> Address | None:
     """A SocketAddress in an Address; None for a pipe."""
     host, port = "", 0
     for number, value in fields(data):

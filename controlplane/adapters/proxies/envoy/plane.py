@@ -15,6 +15,7 @@ from controlplane.adapters.proxies.envoy.catalog import Key
 from controlplane.adapters.proxies.envoy.discovery import ENDPOINTS
 from controlplane.adapters.proxies.envoy.fleet import KIND, Fleet, takes_no_layer
 from controlplane.adapters.proxies.envoy.grpc import GrpcServer
+from controlplane.adapters.proxies.envoy.health import HealthService
 from controlplane.adapters.proxies.envoy.resources.address import literals, resolved
 from controlplane.adapters.proxies.envoy.resources.name import LAYER, contained
 from controlplane.adapters.proxies.envoy.served import Served
@@ -42,7 +43,8 @@ class EnvoyPlane:
     go by service; `ring` says that there are signals.
 
     `routes` leads prefixes to services, for proxies that take their routes from here. What contains ends in a proxy
-    `ttl_s` after it last heard of the plane. `entry`: what these proxies are asked, users ask.
+    `ttl_s` after it last heard of the plane. `entry`: what these proxies are asked, users ask. Proxies that ask for it
+    are told to probe endpoints every `probe_interval_s`.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class EnvoyPlane:
         ttl_s: float = TTL_S,
         entry: bool = False,
         limits: Limits | None = None,
+        probe_interval_s: float = 1.0,
+        probe_timeout_s: float = 1.0,
     ) -> None:
         self.name = name
         self._services, self._clock, self._ring, self._ttl_s = services, clock, ring, ttl_s
@@ -74,7 +78,15 @@ class EnvoyPlane:
         self.logs = AccessLogService(
             self._pace, lambda: self._served.endpoints, clock, entry=entry, heard=self._fleet.observed
         )
-        self.server = GrpcServer({**self.discovery.handlers, **self.logs.handlers}, limits)
+        self.health = HealthService(
+            services,
+            lambda: self._addresses,
+            clock,
+            every_ns=to_nanos(probe_interval_s),
+            timeout_ns=to_nanos(probe_timeout_s),
+            ring=ring,
+        )
+        self.server = GrpcServer({**self.discovery.handlers, **self.logs.handlers, **self.health.handlers}, limits)
         self._moved = anyio.Event()  # a proxy has said something, or left
         self._leased = anyio.Event()  # leases are different
         self._open = False
@@ -83,9 +95,9 @@ class EnvoyPlane:
     # ports.SignalSource
 
     def drain(self) -> list[Signal]:
-        """When orders came into force here."""
+        """When orders came into force here, and how proxies found endpoints that they asked."""
         signals, self._signals = self._signals, []
-        return signals
+        return [*signals, *self.health.take()]
 
     def sample(self) -> list[Signal]:
         """The same."""
@@ -219,7 +231,10 @@ class EnvoyPlane:
             await self._resolve()
 
     async def _resolve(self) -> None:
+        before = self._addresses
         self._addresses = {**self._literals, **await resolved(self._services, self._addresses)}
+        if self._addresses != before:
+            self.health.moved()
         self._tell(self._served.place(self._addresses, self.wanted))
         for service in self._services:
             if not self._served.expressible(service.name) and service.endpoints:
