@@ -31,9 +31,12 @@ class EntryCounts:
 
     def ended(self, *, failed: bool, slow: bool) -> None:
         """One more request has ended."""
-        self._own[0] += 1
-        self._own[1] += failed
-        self._own[2] += slow
+        own = self._own
+        own[0] += 1
+        if failed:
+            own[1] += 1
+        if slow:
+            own[2] += 1
 
     def shed(self) -> None:
         """One more was not let in."""
