@@ -34,11 +34,14 @@ ALWAYS_INLINE void settle_land(struct seat *s, const struct ticket *t) {
 }
 
 /* Whoever fails quickly has little in flight, and would draw calls by that. A failed answer is charged what a call costs
- * elsewhere: the typical latency, for as many as an endpoint has in flight on average. A time-out has cost enough. */
-static void settle_charge(struct edge *g, struct endpoint *e, int64_t now_ns) {
-    int64_t word = word_load(&e->latency), typical_ns = word_load(&g->typical_ns), charged_ns;
+ * elsewhere: the typical latency, for as many as an endpoint has in flight on average, shared by those that it has itself:
+ * one that is as busy as the others draws no more than they do, and one stray error of it in a queue of fifty calls must not
+ * leave it idle for seconds. A time-out has cost enough. */
+static void settle_charge(struct edge *g, int64_t endpoint, int64_t now_ns) {
+    struct endpoint *e = state_endpoint(g, endpoint);
+    int64_t word = word_load(&e->latency), typical_ns = word_load(&g->typical_ns), own = state_flying(g, endpoint), charged_ns;
     if (!typical_ns) return;
-    charged_ns = typical_ns + typical_ns / g->endpoints * state_flying(g, EDGE);
+    charged_ns = (typical_ns + typical_ns / g->endpoints * state_flying(g, EDGE)) / (own > 0 ? own + 1 : 1);
     if (charged_ns < cost_ewma_ns(word)) charged_ns = cost_ewma_ns(word);
     word_store(&e->latency, cost_learnt(word, now_ns, charged_ns));
 }
@@ -63,7 +66,7 @@ ALWAYS_INLINE void settle_count(
     if (__builtin_expect(failed, 0)) word_add(shared, &e->failures, 1);
     if (__builtin_expect(slow, 0)) word_add(shared, &e->slow, 1);
     if (!failed) word_store(&e->latency, cost_learnt(word_load(&e->latency), now_ns, latency_ns));
-    else if (outcome == ERROR || outcome == OVERLOAD) settle_charge(g, e, now_ns);
+    else if (outcome == ERROR || outcome == OVERLOAD) settle_charge(g, t->endpoint, now_ns);
 }
 
 ALWAYS_INLINE void settle_judge(
@@ -185,7 +188,7 @@ static int settle_relayed(struct seat *s, struct ticket *t) {
     settle_cancel(s, t);
     if (t->endpoint < 0 || t->flags & (EDGE_PROBE | ENDPOINT_PROBE)) return event_tell(s);
     st = lapse(s, now_ns, &current);
-    settle_charge(s->g, state_endpoint(s->g, t->endpoint), now_ns);
+    settle_charge(s->g, t->endpoint, now_ns);
     if (state_place(st, t->endpoint)->state == HEALTHY && state_place(st, t->endpoint)->generation == t->endpoint_generation)
         relay_judge(s, st, t->endpoint, now_ns);
     return event_tell(s);

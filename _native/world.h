@@ -24,37 +24,89 @@ struct event {
     int64_t generation;
 };
 
+/* Events after one same delay come in the order in which they were made: most of all. Each delay has a lane, a ring; a heap
+ * has the rest. What is next is the earliest of all their heads, so the order is that of one heap with everything. */
+#define LANES_MAX 8
+struct lane {
+    struct event *events;
+    int64_t head, count, room; /* room: a power of two */
+};
+
 struct heap {
     struct event *events;
     int64_t count, room, number;
+    struct lane lanes[LANES_MAX];
 };
 
 static inline int event_before(const struct event *a, const struct event *b) {
     return a->at != b->at ? a->at < b->at : a->number < b->number;
 }
 
-static int heap_push(
-    struct heap *h, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause
-) {
+static int heap_add(struct heap *h, const struct event *e) {
     if (h->count == h->room) {
         int64_t room = h->room ? 2 * h->room : 1024;
         struct event *grown = realloc(h->events, (size_t)room * sizeof *grown);
         if (!grown) return -1;
         h->events = grown, h->room = room;
     }
-    struct event e = {at, h->number++, kind, index, how, cause, generation};
     int64_t hole = h->count++;
     while (hole > 0) {
         int64_t parent = (hole - 1) / 2;
-        if (!event_before(&e, &h->events[parent])) break;
+        if (!event_before(e, &h->events[parent])) break;
         h->events[hole] = h->events[parent];
         hole = parent;
     }
-    h->events[hole] = e;
+    h->events[hole] = *e;
     return 0;
 }
 
-static struct event heap_pop(struct heap *h) {
+static int lane_add(struct lane *l, const struct event *e) {
+    if (l->count == l->room) {
+        int64_t room = l->room ? 2 * l->room : 256;
+        struct event *grown = malloc((size_t)room * sizeof *grown);
+        if (!grown) return -1;
+        for (int64_t k = 0; k < l->count; k++) grown[k] = l->events[(l->head + k) & (l->room - 1)];
+        free(l->events);
+        l->events = grown, l->room = room, l->head = 0;
+    }
+    l->events[(l->head + l->count++) & (l->room - 1)] = *e;
+    return 0;
+}
+
+/* `lane`: of the delay after which it comes; NONE, or earlier than that lane's last: the heap's. */
+static int heap_push(
+    struct heap *h, int32_t lane, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause
+) {
+    struct event e = {at, h->number++, kind, index, how, cause, generation};
+    struct lane *l = &h->lanes[lane < 0 ? 0 : lane];
+    if (lane < 0 || (l->count && at < l->events[(l->head + l->count - 1) & (l->room - 1)].at)) return heap_add(h, &e);
+    return lane_add(l, &e);
+}
+
+/* Where the next event is: a lane, NONE: the heap, -2: nowhere. */
+static inline int32_t heap_next(const struct heap *h) {
+    const struct event *first = h->count ? h->events : NULL;
+    int32_t where = first ? NONE : -2;
+    for (int32_t k = 0; k < LANES_MAX; k++) {
+        const struct lane *l = &h->lanes[k];
+        if (!l->count || (first && !event_before(&l->events[l->head], first))) continue;
+        first = &l->events[l->head], where = k;
+    }
+    return where;
+}
+
+static inline int64_t heap_next_at(const struct heap *h, int32_t where) {
+    return where == NONE ? h->events[0].at : h->lanes[where].events[h->lanes[where].head].at;
+}
+
+static struct event heap_pop(struct heap *h, int32_t where) {
+    if (where >= 0) {
+        struct lane *l = &h->lanes[where];
+        struct event next = l->events[l->head];
+        l->head = (l->head + 1) & (l->room - 1);
+        l->count--;
+        return next;
+    }
     struct event top = h->events[0], last = h->events[--h->count];
     int64_t hole = 0;
     for (;;) {
@@ -67,6 +119,11 @@ static struct event heap_pop(struct heap *h) {
     }
     if (h->count) h->events[hole] = last;
     return top;
+}
+
+static void heap_free(struct heap *h) {
+    for (int32_t k = 0; k < LANES_MAX; k++) free(h->lanes[k].events);
+    free(h->events);
 }
 
 /* splitmix64's finisher over a chain of words. */
@@ -100,7 +157,7 @@ struct service {
 };
 
 struct edge {
-    int32_t caller, callee, soft, attempts;
+    int32_t caller, callee, soft, lane;
     int64_t timeout_ns;
     double low, high; /* which requests make this call: those whose own number lies between */
 };

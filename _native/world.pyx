@@ -3,17 +3,19 @@
 Policies are Python objects, asked at every attempt; controlplane/sim/run.py says what they must answer.
 """
 
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from libc.math cimport log, sin
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from controlplane._native.guard import set_test_clock
+from controlplane._native.guard import test_clock
 
 cdef extern from "world.h":
     enum:
         STEPS_MAX
+        LANES_MAX
         NONE
         EV_USER
         EV_ARRIVE
@@ -33,8 +35,7 @@ cdef extern from "world.h":
         int32_t kind, index, how, cause
         int64_t generation
     struct heap:
-        event *events
-        int64_t count
+        pass
     struct replica:
         int32_t service, workers, busy, queue_max, queue_head, queue_count, down, hangs, hung
         double slow, errors
@@ -45,7 +46,7 @@ cdef extern from "world.h":
         int32_t edges[STEPS_MAX]
         double work_ns, sigma, errors, shard
     struct edge:
-        int32_t caller, callee, soft, attempts
+        int32_t caller, callee, soft, lane
         int64_t timeout_ns
         double low, high
     struct request:
@@ -59,13 +60,19 @@ cdef extern from "world.h":
     struct user:
         int64_t began
         int32_t ended
-    int heap_push(heap *h, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause) noexcept
-    event heap_pop(heap *h) noexcept
+    int heap_push(heap *h, int32_t lane, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause) noexcept
+    int32_t heap_next(heap *h) noexcept
+    int64_t heap_next_at(heap *h, int32_t where) noexcept
+    event heap_pop(heap *h, int32_t where) noexcept
+    void heap_free(heap *h) noexcept
     uint64_t mix(uint64_t a, uint64_t b) noexcept
     double unit(uint64_t bits) noexcept
     double lognormal(uint64_t key, double sigma) noexcept
 
 include "arguments.pxi"
+
+cdef enum:
+    LANE_NET, LANE_PATIENCE, LANE_TIMEOUT  # and from there on one for each time-out
 
 cdef double SECOND = 1e9
 cdef double TWO_PI = 6.283185307179586
@@ -96,19 +103,20 @@ cdef class World:
     cdef bint _ringing
     cdef readonly int64_t now
     cdef readonly int64_t attempts, logical_calls, users_failed, users_slow, events, fallbacks
-    cdef int64_t _told
+    cdef int64_t *_clock  # of the guards
 
     def __cinit__(
         self, services, edges, *, seed, entry, seconds, rate_per_s, amplitude, period_s, net_ns, patience_ns, slow_ns,
         react_ns, begin_ns,
     ):
-        cdef int32_t at, k, replicas = 0
+        cdef int32_t at, k, replicas = 0, lanes = LANE_TIMEOUT
         self._seed = <uint64_t>integer(seed, "seed", 0, INT64_HIGHEST)
         self._seconds = integer(seconds, "seconds", 1, 1_000_000)
         self._begin = self.now = integer(begin_ns, "begin_ns", 0, INT64_HIGHEST >> 2)
         self._rate, self._amplitude, self._period_ns, self._load = rate_per_s, amplitude, period_s * SECOND, 1.0
         self._net_ns, self._patience_ns, self._slow_ns, self._react_ns = net_ns, patience_ns, slow_ns, react_ns
-        self._waking = self._told = -1
+        self._waking = -1
+        self._clock = <int64_t *>PyCapsule_GetPointer(test_clock(), b"controlplane.clock")
         self._names = [one[0] for one in services]
         self._tokens, self._policies, self._faults = [], [None] * len(edges), []
         self._ended = [None] * len(services)
@@ -143,6 +151,15 @@ cdef class World:
             self._edges[at].low, self._edges[at].high = low, high
             self._edges[at].caller, self._edges[at].callee, self._edges[at].soft = caller, callee, soft
             self._edges[at].timeout_ns = timeout_ns
+            self._edges[at].lane = NONE
+            for k in range(at):
+                if self._edges[k].timeout_ns == self._edges[at].timeout_ns:
+                    self._edges[at].lane = self._edges[k].lane
+                    break
+            else:
+                if lanes < LANES_MAX:
+                    self._edges[at].lane = lanes
+                    lanes += 1
             k = self._services[<int32_t>caller].steps
             if k == STEPS_MAX:
                 raise ValueError(f"{self._names[caller]} calls more than {STEPS_MAX} others")
@@ -161,7 +178,7 @@ cdef class World:
         free(self._calls)
         free(self._users)
         free(self._counts)
-        free(self._heap.events)
+        heap_free(&self._heap)
 
     # before it runs
 
@@ -174,18 +191,22 @@ cdef class World:
 
     def fault(self, at_ns, what, replica, value):
         self._faults.append((what, integer(replica, "replica", -1, self._replicas_count - 1), float(value)))
-        self._push(wide(at_ns, "at_ns"), EV_FAULT, len(self._faults) - 1, 0, 0, 0)
+        self._push(NONE, wide(at_ns, "at_ns"), EV_FAULT, len(self._faults) - 1, 0, 0, 0)
 
     # while it runs
 
     def run(self, until_ns):
         cdef int64_t until = wide(until_ns, "until_ns")
         cdef event e
-        if self._heap.count == 0 or self._users_room == 0:
+        cdef int32_t where
+        if self._users_room == 0:
             self._next_user()
             self._wake_later()
-        while self._heap.count and self._heap.events[0].at <= until:
-            e = heap_pop(&self._heap)
+        while True:
+            where = heap_next(&self._heap)
+            if where < NONE or heap_next_at(&self._heap, where) > until:
+                break
+            e = heap_pop(&self._heap, where)
             self.now = e.at
             self.events += 1
             if e.kind == EV_ANSWER:
@@ -218,21 +239,22 @@ cdef class World:
         self._send(at)
         return True
 
-    cdef _push(self, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause):
-        if heap_push(&self._heap, at, kind, index, generation, how, cause) < 0:
+    cdef int _push(
+        self, int32_t lane, int64_t at, int32_t kind, int32_t index, int64_t generation, int32_t how, int32_t cause
+    ) except -1:
+        if heap_push(&self._heap, lane, at, kind, index, generation, how, cause) < 0:
             raise MemoryError
+        return 0
 
-    cdef _tell_time(self):
-        if self._told != self.now:
-            self._told = self.now
-            set_test_clock(self.now)
+    cdef inline void _tell_time(self) noexcept:
+        self._clock[0] = self.now
 
     cdef _rang(self):
         """Somebody has to think: not at once, as deciding and writing down take their time."""
         if not self._ringing and self._fleet.rung:
             self._ringing = True
             self._waking += 1
-            self._push(self.now + self._react_ns, EV_WAKE, 0, self._waking, 0, 0)
+            self._push(NONE, self.now + self._react_ns, EV_WAKE, 0, self._waking, 0, 0)
 
     cdef _wake(self):
         self._ringing = False
@@ -249,7 +271,7 @@ cdef class World:
         if wanted is not None:
             at = wanted
             self._waking += 1
-            self._push(max(at, self.now + 1), EV_WAKE, 0, self._waking, 0, 0)
+            self._push(NONE, max(at, self.now + 1), EV_WAKE, 0, self._waking, 0, 0)
 
     cdef _fault(self, int32_t index):
         what, at, value = self._faults[index]
@@ -295,7 +317,7 @@ cdef class World:
             if not grown:
                 raise MemoryError
             self._users, self._users_room = grown, room
-        self._push(self.now + <int64_t>gap + 1, EV_USER, 0, 0, 0, 0)
+        self._push(NONE, self.now + <int64_t>gap + 1, EV_USER, 0, 0, 0, 0)
 
     cdef _user(self):
         cdef int32_t number = self._users_count, k, at
@@ -305,7 +327,7 @@ cdef class World:
         self._users_count += 1
         self._users[number].began, self._users[number].ended = self.now, 0
         self._next_user()
-        self._push(self.now + self._patience_ns, EV_PATIENCE, number, 0, 0, 0)
+        self._push(LANE_PATIENCE, self.now + self._patience_ns, EV_PATIENCE, number, 0, 0, 0)
         for k in range(s.replicas):  # whoever balances users knows which entry is down, and no more
             s.turn = (s.turn + 1) % s.replicas
             if not self._replicas[s.first + s.turn].down:
@@ -400,7 +422,7 @@ cdef class World:
             r.hung += 1
             return
         took = s.work_ns * r.slow * lognormal(mix(self._requests[at].key, 11), s.sigma)
-        self._push(max(self.now, r.paused_until) + <int64_t>took, EV_WORKED, at, 0, 0, 0)
+        self._push(NONE, max(self.now, r.paused_until) + <int64_t>took, EV_WORKED, at, 0, 0, 0)
 
     cdef _worked(self, int32_t at):
         cdef replica *r = &self._replicas[self._requests[at].replica]
@@ -464,7 +486,8 @@ cdef class World:
             self._user_ended(self._requests[at].user, how)
         else:
             self._push(
-                self.now + self._net_ns, EV_ANSWER, self._requests[at].call, self._requests[at].generation, how, cause
+                LANE_NET, self.now + self._net_ns, EV_ANSWER,
+                self._requests[at].call, self._requests[at].generation, how, cause,
             )
 
     cdef _release(self, int32_t at):
@@ -519,8 +542,8 @@ cdef class World:
         if self._keeps_deadlines[c.edge] and self._requests[c.request].deadline < c.until:
             c.until = max(self._requests[c.request].deadline, self.now)
         self.attempts += 1
-        self._push(self.now + self._net_ns, EV_ARRIVE, at, c.generation, endpoint, c.made)
-        self._push(c.until, EV_TIMEOUT, at, c.generation, 0, 0)
+        self._push(LANE_NET, self.now + self._net_ns, EV_ARRIVE, at, c.generation, endpoint, c.made)
+        self._push(e.lane, c.until, EV_TIMEOUT, at, c.generation, 0, 0)
 
     cdef _ended_attempt(self, int32_t at, int32_t how, int32_t cause):
         cdef int32_t edge_index = self._calls[at].edge

@@ -77,6 +77,9 @@ def now_ns() -> int:
 def set_test_clock(now_ns: int, /) -> None:
     """Tests only: from now on the native clock stands at `now_ns`; -1 gives the real one back."""
 
+def test_clock() -> object:
+    """Simulation only: a capsule of the int64 that `set_test_clock` sets, for native code that sets it often."""
+
 class ByGuard:
     """Marks exceptions that guards raise: they say nothing about the service, and are no evidence."""
 

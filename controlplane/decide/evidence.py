@@ -16,7 +16,7 @@ from controlplane.decide.penalty import Credits
 from controlplane.decide.recovery import Traffic
 from controlplane.decide.waiting import Waiting
 from controlplane.model.incident import Incident
-from controlplane.model.signal import CallsFinished, Cause, EdgeSampled, ProbeFinished, Sampled, Target
+from controlplane.model.signal import CallsFinished, Cause, EdgeSampled, ProbeFinished, Sampled, Target, Tripped
 from controlplane.model.unit import SECOND, IncidentId, Nanos
 
 LATELY_NS = 5 * SECOND  # of calls: longer ago is not now
@@ -61,6 +61,7 @@ class Evidence:
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.late_ones: dict[str, set[str]] = {}  # endpoints whose last verdict said no more than that they are late
         self.failed_at: dict[str, dict[str, Nanos]] = {}  # the same, of those that were not merely slow
+        self.reflexes: set[Target] = set()  # endpoints that guards took out for being slow, and have not tried since
         self.signal_at: dict[Target, Nanos] = {}
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
@@ -98,6 +99,13 @@ class Evidence:
                 self.failed_at.setdefault(target.service, {})[target.endpoint] = at
         return verdicts
 
+    def reflex(self, signal: Tripped) -> None:
+        """Note whom its guard took out for being slow alone; whoever is found bad in another way is not slow alone."""
+        if signal.cause is not Cause.SLOW:
+            self.reflexes.discard(signal.target)
+        elif signal.contained and signal.target.endpoint:
+            self.reflexes.add(signal.target)
+
     def late(self, service: str, at: Nanos) -> LateRow:
         """Note that several endpoints of `service` answer late; returns the row of such verdicts so far."""
         row = self._late.get(service)
@@ -110,6 +118,7 @@ class Evidence:
         """Forget what was held against `target`."""
         self._acquit(target)
         self.signal_at.pop(target, None)
+        self.reflexes.discard(target)
         self.detector.forget(target)
         self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
@@ -133,6 +142,7 @@ class Evidence:
         self._suspect_since.clear()
         self.tripped_at.clear()
         self.late_ones.clear()
+        self.reflexes.clear()
         self._late.clear()
         self.failed_at.clear()
         self.signal_at.clear()

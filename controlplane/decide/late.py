@@ -2,14 +2,19 @@
 
 import msgspec
 
+from controlplane.decide import recovery, side
+from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import WELL_CALLS, Evidence
 from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan
-from controlplane.model.command import Limit
-from controlplane.model.signal import Tripped
+from controlplane.model.command import Limit, Restore
+from controlplane.model.incident import Incident, Stage
+from controlplane.model.signal import Cause, Target, Tripped
 from controlplane.model.topology import Service
 from controlplane.model.unit import SECOND
 
 RELAY_GRACE_NS = 2 * SECOND  # from the first such verdict until anything is done: a callee's own callers need about one
+
+ALIKE = "all endpoints are late alike: it was not this one"
 
 
 def patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan) -> Plan:
@@ -37,6 +42,33 @@ def patient(evidence: Evidence, service: Service, signal: Tripped, decided: Plan
     if not reason:
         return decided
     return msgspec.structs.replace(decided, acts=(), reason=f"{decided.reason}; {reason}", veto="correlated_cause")
+
+
+def acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:
+    """Put back whoever of `service` was taken out for being slow and nothing else: by now all of them are slow.
+
+    What they share is the cause, and each one that stays out leaves its load to who cannot bear it. Of those that only
+    a guard took out, which the engine does not hold, the same is true; the guard cannot know it, as it has stopped to
+    look when the last of the siblings is found slow.
+    """
+    for endpoint in service.endpoints:
+        target = Target(service.name, endpoint.name)
+        held = incident.containments.get(str(target))
+        at = evidence.signal_at.get(target, incident.signal_at)
+        if held is None:
+            if target in evidence.reflexes and len(service.endpoints) > 1:  # alone it has nobody who is as late
+                evidence.reflexes.discard(target)
+                draft.order(incident, target, Restore(), ALIKE, signal_at=at)
+            continue
+        if held.stage not in (Stage.HOLD, Stage.PROBE) or side.withheld(draft, target):
+            continue
+        if {one.cause for one in incident.alerts() if one.target == target} != {Cause.SLOW}:
+            continue
+        step = recovery.acquitted(held, ALIKE)
+        command = draft.order(incident, target, Restore(), step.reason, signal_at=at)
+        if command is not None:
+            draft.stage(incident, target, step, command)
+            evidence.stage_began(target)
 
 
 def _limits(decided: Plan) -> bool:

@@ -3,10 +3,10 @@
 from controlplane.decide import blame, penalty, recovery, side
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
-from controlplane.decide.late import patient
+from controlplane.decide.late import acquit, patient
 from controlplane.decide.masked import masked
 from controlplane.decide.plan.first_act import LATE, TOGETHER_NS, Plan, plan
-from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe, Restore
+from controlplane.model.command import Command, Eject, Intent, Isolate, Limit, Probe
 from controlplane.model.incident import CHILDREN_MAX, Containment, Incident, Stage
 from controlplane.model.record import (
     CommandAcknowledged,
@@ -21,8 +21,6 @@ from controlplane.model.signal import Acted, Cause, Probed, Relayed, Target, Tri
 from controlplane.model.topology import Service
 from controlplane.model.unit import IncidentId, Nanos
 
-ALIKE = "all endpoints are late alike: it was not this one"
-
 
 def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     """Answer a verdict about an endpoint or a service."""
@@ -30,6 +28,7 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     if service is None:
         return  # unknown is no ground to act on; the admin API refuses such signals with a message
     tripped_at = evidence.tripped(signal.target, signal.at, signal.cause)
+    evidence.reflex(signal)
     seen = _seen(signal)
     late = evidence.late_ones.setdefault(service.name, set())
     (late.add if signal.cause in LATE else late.discard)(signal.target.endpoint)
@@ -69,24 +68,7 @@ def trip(draft: Draft, evidence: Evidence, signal: Tripped) -> None:
     if all(target != signal.target for target, _ in decided.acts):
         _earns_nothing(draft, evidence, incident, signal.target)
     if decided.together:
-        _acquit(draft, evidence, incident, service)
-
-
-def _acquit(draft: Draft, evidence: Evidence, incident: Incident, service: Service) -> None:
-    """Put back whoever of `service` was taken out for being slow alone, before its siblings were slow, too."""
-    for endpoint in service.endpoints:
-        target = Target(service.name, endpoint.name)
-        held = incident.containments.get(str(target))
-        if held is None or held.stage not in (Stage.HOLD, Stage.PROBE) or side.withheld(draft, target):
-            continue
-        if {one.cause for one in incident.alerts() if one.target == target} != {Cause.SLOW}:
-            continue
-        step = recovery.acquitted(held, ALIKE)
-        at = evidence.signal_at.get(target, incident.signal_at)
-        command = draft.order(incident, target, Restore(), step.reason, signal_at=at)
-        if command is not None:
-            draft.stage(incident, target, step, command)
-            evidence.stage_began(target)
+        acquit(draft, evidence, incident, service)
 
 
 def _earns_nothing(draft: Draft, evidence: Evidence, incident: Incident, target: Target) -> None:
@@ -221,6 +203,8 @@ def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command
 
 def probed(draft: Draft, evidence: Evidence, signal: Probed) -> None:
     """Real requests have passed, or one has failed."""
+    if signal.passed:
+        evidence.reflexes.discard(signal.target)
     found = draft.state.containment(signal.target)
     if found is None:
         return

@@ -1,31 +1,34 @@
 """One caller's calls to one callee, as `adapters.gateway.exchange` makes them: permits, retries within budget, one
 redrive, no attempt beyond the caller's deadline, whose failure an answer is."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from controlplane._native.guard import TIMEOUT, Permit, now_ns
+from controlplane._native.world import World
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.gateway.inflight import Attempt
 from controlplane.adapters.gateway.refusal import DEADLINE
 from controlplane.adapters.gateway.service import ServiceGuard
+from controlplane.model.unit import SECOND
 from controlplane.sim.mesh import Call
 
 RELAYED = -1
 
 
-class Ticket:
-    """An attempt under way: its permit, and where it is in flight. `cancel` is what a redrive does to it."""
+class Ticket(Attempt):
+    """An attempt under way, as the kernel and the stall watch see it. A redrive has it sent again at once."""
 
-    __slots__ = ("attempt", "deadline_ns", "edge", "endpoint", "flight", "kind", "made", "permit", "redrivable")
+    __slots__ = ("attempt", "deadline_ns", "edge", "endpoint", "kind", "made")
 
     def __init__(self, edge: "GuardedEdge", permit: Permit, made: int, deadline_ns: int, *, redrivable: bool) -> None:
         self.edge, self.permit, self.made, self.redrivable = edge, permit, made, redrivable
         self.deadline_ns = deadline_ns  # of the call, as its caller's request has it
-        self.endpoint, self.attempt, self.kind = permit.endpoint, -1, 0
-        self.flight: Attempt = edge.enter(self)
+        self.endpoint = endpoint = permit.endpoint
+        self.attempt, self.kind, self.relief = -1, 0, None
+        self.lane, self.since = edge.lanes[endpoint], edge.world.now / SECOND
+        edge.inflight.put(self)
 
-    def cancel(self) -> None:
+    def give_up(self) -> None:
         """It is given up for another one, which has its permit by now."""
         self.edge.moved(self)
 
@@ -35,19 +38,11 @@ class GuardedEdge:
 
     names_causes = keeps_deadlines = True
 
-    def __init__(
-        self,
-        guards: GuardSet,
-        service: ServiceGuard,
-        call: Call,
-        *,
-        now_s: Callable[[], float],
-        move: Callable[..., bool],
-    ) -> None:
+    def __init__(self, guards: GuardSet, service: ServiceGuard, call: Call, world: World) -> None:
         self._guards, self._service, self._guard = guards, service, service.guard
         self.attempts, self.attempt_timeout_ns = call.attempts, round(call.timeout_s * 1e9)
-        self._now_s, self._move = now_s, move
-        self._inflight = guards.stall.inflight
+        self.world, self.inflight = world, guards.stall.inflight
+        self.lanes = [self.inflight.lane(service, endpoint) for endpoint in range(len(service.endpoints))]
 
     def begin(self, priority: int, deadline_ns: int) -> Ticket | Literal[False] | None:
         """A call; None: the guard refuses it, False: for want of time, which is no word about the callee."""
@@ -74,23 +69,24 @@ class GuardedEdge:
 
     def succeed(self, ticket: Ticket) -> None:
         """Answered, and well."""
-        self._leave(ticket)
-        ticket.permit.answered()
-        self._service.succeed(ticket.permit)
+        self.inflight.leave(ticket)
+        permit = ticket.permit
+        permit.answered()
+        self._service.succeed(permit)
 
     def fail(self, ticket: Ticket, kind: int) -> None:
         """Failed, by the callee's own doing, unless nobody could have answered by the caller's deadline."""
-        since = ticket.flight.since
-        self._leave(ticket)
+        self.inflight.leave(ticket)
         ticket.kind = kind
-        if kind == TIMEOUT and now_ns() >= ticket.deadline_ns and self._now_s() - since < self._service.stall_s:
+        awaited_s = self.world.now / SECOND - ticket.since
+        if kind == TIMEOUT and now_ns() >= ticket.deadline_ns and awaited_s < self._service.stall_s:
             self._service.cancel(ticket.permit)
         else:
             self._service.fail(ticket.permit, kind)
 
     def relay(self, ticket: Ticket, cause: str) -> None:
         """The answer names another service: no evidence against this one, and not worth a retry."""
-        self._leave(ticket)
+        self.inflight.leave(ticket)
         ticket.kind = RELAYED
         self._service.relay(ticket.permit)
         self._guards.relayed(self._service.name, cause)
@@ -99,19 +95,10 @@ class GuardedEdge:
         """The caller went on without an answer."""
         self._guards.fell_back(self._service.name)
 
-    def _leave(self, ticket: Ticket) -> None:
-        self._inflight.leave(ticket.flight)
-        del ticket.flight  # they know each other: else only the garbage collector would part them
-
-    def enter(self, ticket: Ticket) -> Attempt:
-        """Put a ticket in flight, where the stall watch sees it."""
-        scope: Any = ticket  # all that is asked of a cancel scope is to be cancelled
-        return self._inflight.enter(self._service, ticket.permit, scope, self._now_s(), redrivable=ticket.redrivable)
-
     def moved(self, ticket: Ticket) -> None:
         """Send the call of a redriven ticket again with the relief that it was given."""
-        relief = ticket.flight.relief
+        relief = ticket.relief
         assert relief is not None
-        self._leave(ticket)
+        self.inflight.leave(ticket)
         self._service.cancel(ticket.permit)
-        self._move(ticket, Ticket(self, relief, ticket.made, ticket.deadline_ns, redrivable=False))
+        self.world.move(ticket, Ticket(self, relief, ticket.made, ticket.deadline_ns, redrivable=False))

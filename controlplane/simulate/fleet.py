@@ -5,7 +5,7 @@ from zlib import crc32
 
 from controlplane.model.policy import GuardPolicy, ResponsePolicy
 from controlplane.model.topology import Topology
-from controlplane.model.unit import SECOND, Nanos
+from controlplane.model.unit import Nanos
 from controlplane.sim.run import BEGIN_NS, Simulation
 from controlplane.simulate.edge import GuardedEdge
 from controlplane.simulate.plane import Plane, Watch
@@ -47,7 +47,7 @@ class Ours:
         """The guarded calls of `caller` to `callee`."""
         guards = self.planes[caller].guards
         call = self._calls[caller, callee]
-        return GuardedEdge(guards, guards.services[callee], call, now_s=self._now_s, move=self._world.move)
+        return GuardedEdge(guards, guards.services[callee], call, self._world)
 
     def ended(self, service: str) -> Callable[[bool, bool], None] | None:
         """Who counts the requests to `service`: the middleware of its plane."""
@@ -75,7 +75,3 @@ class Ours:
     def rang(self) -> None:
         """A plane wants to be asked soon."""
         self.rung = True
-
-    def _now_s(self) -> float:
-        now: int = self._world.now
-        return now / SECOND

@@ -197,6 +197,32 @@ def test_a_reflex_that_the_engine_does_not_hold_is_left_to_its_guard() -> None:
     assert plane.commands == []
 
 
+def test_a_reflex_is_taken_back_when_all_siblings_are_slow() -> None:
+    """Found slow while its siblings looked well for a moment: then its share of the load is more than they can bear."""
+    plane = Plane(relaying())
+    for target in (A0, A1, A2):
+        plane.tripped(target, Cause.SLOW, capped=True)
+    plane.tripped(A2, Cause.SLOW, contained=True)
+    assert plane.commands == []
+    plane.tripped(A3, Cause.SLOW, capped=True)
+    assert [(one.target, one.intent) for one in plane.commands] == [(A2, Restore())]
+    plane.tripped(A3, Cause.SLOW, capped=True)
+    assert len(plane.commands) == 1, "once for each time that it is taken out"
+
+
+def test_a_reflex_against_who_hangs_or_was_tried_since_stays_with_its_guard() -> None:
+    """From who hangs nothing is to be had, and who is on its way back by probes does not begin anew."""
+    for cause, passed in ((Cause.STALLED, False), (Cause.SLOW, True)):
+        plane = Plane(relaying())
+        for target in (A0, A1, A2):
+            plane.tripped(target, Cause.SLOW, capped=True)
+        plane.tripped(A2, cause, contained=True)
+        if passed:
+            plane.tell(Probed(at=plane.now, target=A2, passed=True))
+        plane.tripped(A3, Cause.SLOW, capped=True)
+        assert not any(isinstance(command.intent, Restore) for command in plane.commands)
+
+
 def test_a_service_of_which_some_are_late_is_not_isolated_for_the_errors_of_one() -> None:
     """Who is late answers: that is overload, and is limited. Where the others are merely slow, the one that fails is
     taken out."""

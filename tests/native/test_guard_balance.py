@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from controlplane._native.guard import HEALTHY, PROBATION, Guard
+from controlplane._native.guard import ERROR, HEALTHY, PROBATION, Guard, Permit
 from tests.native.traffic import MILLISECOND, SECOND, admitted, permit_to, states
 
 
@@ -97,3 +97,36 @@ def test_a_panic_uses_all_endpoints_also_those_on_probation(clock) -> None:
     assert sum(permit.probe for permit in held) == 3
     assert max(Counter(permit.endpoint for permit in held).values()) <= 14
     assert guard.endpoint(0)["state"] == PROBATION
+
+
+def busy(clock, guard: Guard, endpoints: list[int], each: int) -> dict[int, list[Permit]]:
+    """A hundred answers of 100 ms from each endpoint, so that this is typical; then `each` calls in flight."""
+    for _ in range(100):
+        for endpoint in endpoints:
+            answer_after(clock, guard, endpoint, 100 * MILLISECOND)
+    return {endpoint: [permit_to(guard, endpoint) for _ in range(each)] for endpoint in endpoints}
+
+
+def test_a_stray_error_of_a_busy_endpoint_leaves_nobody_idle(clock) -> None:
+    """As busy as the others it is charged what they cost: its queue must not move to its siblings."""
+    for relayed in (False, True):
+        guard = Guard(endpoints=3, failure_percent=0)
+        held = busy(clock, guard, [0, 1, 2], 50)
+        clock.advance(100 * MILLISECOND)
+        stray = held[1].pop()
+        if relayed:
+            stray.relayed()
+        else:
+            stray.failure(ERROR)
+        assert guard.endpoint(1)["ewma_ns"] < 200 * MILLISECOND
+        chosen = Counter(admitted(guard.try_acquire()).endpoint for _ in range(30))
+        assert chosen[1] >= 5
+
+
+def test_who_fails_fast_and_so_is_idle_does_not_draw_calls(clock) -> None:
+    """Charged what a call costs elsewhere, queue and all."""
+    guard = Guard(endpoints=3, failure_percent=0)
+    held = busy(clock, guard, [0, 2], 50)
+    permit_to(guard, 1).failure(ERROR)
+    assert guard.endpoint(1)["ewma_ns"] > 1_000 * MILLISECOND
+    assert all(len(permits) == 50 for permits in held.values()), "still under way"

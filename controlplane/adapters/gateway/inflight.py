@@ -27,37 +27,33 @@ class Attempt:
         self.since = now
         self.relief: Permit | None = None
 
+    def give_up(self) -> None:
+        """`relief` goes in its place."""
+        self.scope.cancel()
+
 
 class Lane:
     """The attempts in flight on one endpoint, each set oldest first: those awaited and those known to be overdue."""
 
-    __slots__ = ("_ended", "_ended_before", "apart_until", "awaited", "endpoint", "overdue", "service")
+    __slots__ = ("_ended_before", "apart_until", "awaited", "ended", "endpoint", "overdue", "service")
 
     def __init__(self, service: ServiceGuard, endpoint: int) -> None:
         self.service, self.endpoint = service, endpoint
         self.awaited: dict[Attempt, None] = {}
         self.overdue: dict[Attempt, None] = {}
         self.apart_until = float("-inf")
-        self._ended = self._ended_before = 0  # attempts: in all, and when the first of those overdue was told
+        self.ended = self._ended_before = 0  # attempts: in all, and when the first of those overdue was told
 
     @property
     def answers(self) -> bool:
         """Whether something has ended here since the first overdue attempt was told: it is late, and not hung."""
-        return bool(self.overdue) and self._ended > self._ended_before
+        return bool(self.overdue) and self.ended > self._ended_before
 
     def due(self) -> float:
         """Loop time at which its oldest awaited attempt is told to have stalled; infinity without one."""
         if not self.awaited:
             return float("inf")
         return max(next(iter(self.awaited)).since + self.service.stall_s, self.apart_until)
-
-    def leave(self, attempt: Attempt) -> None:
-        """Forget an attempt."""
-        self._ended += 1
-        if attempt in self.awaited:
-            del self.awaited[attempt]
-        else:
-            self.overdue.pop(attempt, None)
 
     def recount(self, now: float) -> None:
         """Count every awaited stall from `now`: how long it took until now is unknown."""
@@ -66,7 +62,9 @@ class Lane:
 
     def stalled(self, now: float) -> Attempt | None:
         """Move the oldest that is overdue at `now` aside and return it; None when none is to be told now."""
-        if self.due() > now:
+        if not self.awaited or now < self.apart_until:
+            return None  # as `due` says, in the order that is cheap twenty times a second
+        if next(iter(self.awaited)).since + self.service.stall_s > now:
             return None
         self.service.await_as_usual()  # it is asked seldom, and answers may take longer by now: everybody's
         if self.due() > now:
@@ -74,7 +72,7 @@ class Lane:
         attempt = next(iter(self.awaited))
         del self.awaited[attempt]
         if not self.overdue:
-            self._ended_before = self._ended
+            self._ended_before = self.ended
         self.overdue[attempt] = None
         self.apart_until = now + STALL_APART_S
         return attempt
@@ -96,20 +94,34 @@ class InFlight:
         self, service: ServiceGuard, permit: Permit, scope: anyio.CancelScope, now: float, *, redrivable: bool
     ) -> Attempt:
         """Put an attempt in flight."""
-        key = (service.name, permit.endpoint)
+        attempt = Attempt(self.lane(service, permit.endpoint), permit, scope, now, redrivable=redrivable)
+        self.put(attempt)
+        return attempt
+
+    def lane(self, service: ServiceGuard, endpoint: int) -> Lane:
+        """The attempts in flight there."""
+        key = (service.name, endpoint)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(service, permit.endpoint)
-        attempt = Attempt(lane, permit, scope, now, redrivable=redrivable)
+            lane = self._lanes[key] = Lane(service, endpoint)
+        return lane
+
+    def put(self, attempt: Attempt) -> None:
+        """`enter`, for an attempt that is made already."""
+        lane = attempt.lane
         lane.awaited[attempt] = None
         self.total += 1
-        self._entered(now + service.stall_s)
-        return attempt
+        self._entered(attempt.since + lane.service.stall_s)
 
     def leave(self, attempt: Attempt) -> None:
         """It was answered, failed or was given up."""
-        attempt.lane.leave(attempt)
+        lane = attempt.lane
+        lane.ended += 1
         self.total -= 1
+        if attempt in lane.awaited:
+            del lane.awaited[attempt]
+        else:
+            lane.overdue.pop(attempt, None)
 
     def lanes(self) -> Iterator[Lane]:
         """Every endpoint that was ever called."""
@@ -137,7 +149,7 @@ class InFlight:
             if not isinstance(relief, Permit):
                 break
             attempt.relief = relief
-            attempt.scope.cancel()
+            attempt.give_up()
             moved += 1
         self.redriven += moved
         return moved

@@ -31,10 +31,14 @@ class EntryCounts:
 
     def ended(self, *, failed: bool, slow: bool, again: bool = False) -> None:
         """One more request has ended; `again`: its caller, or one above, had tried before."""
-        self._own[0] += 1
-        self._own[1] += failed
-        self._own[2] += slow
-        self._own[4] += again
+        own = self._own
+        own[0] += 1
+        if failed:
+            own[1] += 1
+        if slow:
+            own[2] += 1
+        if again:
+            own[4] += 1
 
     def shed(self) -> None:
         """One more was not let in."""

@@ -35,6 +35,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     paired  median over worlds of each world's own ratio, beside the ratio of the medians.
     summed  ratio of the sums over all worlds.
     bound   median of what somebody loses who knows the fault at once; None where nobody computed it.
+    at_most best over `bound`: the ratio that nobody can exceed.
+    spared  of what the best policy loses above the bound, over all worlds, the share that ours does not lose; below 0
+            where ours loses more. None where there is nothing above it.
     avoided, best_avoided  of what `plain` loses above that bound, over all worlds, the share that ours, and the policy
             that is best by that measure, do not lose. None where `plain` did not run or loses no more than the bound.
     """
@@ -53,6 +56,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     paired: float
     summed: float
     bound: float | None = None
+    at_most: float | None = None
+    spared: float | None = None
     avoided: float | None = None
     best_avoided: float | None = None
 
@@ -89,6 +94,8 @@ def compare(runs: Sequence[Run], measure: str) -> Comparison | None:
         paired=float(np.median(_ratio(rival, ours, least))),
         summed=float(_ratio(rival.sum(keepdims=True), ours.sum(keepdims=True), least)[0]),
         bound=None if bounds is None else float(np.median(bounds)),
+        at_most=None if bounds is None else float(np.maximum(medians[best], least) / max(np.median(bounds), least)),
+        spared=None if bounds is None else _spared(rival, bounds, ours),
         avoided=None if bounds is None else _avoided(values, bounds, ours),
         best_avoided=None if bounds is None else _best_avoided(values, bounds),
     )
@@ -104,10 +111,13 @@ def _avoided(
     rivals: Mapping[str, NDArray[np.float64]], bounds: NDArray[np.float64], lost: NDArray[np.float64]
 ) -> float | None:
     """Of what `plain` loses above the bound, the share that is not lost; below 0 where it is worse than `plain`."""
-    if PLAIN not in rivals:
-        return None
-    avoidable = float((rivals[PLAIN] - bounds).sum())
-    return float((rivals[PLAIN] - lost).sum()) / avoidable if avoidable > len(bounds) * LEAST["failed"] else None
+    return _spared(rivals[PLAIN], bounds, lost) if PLAIN in rivals else None
+
+
+def _spared(rival: NDArray[np.float64], bounds: NDArray[np.float64], lost: NDArray[np.float64]) -> float | None:
+    """Of what `rival` loses above the bound, the share that is not lost; None where it is a request a world or less."""
+    avoidable = float((rival - bounds).sum())
+    return float((rival - lost).sum()) / avoidable if avoidable > len(bounds) * LEAST["failed"] else None
 
 
 def _best_avoided(rivals: Mapping[str, NDArray[np.float64]], bounds: NDArray[np.float64]) -> float | None:

@@ -238,11 +238,11 @@ class Invariants:
             self._break("budget", f"{len(out)} of all {total} replicas are out", now)
 
     def _acquitted(self, target: Target, now: Nanos) -> bool:
-        """Whether every sibling of an endpoint that the engine held was found bad lately: what they share is the cause,
-        and not this one. A verdict counts, and a report with bad calls in it, which verdicts may rest on."""
+        """Whether every sibling of an endpoint was found bad lately: what they share is the cause, and not this one. A
+        verdict counts, and a report with bad calls in it, which verdicts may rest on."""
         known = self.topology.service(target.service)
         others = [one.name for one in known.endpoints if one.name != target.endpoint] if known is not None else []
-        if not target.endpoint or not others or self._books[target].held is None:
+        if not target.endpoint or not others:
             return False
         books = [self._books[Target(target.service, name)] for name in others]
         return all(max(book.bad_at, book.suspected_at) > now - TOGETHER_NS for book in books)

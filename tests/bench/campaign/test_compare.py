@@ -66,6 +66,27 @@ def test_no_ratio_is_infinite_and_nothing_against_nothing_is_one() -> None:
     assert (against.ratio, nothing.ratio) == (50.0, 1.0)
 
 
+def test_what_a_bound_allows_stands_beside_the_ratio() -> None:
+    """Nobody has more than the best policy over the bound; of what that loses above it, ours spares a share."""
+    runs = [
+        run(seed, name, failed, bound=80.0)
+        for name, column in {OURS: [110, 110], "plain": [300, 300], "other": [120, 120]}.items()
+        for seed, failed in enumerate(column)
+    ]
+    one = compare(runs, "failed")
+    assert one is not None
+    assert (one.at_most, one.spared) == (1.5, 0.25)
+    assert one.avoided == pytest.approx(190 / 220)
+    assert "| 1.1x (1.1 to 1.1) | 0% | 80 | 1.5x | 25% | 86% | 82% |" in table(runs)
+
+
+def test_nothing_above_the_bound_is_nothing_to_spare() -> None:
+    """A rival that loses no more than must be lost, by a request, leaves no share to speak of."""
+    one = compare([run(0, OURS, 5, bound=99.5), run(0, "other", 100, bound=99.5)], "failed")
+    assert one is not None
+    assert (one.spared, one.avoided) == (None, None)
+
+
 def test_confidence_narrows_with_worlds() -> None:
     """The interval of a ratio of medians over noisy worlds holds the truth, and is narrower with ten times as many."""
     widths = []

@@ -249,13 +249,14 @@ def test_readmission_at_once_is_not_earned_by_old_verdicts_nor_by_steps() -> Non
         assert plane.broken == ["readmission"]
 
 
-def test_readmission_against_a_reflex_is_never_at_once() -> None:
-    """Whom only a guard took out the engine does not give back, whatever its siblings do."""
-    plane = Plane()
-    for n in range(4):
-        plane.tell(plane.tripped(Target("a", f"a{n}"), contained=n == 0))
-    plane.tell(None, plane.command(A0, Restore()))
-    assert plane.broken == ["readmission"]
+def test_readmission_against_a_reflex() -> None:
+    """Whom only its guard took out is given back on the same evidence: all siblings found bad, and not all but one."""
+    for siblings, rules in ((2, ["readmission"]), (3, [])):
+        plane = Plane()
+        for n in range(1 + siblings):
+            plane.tell(plane.tripped(Target("a", f"a{n}"), contained=n == 0))
+        plane.tell(None, plane.command(A0, Restore()))
+        assert plane.broken == rules
 
 
 def test_readmission_right_after_a_bad_verdict() -> None:
