@@ -49,6 +49,7 @@ class Life:
             data_planes=[self.data_plane],
             sources=[self.source],
             notifiers=[self.notifier],
+            append_timeout_s=60.0,  # real time on two of the loops: a slow disk is another test's matter
             setup=setup_of(MESH, POLICY),
         )
 
