@@ -3,10 +3,8 @@
 import ast
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "controlplane").rglob("*.py"))
@@ -51,6 +49,11 @@ def lines(path: Path) -> int:
     return len(path.read_text().splitlines())
 
 
+def faults(paths: Iterable[Path], find: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """What `find` finds, by file: one test for a rule and all files, which says all of what breaks it."""
+    return {relative(path): found for path in paths if (found := find(path))}
+
+
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
@@ -88,47 +91,61 @@ def test_files_are_short_by_habit() -> None:
     )
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=relative)
-def test_what_is_public_says_what_it_is(path: Path) -> None:
+def test_what_is_public_says_what_it_is() -> None:
     """Every module of the package has a docstring, and so has every public class and function in it."""
-    module = tree(path)
-    silent = [] if ast.get_docstring(module) or not module.body else [path.name]
-    silent += [
-        f"{node.name} (line {node.lineno})" for node in public(module) if not (ast.get_docstring(node) or "").strip()
-    ]
-    assert silent == []
+
+    def silent(path: Path) -> list[str]:
+        module = tree(path)
+        found = [] if ast.get_docstring(module) or not module.body else [path.name]
+        nameless = [node for node in public(module) if not (ast.get_docstring(node) or "").strip()]
+        return found + [f"{node.name} (line {node.lineno})" for node in nameless]
+
+    assert faults(PACKAGE, silent) == {}
 
 
-@pytest.mark.parametrize("path", TESTS, ids=relative)
-def test_every_test_states_its_fact(path: Path) -> None:
+def test_every_test_states_its_fact() -> None:
     """Every test function has a docstring, the fact in a sentence."""
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [node.name for node in functions if node.name.startswith("test_") and not ast.get_docstring(node)] == []
+
+    def silent(path: Path) -> list[str]:
+        functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [node.name for node in functions if node.name.startswith("test_") and not ast.get_docstring(node)]
+
+    assert faults(TESTS, silent) == {}
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=relative)
-def test_names_come_from_the_field(path: Path) -> None:
+def test_names_come_from_the_field() -> None:
     """No name that says nothing: manager, helper, utils, handle_*."""
-    assert sorted({name for name in names(tree(path)) if BANNED_NAME.search(name)} - IMPOSED_NAMES) == []
-    assert not BANNED_NAME.search(path.stem)
+
+    def empty(path: Path) -> list[str]:
+        found = {*names(tree(path)), path.stem}
+        return sorted({name for name in found if BANNED_NAME.search(name)} - IMPOSED_NAMES)
+
+    assert faults(PYTHON, empty) == {}
 
 
-@pytest.mark.parametrize("path", TESTS, ids=relative)
-def test_no_test_sleeps_and_hopes(path: Path) -> None:
+def test_no_test_sleeps_and_hopes() -> None:
     """No test waits a fixed time, unless the line says for which reason the time is real."""
-    text = path.read_text()
-    waits = [line.strip() for line in text.splitlines() if FIXED_WAIT.search(line) and EXCUSE not in line]
-    assert [line for line in waits if not (VIRTUAL_WAIT.search(line) and "MockClock" in text)] == []
+
+    def hopes(path: Path) -> list[str]:
+        text = path.read_text()
+        waits = [line.strip() for line in text.splitlines() if FIXED_WAIT.search(line) and EXCUSE not in line]
+        return [line for line in waits if not (VIRTUAL_WAIT.search(line) and "MockClock" in text)]
+
+    assert faults(TESTS, hopes) == {}
 
 
-@pytest.mark.parametrize("path", OURS, ids=relative)
-def test_nothing_is_left_to_do_and_no_machine_is_named(path: Path) -> None:
+def test_nothing_is_left_to_do_and_no_machine_is_named() -> None:
     """No note of unfinished work, no path of the machine it was written on, no trailing blank."""
-    text = path.read_text()
-    assert re.findall(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b", text) == []
-    assert re.findall(r"(?<![\w.])/(?:work|home|root|Users)/\w+", text) == []
-    assert [number for number, line in enumerate(text.splitlines(), 1) if line != line.rstrip()] == []
-    assert text.endswith("\n") or not text
+
+    def left(path: Path) -> list[str]:
+        text = path.read_text()
+        found = re.findall(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b", text)
+        found += re.findall(r"(?<![\w.])/(?:work|home|root|Users)/\w+", text)
+        numbered = enumerate(text.splitlines(), 1)
+        found += [f"line {number} ends in a blank" for number, line in numbered if line != line.rstrip()]
+        return found if text.endswith("\n") or not text else [*found, "its last line has no end"]
+
+    assert faults(OURS, left) == {}
 
 
 def test_the_top_holds_what_a_reader_expects() -> None:
@@ -155,8 +172,11 @@ def test_ci_runs_what_the_readme_shows() -> None:
     assert re.search(r"^ *(if )?make demo", script, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=relative)
-def test_links_between_pages_lead_somewhere(path: Path) -> None:
+def test_links_between_pages_lead_somewhere() -> None:
     """Every relative link of the documentation names a file or folder that exists."""
-    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text())
-    assert [link for link in links if not (path.parent / link).exists()] == []
+
+    def broken(path: Path) -> list[str]:
+        links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text())
+        return [link for link in links if not (path.parent / link).exists()]
+
+    assert faults([ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], broken) == {}

@@ -13,6 +13,7 @@ from controlplane.adapters.notify.log import LogNotifier
 from controlplane.admin import create_app, ensure_token
 from controlplane.admin.server import FINISH_S, Serve, server_for
 from controlplane.assembly import Plane
+from controlplane.assembly.settle import settle
 from controlplane.cli.listen import bind, url
 from controlplane.config import load_config
 from controlplane.model.config import Config, is_loopback, split_listen
@@ -97,6 +98,7 @@ class _Process:
                 _say(f"otlp {where} /v1/traces, /v1/metrics")
             if plane.telemetry.poller is not None:
                 _say(f"prometheus {', '.join(target.url for target in plane.telemetry.poller.targets)}")
+            settle()
             _say("ready")
             await self._stop.wait()
             _say("stopping: no new requests, those in flight are finished")

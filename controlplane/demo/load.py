@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 
 from controlplane.adapters.clock import SystemClock
+from controlplane.assembly.settle import settle
 from controlplane.demo import mesh, pipe
 from controlplane.demo.wire import Wire
 from controlplane.model.unit import SECOND, Nanos
@@ -108,7 +109,7 @@ async def main(answers: int) -> None:
     """Drive until stdin ends."""
     async with anyio.create_task_group() as tasks:
         load = Load(tasks)
-        pipe.settle()
+        settle()
         async for order in pipe.orders():
             match order:
                 case pipe.Drive():

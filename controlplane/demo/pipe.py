@@ -4,7 +4,6 @@ A pipe is private, needs no port and no secret, and ends when either side dies: 
 stdin stops, however its parent went.
 """
 
-import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -146,12 +145,6 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Order = Serve | Join | Inject | Steer | Watch | Collect | Drive | Rest | Gather
-
-
-def settle() -> None:
-    """Keep the garbage collector off what lives as long as the process: walking it holds up every request for long."""
-    gc.collect()
-    gc.freeze()
 
 
 def claim_stdout() -> int:

@@ -17,6 +17,7 @@ import uvicorn
 from controlplane import admin_app
 from controlplane.adapters.clock import SystemClock
 from controlplane.assembly import Plane
+from controlplane.assembly.settle import settle
 from controlplane.config.token import ensure_token
 from controlplane.demo import mesh, pipe
 from controlplane.demo.site import App, Site
@@ -83,7 +84,7 @@ class Host:
             await self._listen(site, bound)
             if gateway and plane is not None:
                 joined = await self._admin(plane)
-        pipe.settle()
+        settle()
         return joined
 
     async def _steering(self, kind: ProxyKind, ports: dict[str, int]) -> pipe.Joined:

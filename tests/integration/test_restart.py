@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.process import Served, World, load, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]  # it starts again within the penalty
 
 
 def contained(served: Served, world: World) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from bench.shared_guard import BURST, deaths, rate
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.alone
 def test_four_processes_are_let_through_as_often_as_one_would_be() -> None:
     """A rate limit of 1,000/s, hammered for two seconds: never more than that and a burst, and hardly less."""
     figures = rate(4, 2.0, 1_000)

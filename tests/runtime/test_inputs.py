@@ -64,6 +64,7 @@ class Life:
             data_planes=[self.data_plane],
             sources=[self.source],
             notifiers=[self.notifier],
+            append_timeout_s=60.0,  # real time on two of the loops: a slow disk is another test's matter
             setup=setup_of(MESH, POLICY),
         )
 
@@ -169,10 +170,10 @@ async def test_what_a_full_journal_did_not_take_is_known(tmp_path: Path, capsys:
         await life.tell(signals(8, 100, begin=clock.now()))
         await pages(life, 1)
         await life.tell(signals(9, 100, begin=clock.now()))
-        lost = life.loop.statistics().lost
+        assert life.loop.statistics().lost > 0
         await pages(life, 1_000_000)
         await life.tell(signals(10, 100, begin=clock.now()))
-    assert lost > 0
+    lost = life.loop.statistics().lost  # at the end: a notice may be told, and lost, after everything is settled
     status, (epoch,) = replayed(path, capsys)
     assert (status, epoch["stopped"], epoch["records_lost"]) == (0, "", lost)
 

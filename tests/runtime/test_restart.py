@@ -41,7 +41,13 @@ class Life:
         self.engine = Engine(TOPOLOGY, POLICY)
         self.journal = SqliteJournal(path)
         self.data_plane = RecordingDataPlane()
-        self.loop = ControlLoop(self.engine, clock=clock, journal=self.journal, data_planes=[self.data_plane])
+        self.loop = ControlLoop(
+            self.engine,
+            clock=clock,
+            journal=self.journal,
+            data_planes=[self.data_plane],
+            append_timeout_s=60.0,  # real time on two of the loops: a slow disk is another test's matter
+        )
 
     @asynccontextmanager
     async def lived(self) -> AsyncIterator["Life"]:

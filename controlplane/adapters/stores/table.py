@@ -40,7 +40,7 @@ CREATE TABLE records (
 """
 
 
-_INSERTS = [(rows, f"INSERT INTO records VALUES {', '.join(['(?, ?, ?)'] * rows)}") for rows in (64, 8, 1)]  # noqa: S608 - no value in it
+_ROWS_MAX = 64  # of one statement; the connection keeps the statements of all sizes (128 is its default)
 
 
 class RecordTable:
@@ -137,16 +137,15 @@ class RecordTable:
         return self._last
 
     def _insert(self, texts: Sequence[str], first: int) -> None:
-        """Many rows a statement: for each one the interpreter lock is given back and, from a busy program, only got
-        again after its switch interval."""
-        at = 0
-        for rows, statement in _INSERTS:
-            while len(texts) - at >= rows:
-                numbered = enumerate(texts[at : at + rows], first + at)
-                self.connection.execute(
-                    statement, [value for number, text in numbered for value in (number, first, text)]
-                )
-                at += rows
+        """One statement for all: each gives the interpreter lock back twice and, in a busy program, gets it again only
+        after a turn of its loop or a switch interval, on a busy machine a scheduler's turn later still."""
+        for at in range(0, len(texts), _ROWS_MAX):
+            numbered = list(enumerate(texts[at : at + _ROWS_MAX], first + at))
+            rows = ", ".join(["(?, ?, ?)"] * len(numbered))
+            self.connection.execute(
+                f"INSERT INTO records VALUES {rows}",  # noqa: S608 - no value in it
+                [value for number, text in numbered for value in (number, first, text)],
+            )
 
     def settle(self) -> float | None:
         """Sync when it is due, or remove inputs that are too many; the answer is in how many seconds to ask again,

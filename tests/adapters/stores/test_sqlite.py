@@ -17,8 +17,9 @@ import pytest
 from controlplane.adapters.stores import sqlite, table
 from controlplane.adapters.stores.sqlite import SqliteJournal
 from controlplane.model.errors import JournalBusy, JournalError
+from controlplane.model.input import InputBatch, Ticked
 from controlplane.model.record import JournalGap, Record
-from controlplane.model.unit import Nanos
+from controlplane.model.unit import Epoch, Nanos
 
 pytestmark = pytest.mark.anyio
 
@@ -325,3 +326,28 @@ async def test_a_disk_that_never_answers_does_not_keep_its_process(path: Path, m
         with anyio.fail_after(10):
             await journal.aclose()
         disk.set()
+
+
+@pytest.mark.parametrize("records", [1, 5, 64])
+def test_an_append_is_four_statements_however_many_records(path: Path, records: int) -> None:
+    """Each costs two turns of the interpreter lock, for which a busy program makes the writing thread wait."""
+    written = table.RecordTable(path)
+    written.open()
+    inputs = [InputBatch(epoch=Epoch(1), first=1, inputs=(Ticked(at=Nanos(1), raised=False),))]
+    written.append(["{}"])  # the first one looks for the last number
+    statements: list[str] = []
+    written.connection.set_trace_callback(statements.append)
+    assert written.append(["{}"] * records, inputs) == 1 + records
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+    written.close()
+
+
+def test_more_records_than_a_statement_takes_are_in_order(path: Path) -> None:
+    """Numbers go on without gaps over the border, and all of them belong to one append."""
+    written = table.RecordTable(path)
+    written.open()
+    assert written.append(["{}"] * 3) == 3
+    assert written.append(["[]"] * 130) == 133
+    rows = written.connection.execute("SELECT number, batch, record FROM records").fetchall()
+    written.close()
+    assert rows == [(n, 1, "{}") for n in range(1, 4)] + [(n, 4, "[]") for n in range(4, 134)]
