@@ -32,7 +32,7 @@ from controlplane.model.tally import Tally
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
 SIDES = ("fail_over", "cap_retries", "shed", "tighten")  # orders beside the one about a target's traffic
-UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest are given up
+UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest that are not critical are given up
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -131,7 +131,8 @@ def fold(state: State, record: on.Record) -> None:
             life.issued(state, record.notice)
             state.untold[record.notice.key] = record.notice
             while len(state.untold) > UNTOLD_MAX:
-                del state.untold[next(iter(state.untold))]
+                mild = (key for key, one in state.untold.items() if one.severity != "critical")
+                del state.untold[next(mild, next(iter(state.untold)))]
                 state.untold_dropped += 1
         case on.NoticeDelivered():
             if record.last:

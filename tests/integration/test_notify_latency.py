@@ -59,7 +59,7 @@ async def responses(folder: Path, notifiers: str) -> list[float]:
             )
             await plane._loop.execute(signal)
             found.append(time.perf_counter() - began)
-            await anyio.sleep(0.005)  # notices leave meanwhile, in both cases
+            await anyio.sleep(0.005)  # real time: notices leave meanwhile, in both cases
         assert len(plane.state.in_force) == SERVICES  # each was contained
     return found
 

@@ -122,11 +122,13 @@ def _everybody_told(left: Left) -> None:
         if isinstance(record, NoticeIssued)
     }
     ended: dict[str, int] = {}
+    had: dict[tuple[str, str], int] = {}
     for epoch, record in left.records:
         if isinstance(record, NoticeDelivered):
-            ended[record.key] = epoch
+            ended[record.key] = had[record.by, record.key] = epoch
     for name, lines in left.deliveries.items():
         heard = {(line["key"], line["at"]) for line in lines}
         assert set(issued) <= heard, f"{name} never heard of {set(issued) - heard}"
         for line in lines:
-            assert line["epoch"] <= ended[line["key"]], f"{name} heard again of {line['key']}, which it had"
+            last = had.get((name, line["key"]), ended[line["key"]])  # of one with a name it is known apart
+            assert line["epoch"] <= last, f"{name} heard again of {line['key']}, which it had"

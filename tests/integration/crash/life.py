@@ -35,6 +35,7 @@ from controlplane.model.record import Record
 from controlplane.model.signal import Acted, Cause, Ordered, Probed, RolledBack, Sampled, Signal, Target, Told, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import CommandId, Nanos
+from controlplane.runtime.channel import Channel
 from controlplane.runtime.loop import ControlLoop
 
 POINTS = (
@@ -162,6 +163,10 @@ class Post:
         self._ledger.write({"key": notice.key, "at": notice.at, "epoch": self.epoch})
         self._fate.at("noticed")
 
+    async def notify_group(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            await self.notify(notice)
+
 
 class WatchedEngine(Engine):
     """The engine, watched from outside."""
@@ -251,7 +256,8 @@ class Life:
             clock=self._clock,
             journal=self._journal,
             data_planes=self._proxies,
-            notifiers=self._posts,
+            notifiers=self._posts[:1],
+            channels=[Channel(name=NOTIFIERS[1], notifier=self._posts[1])],  # one of each kind
             append_timeout_s=60.0,
             setup=Setup(program="test", schema=schema_id(), topology=TOPOLOGY, policy=POLICY, graph=graph),
         )
