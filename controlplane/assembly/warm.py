@@ -6,6 +6,7 @@ from functools import cache
 import msgspec
 
 from controlplane.decide.engine import Engine
+from controlplane.model.playbook import Match, Playbook, Precondition, Step
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Acted, Cause, EdgeSampled, Sampled, Signal, Target, Tripped
 from controlplane.model.topology import Endpoint, Service, Topology
@@ -19,6 +20,16 @@ _FAILURES = (
     (Target("one", "e1"), Cause.ERRORS),
     (Target("all", ""), Cause.ERRORS),
     (Target("late", ""), Cause.OVERLOAD),
+)
+_PLAYBOOKS = tuple(
+    Playbook(
+        name=f"made-up-{name}",
+        match=Match(service=name),
+        preconditions=(Precondition(need="floor", endpoints=1),),
+        steps=(Step(do="cap_retries"), Step(do="tell", text="made up")),
+        enforce=True,
+    )
+    for name in ("one", "all")
 )
 
 
@@ -36,7 +47,7 @@ def _make_up() -> None:
     services = [Service(name=name, endpoints=_ENDPOINTS) for name in names]
     topology = Topology(services=(Service(name="us", calls=tuple(names)), *services), entry="us")
     for _ in range(ROUNDS):
-        engine, now = Engine(topology, ResponsePolicy()), Nanos(1_000 * SECOND)
+        engine, now = Engine(topology, ResponsePolicy(), playbooks=_PLAYBOOKS), Nanos(1_000 * SECOND)
         engine.start(now, boot="made up", wall_ns=now)
         for target, cause in _FAILURES:
             now = Nanos(now + MILLISECOND)
