@@ -256,9 +256,9 @@ Rivals that are not installed are left out: pip install 'controlplane[bench]'.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, drift, proxy, review, rule
+            from controlplane.cli import ask, change, drift, proxy, review, rule
 
-            room = next((one for one in (rule, review, proxy, drift) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy, drift, change) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -299,6 +299,7 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
+    _add_changes(add)
     _add_drift(add)
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
@@ -315,6 +316,29 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
     add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
     _add_standing(add)
+
+
+def _add_changes(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Deploys and configuration changes."""
+    add("changes", "List the changes that are known, the latest first", "  controlplane changes\n")
+    parser = add(
+        "change",
+        "Tell of a deploy or a configuration change, so that it is watched and remembered when something breaks",
+        "  controlplane change deploy orders --version v2 --by $USER\n"
+        "  controlplane change config orders --summary 'pool 32 -> 64' --at 2026-11-27T12:00:00Z\n",
+    )
+    parser.add_argument("kind", choices=("deploy", "config", "other"))
+    parser.add_argument("service", metavar="SERVICE")
+    parser.add_argument("--version", default="", help="what a deploy brings")
+    parser.add_argument(
+        "--endpoint", action="append", metavar="NAME", help="where it runs, for a deploy in place; again"
+    )
+    parser.add_argument(
+        "--at", default="", metavar="TIME", help="when it was made, as 2026-11-27T12:00:00Z (default: now)"
+    )
+    parser.add_argument("--id", default="", help="the same id twice is one change (default: a new one)")
+    parser.add_argument("--summary", default="", help="a sentence for people")
+    parser.add_argument("--by", default=os.environ.get("USER", "") or "operator", help="who made it (default: you)")
 
 
 def _add_drift(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

@@ -23,6 +23,7 @@ from controlplane.decide import (
     unfinished,
     watch,
 )
+from controlplane.decide.change import versions
 from controlplane.decide.draft import Draft
 from controlplane.decide.drift import watch as drift
 from controlplane.decide.evidence import Evidence
@@ -64,6 +65,7 @@ class Engine:
         self._evidence = Evidence(self.graph)
         self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
+        self._comparisons: versions.Comparisons = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
 
@@ -169,6 +171,10 @@ class Engine:
                 rollback.ended(draft, signal)
             case on.FingerprintSeen():
                 drift.seen(draft, self._evidence.fingerprints, signal)
+            case on.Changed():
+                versions.changed(draft, signal)
+            case on.VersionsCounted():
+                versions.counted(draft, self._evidence, self._comparisons, signal)
             case on.PlaneCompared():
                 drift.compared(draft, self._evidence.fingerprints, signal)
             case on.Unwritten():

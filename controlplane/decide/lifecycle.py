@@ -62,7 +62,7 @@ def about(record: on.Record) -> tuple[IncidentId, ...]:
             return record.incident, record.into
         case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap() | on.VersionReleased():
             return ()
-        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
+        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared() | on.ChangeNoted() | on.RegressionTold():
             return ()
         case _:
             return (record.incident,)

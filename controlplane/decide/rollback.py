@@ -108,8 +108,17 @@ def _decide(draft: Draft, incident: Incident) -> None:
     held = (_is_held(draft, incident, service.name, name) for name in _members(service, version))
     if age < UNHELD_NS and not all(held):
         return
-    before = others[0] if len(others) == 1 else ""
     why = f"every endpoint that runs version {version} was found bad, none that runs {', '.join(others)}"
+    withdraw(draft, incident, service, version, others, why)
+
+
+def withdraw(
+    draft: Draft, incident: Incident, service: Service, version: str, others: tuple[str, ...], why: str
+) -> None:
+    """Have `version` rolled back, once: `why` it is the cause is sure, and its traffic is being taken away."""
+    if any(isinstance(each.intent, RollBack) for each in incident.commands):
+        return
+    before = others[0] if len(others) == 1 else ""
     if not service.deployer:
         _leave(draft, incident, service.name, version, before, why)
         return

@@ -9,6 +9,8 @@ from typing import Literal
 
 from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
+from controlplane.model.change import Changed as Changed
+from controlplane.model.change import VersionsCounted as VersionsCounted
 from controlplane.model.drift import FingerprintSeen as FingerprintSeen
 from controlplane.model.drift import PlaneCompared as PlaneCompared
 from controlplane.model.unit import CommandId, Nanos
@@ -255,4 +257,6 @@ Signal = (
     | Unwritten
     | FingerprintSeen
     | PlaneCompared
+    | Changed
+    | VersionsCounted
 )
