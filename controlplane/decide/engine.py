@@ -65,7 +65,6 @@ class Engine:
         self._evidence = Evidence(self.graph)
         self._seen = safety.Seen(topology)
         self._probes: dict[Target, int] = {}
-        self._comparisons: versions.Comparisons = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
 
@@ -174,7 +173,7 @@ class Engine:
             case on.Changed():
                 versions.changed(draft, signal)
             case on.VersionsCounted():
-                versions.counted(draft, self._evidence, self._comparisons, signal)
+                versions.counted(draft, self._evidence, signal)
             case on.PlaneCompared():
                 drift.compared(draft, self._evidence.fingerprints, signal)
             case on.Unwritten():

@@ -1,9 +1,11 @@
 """Roll-back: traffic goes off the bad version first, then its deployer is asked, once, and watched.
 
 A version is rolled back when every endpoint that runs it was found bad and none of another version was: then the
-version is the cause, and what ran before is there to take over. It counts as withdrawn from that moment. Its endpoints
-are tried again like any other, by probes and the first share of a ramp, and get no more until a person releases the
-version or another one has come: a canary that was rolled back is not retried by itself.
+version is the cause, and what ran before is there to take over. Where versions are compared side by side (`change`)
+that must show something, too: what fails for both alike may well reach the endpoints of one first. It counts as
+withdrawn from that moment. Its endpoints are tried again like any other, by probes and the first share of a ramp, and
+get no more until a person releases the version or another one has come: a canary that was rolled back is not retried by
+itself.
 
 A roll-back is started once. One whose end is not known, because the process died or nobody said anything, is a matter
 for people.
@@ -41,7 +43,7 @@ PENALTIES = 3  # or within so many times the hold that their relapses have earne
 def tend(draft: Draft, evidence: Evidence) -> None:
     """Ask for the roll-backs that are due, and watch those that were."""
     for incident in draft.state.open_incidents():
-        _decide(draft, incident)
+        _decide(draft, evidence, incident)
     for service, held in list(draft.state.withdrawn.items()):
         _watch(draft, evidence, service, held)
 
@@ -95,7 +97,7 @@ def candidate(incident: Incident, service: Service) -> tuple[str, tuple[str, ...
     return version, tuple(sorted({one.version for one in others}))
 
 
-def _decide(draft: Draft, incident: Incident) -> None:
+def _decide(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     service = draft.topology.service(incident.origin.service)
     age = draft.now - incident.opened_at
     if service is None or age < SETTLED_NS or any(isinstance(each.intent, RollBack) for each in incident.commands):
@@ -107,6 +109,12 @@ def _decide(draft: Draft, incident: Incident) -> None:
     version, others = found
     held = (_is_held(draft, incident, service.name, name) for name in _members(service, version))
     if age < UNHELD_NS and not all(held):
+        return
+    compared = evidence.comparisons.get(service.name)
+    if compared is not None and compared.clears(version):
+        reason = f"side by side version {version} of {service.name} does no worse than {', '.join(others)}"
+        intent = RollBack(version, others[0] if len(others) == 1 else "")
+        draft.refuse(incident, Target(service.name), intent, "correlated_cause", reason)
         return
     why = f"every endpoint that runs version {version} was found bad, none that runs {', '.join(others)}"
     withdraw(draft, incident, service, version, others, why)

@@ -73,7 +73,7 @@ class _Seen:
 
 def world(seed: int, *, noise: str | None = None, bad: float = 0.0) -> tuple[Scenario, str]:
     """The world of that seed, and its noise. `bad`: the share of calls to the new version that fail beside."""
-    draws = Random(seed)
+    draws = Random(seed)  # noqa: S311 - chance, and no cryptography
     chosen = noise or NOISES[seed % len(NOISES)]
     replicas = draws.choice((3, 4, 6))
     members = draws.randint(1, max(1, replicas // 2))
@@ -154,7 +154,8 @@ def run(seed: int, *, noise: str | None = None, bad: float = 0.0) -> Deploy:
     fleet = Ours(simulation, policy=POLICY, watch=watch)
     plane = fleet.planes["gateway"]
     at = Nanos(BEGIN_NS + round(DEPLOY_S * SECOND))
-    plane.tell(Changed(at=BEGIN_NS, id=f"deploy {seed}", service=SERVICE, made_at=BEGIN_NS, version=NEW, by="pipeline"))
+    begins = Nanos(BEGIN_NS)
+    plane.tell(Changed(at=begins, id=f"deploy {seed}", service=SERVICE, made_at=begins, version=NEW, by="pipeline"))
     plane.guards.versions.compare(SERVICE, BEGIN_NS, BEGIN_NS + WATCH_NS)
     result = simulation.run(fleet)
     found, back = seen["gateway"].found_at, seen["gateway"].rolled_back_at

@@ -10,10 +10,9 @@ nothing is done.
 
 from collections.abc import Iterator
 
-import msgspec
-
 from controlplane.decide import respond, rollback
 from controlplane.decide.change import noted
+from controlplane.decide.change.comparison import Comparison
 from controlplane.decide.change.sequential import BAD_WINDOWS_MIN, THETAS, Stratum, increment, threshold, worse
 from controlplane.decide.change.sequential import Evidence as Sums
 from controlplane.decide.draft import Draft
@@ -23,29 +22,11 @@ from controlplane.model.command import Eject
 from controlplane.model.record import EvidenceAdded
 from controlplane.model.signal import Cause, Target
 from controlplane.model.topology import Service
-from controlplane.model.unit import SECOND, Nanos
+from controlplane.model.unit import SECOND
 
 TEST_NS = 60 * SECOND  # then a new test begins: what was well for long must not hide what goes wrong now
 COLD_NS = 60 * SECOND  # after a version's first calls slowness is that of cold caches
 MEMBER_CALLS_MIN = 10
-
-
-class Comparison(msgspec.Struct):
-    """One deploy under watch. `rows` are calls, failures and slow ones of each endpoint since the test began."""
-
-    change: str
-    began_at: Nanos
-    test: int = 1
-    first_at: Nanos | None = None
-    errors: Sums = msgspec.field(default_factory=Sums)
-    slow: Sums = msgspec.field(default_factory=Sums)
-    rows: dict[str, list[int]] = msgspec.field(default_factory=dict)
-    before: list[int] = msgspec.field(default_factory=lambda: [0, 0])  # calls and failures of the old version, well
-    after: Sums = msgspec.field(default_factory=Sums)
-    told: bool = False
-
-
-Comparisons = dict[str, Comparison]
 
 
 def changed(draft: Draft, signal: Changed) -> None:
@@ -56,8 +37,9 @@ def changed(draft: Draft, signal: Changed) -> None:
     draft.record(ChangeNoted(at=draft.now, **fields))
 
 
-def counted(draft: Draft, evidence: Evidence, memory: Comparisons, signal: VersionsCounted) -> None:
+def counted(draft: Draft, evidence: Evidence, signal: VersionsCounted) -> None:
     """One window of all endpoints of a service."""
+    memory = evidence.comparisons
     service = draft.topology.service(signal.service)
     change = noted.deploy(draft.state, signal.service, draft.now)
     if service is None or change is None:
@@ -67,9 +49,10 @@ def counted(draft: Draft, evidence: Evidence, memory: Comparisons, signal: Versi
     held = memory.get(service.name)
     if held is None or held.change != change.id:
         before = held.before if held is not None else [0, 0]
-        held = memory[service.name] = Comparison(change.id, draft.now, before=before)
+        held = memory[service.name] = Comparison(change.id, change.version, draft.now, before=before)
     if draft.now - held.began_at >= TEST_NS:
         held.began_at, held.test = draft.now, held.test + 1
+        held.last = (held.errors, held.slow)
         held.errors, held.slow, held.rows = Sums(), Sums(), {}
     rows = {name: (calls, failed, slow) for name, calls, failed, slow in signal.rows if name in runs and calls > 0}
     if held.first_at is None and any(runs[name] == change.version for name in rows):
