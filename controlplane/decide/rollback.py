@@ -112,7 +112,8 @@ def _decide(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         return
     compared = evidence.comparisons.get(service.name)
     if compared is not None and compared.clears(version):
-        reason = f"side by side version {version} of {service.name} does no worse than {', '.join(others)}"
+        how = "shows nothing against it, or it ran before the deploy"
+        reason = f"version {version} of {service.name} is accused, but the comparison side by side {how}"
         intent = RollBack(version, others[0] if len(others) == 1 else "")
         draft.refuse(incident, Target(service.name), intent, "correlated_cause", reason)
         return

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from controlplane.decide.change.sequential import THETAS, Evidence, Stratum, increment, worse
+from controlplane.decide.change.sequential import Evidence, worse
 from controlplane.model.unit import Nanos
 
 CONFIRM_NATS = 3.0  # for a version that verdicts accuse: 20 to 1, on top of theirs
@@ -26,22 +26,19 @@ class Comparison(msgspec.Struct):
     told: bool = False
 
     def clears(self, version: str) -> bool:
-        """Whether side by side `version` does no worse than the others, however bad it is by itself."""
+        """Whether side by side `version` does no worse than the others, however bad it is by itself.
+
+        A version that ran before the deploy is cleared in any case: rolling it back would bring the new one everywhere.
+        """
+        if version != self.version:
+            return True
         sums = [one for one in (self.errors, self.slow, *self.last) if one.new_calls and one.old_calls]
-        accuses = _accuses_new if version == self.version else _accuses_old
-        return bool(sums) and not any(accuses(one) for one in sums)
+        return not any(_accuses(one) for one in sums)
 
 
-def _accuses_new(sums: Evidence) -> bool:
+def _accuses(sums: Evidence) -> bool:
     new, old = sums.new_bad / sums.new_calls, sums.old_bad / sums.old_calls
     return sums.value >= CONFIRM_NATS and worse(new, old)
-
-
-def _accuses_old(sums: Evidence) -> bool:
-    """The other way round, over the whole test at once: a rough figure, which only confirms what verdicts say."""
-    new, old = sums.new_bad / sums.new_calls, sums.old_bad / sums.old_calls
-    pooled = Stratum(sums.old_calls, sums.old_bad, sums.new_calls, sums.new_bad)
-    return max(increment(pooled, theta) for theta in THETAS) >= CONFIRM_NATS and worse(old, new)
 
 
 Comparisons = dict[str, Comparison]

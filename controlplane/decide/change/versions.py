@@ -27,6 +27,7 @@ from controlplane.model.unit import SECOND
 TEST_NS = 60 * SECOND  # then a new test begins: what was well for long must not hide what goes wrong now
 COLD_NS = 60 * SECOND  # after a version's first calls slowness is that of cold caches
 MEMBER_CALLS_MIN = 10
+COMMON_SLOW = 0.1  # of the old version's calls in one window
 
 
 def changed(draft: Draft, signal: Changed) -> None:
@@ -62,7 +63,8 @@ def counted(draft: Draft, evidence: Evidence, signal: VersionsCounted) -> None:
     if all(version == change.version for version in runs.values()):
         _promoted(draft, service, change, held, rows)
         return
-    held.errors.add(list(_strata(service, runs, change.version, rows, 1)))
+    if not _waits(runs, change.version, rows):
+        held.errors.add(list(_strata(service, runs, change.version, rows, 1)))
     if held.first_at is not None and draft.now - held.first_at >= COLD_NS:
         held.slow.add(list(_strata(service, runs, change.version, rows, 2)))
     _remember(held, runs, change.version, rows)
@@ -87,6 +89,13 @@ def _strata(
         counts[place + 1] += min(row[0], row[column])  # more may fail in a window than begin in it
     for counts in groups.values():
         yield Stratum(*counts)
+
+
+def _waits(runs: dict[str, str], new: str, rows: dict[str, tuple[int, int, int]]) -> bool:
+    """Whether the old version is slow itself: what both wait for runs out of time first where a cache is cold or a
+    queue long, and that is no difference of versions."""
+    old = [row for name, row in rows.items() if runs[name] != new]
+    return sum(row[2] for row in old) > COMMON_SLOW * sum(row[0] for row in old)
 
 
 def _remember(held: Comparison, runs: dict[str, str], new: str, rows: dict[str, tuple[int, int, int]]) -> None:
