@@ -299,8 +299,10 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--plot", action="store_true", help="draw the timeline as FILE.svg beside FILE.md")
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
-    _add_changes(add)
-    _add_drift(add)
+    from controlplane.cli.parse_change import add_changes, add_drift
+
+    add_changes(add)
+    add_drift(add)
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),
@@ -316,43 +318,6 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
     add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
     _add_standing(add)
-
-
-def _add_changes(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Deploys and configuration changes."""
-    add("changes", "List the changes that are known, the latest first", "  controlplane changes\n")
-    parser = add(
-        "change",
-        "Tell of a deploy or a configuration change, so that it is watched and remembered when something breaks",
-        "  controlplane change deploy orders --version v2 --by $USER\n"
-        "  controlplane change config orders --summary 'pool 32 -> 64' --at 2026-11-27T12:00:00Z\n",
-    )
-    parser.add_argument("kind", choices=("deploy", "config", "other"))
-    parser.add_argument("service", metavar="SERVICE")
-    parser.add_argument("--version", default="", help="what a deploy brings")
-    parser.add_argument(
-        "--endpoint", action="append", metavar="NAME", help="where it runs, for a deploy in place; again"
-    )
-    parser.add_argument(
-        "--at", default="", metavar="TIME", help="when it was made, as 2026-11-27T12:00:00Z (default: now)"
-    )
-    parser.add_argument("--id", default="", help="the same id twice is one change (default: a new one)")
-    parser.add_argument("--summary", default="", help="a sentence for people")
-    parser.add_argument("--by", default=os.environ.get("USER", "") or "operator", help="who made it (default: you)")
-
-
-def _add_drift(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Configuration drift, and how it comes to be known."""
-    add("drift", "Show who is not configured as wanted; exit status 1 while somebody differs", "  controlplane drift\n")
-    parser = add(
-        "fingerprint",
-        "Tell what an endpoint is configured with, to be compared with its siblings",
-        "  controlplane fingerprint orders/orders-1 $(sha256sum < /etc/orders.toml | cut -c1-16) payments_v2=on\n",
-    )
-    parser.add_argument("endpoint", metavar="SERVICE/ENDPOINT")
-    parser.add_argument("value", metavar="FINGERPRINT", help="any text: equal where the configuration is equal")
-    parser.add_argument("parts", metavar="NAME=VALUE", nargs="*", help="what went into it, so that it can be named")
-    parser.add_argument("--environment", default="", help="only endpoints of the same one are compared")
 
 
 def _add_standing(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
