@@ -115,7 +115,10 @@ def _decide(draft: Draft, evidence: Evidence, incident: Incident) -> None:
         how = "shows nothing against it, or it ran before the deploy"
         reason = f"version {version} of {service.name} is accused, but the comparison side by side {how}"
         intent = RollBack(version, others[0] if len(others) == 1 else "")
-        draft.refuse(incident, Target(service.name), intent, "correlated_cause", reason)
+        if f"correlated_cause: {reason}" not in incident.refused:
+            draft.refuse(incident, Target(service.name), intent, "correlated_cause", reason)
+            text = f"{incident.id}: {reason}: it is not rolled back by itself"
+            draft.notice(incident, "warning", text, f"not rolled back:{version}")
         return
     why = f"every endpoint that runs version {version} was found bad, none that runs {', '.join(others)}"
     withdraw(draft, incident, service, version, others, why)
