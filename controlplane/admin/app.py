@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, drift, graph, intake, people, playbook, proxy, review, rule, shape, view
+from controlplane.admin import alert, change, drift, graph, intake, people, playbook, proxy, review, rule, shape, view
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -254,6 +254,12 @@ class _Endpoints:
     async def alerts_v2(self, request: Request) -> alert.AlertsTaken:
         told = await read_json(request, list[PostableAlert], bytes_max=alert.BODY_BYTES_MAX)
         return alert.take_postable(self._plane, told)
+
+    async def changed(self, request: Request) -> change.ChangesTaken:
+        return await change.take(self._plane, request)
+
+    async def changes(self, _: Request) -> change.ChangeList:
+        return change.changes(self._plane)
 
     async def fingerprints(self, request: Request) -> drift.FingerprintsTaken:
         told = await read_json(request, list[drift.Reported], bytes_max=drift.BODY_BYTES_MAX)

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import drift, proxy, rule, shape
+from controlplane.adapters.ingest.change import PostedChange
+from controlplane.admin import change, drift, proxy, rule, shape
 from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
@@ -161,6 +162,11 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/signals", "signals", "Facts seen by others; at most 1000.", list[Reported], Accepted, status=202),
     _post("/v1/alerts", "alerts", "Alerts by Alertmanager's webhook (version 4).", WebhookMessage, AlertsTaken),
     _post("/api/v2/alerts", "alerts_v2", "Alerts as Prometheus sends them.", list[PostableAlert], AlertsTaken),
+    _post(
+        "/v1/changes", "changed", "A deploy or configuration change, or up to 200; JSON or CloudEvents.",
+        PostedChange | list[PostedChange], change.ChangesTaken, status=202,
+    ),
+    _get("/v1/changes", "changes", "Changes on record, the latest first.", change.ChangeList),
     _post(
         "/v1/fingerprints", "fingerprints", "What endpoints are configured with; at most 1000.", list[drift.Reported],
         drift.FingerprintsTaken, status=202,

@@ -17,6 +17,7 @@ from controlplane.adapters.deploy.build import deployers_of
 from controlplane.adapters.gateway.guards import GuardSet
 from controlplane.adapters.stores.memory import MemoryJournal
 from controlplane.assembly.asking import Asking
+from controlplane.assembly.changes import Changes
 from controlplane.assembly.part import InMode, Started, enforced, host_of, journal_of, setup_of
 from controlplane.assembly.people import acknowledgement, channels_of, standing_of
 from controlplane.assembly.proxies import Proxies
@@ -109,6 +110,7 @@ class Plane:
             clock=self.clock,
             seed=seed,
         )
+        self.changes = Changes(self._guards, self.clock, self.submit_nowait)
         self.telemetry = Telemetry(config, self.clock, self._ring)
         self._journal = journal if journal is not None else journal_of(config, steers=self.steers)
         self._deployers, self._gates = deployers_of(
@@ -212,6 +214,7 @@ class Plane:
 
     def _on_started(self) -> None:
         warm_up()
+        self.changes.follow(self.state)
         self._running = True
         if self._host is not None:  # who attached before us may have another policy or mode in force
             self._guards.retune(self.config.policies)

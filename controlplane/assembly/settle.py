@@ -9,8 +9,8 @@ import sys
 
 SWITCH_S = 0.0005
 """A thread that wants the interpreter gets it from a busy one after this long; Python's default is 5 ms. An append to
-the journal gives the interpreter back some eight times, and in a busy gateway may wait so long each time; so may the event
-loop whenever the writing thread is at work."""
+the journal gives the interpreter back some eight times, and in a busy gateway may wait so long each time; so may the
+event loop whenever the writing thread is at work."""
 
 
 def settle() -> None:

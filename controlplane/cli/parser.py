@@ -290,9 +290,9 @@ closes it again. Exit status 1: it was not taken, and why is said.
 def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     def asking(name: str) -> Run:
         def run(args: argparse.Namespace) -> int:
-            from controlplane.cli import ask, drift, people, proxy, review, rule
+            from controlplane.cli import ask, change, drift, people, proxy, review, rule
 
-            room = next((one for one in (rule, review, proxy, drift, people) if hasattr(one, name)), ask)
+            room = next((one for one in (rule, review, proxy, drift, people, change) if hasattr(one, name)), ask)
             answer: int = getattr(room, name)(args)
             return answer
 
@@ -334,7 +334,10 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     add("graph", "Show who calls whom, how often and how well", "  controlplane graph\n  controlplane graph -o json\n")
     add("services", "Show each service as users see it, and as it is inside", "  controlplane services\n")
     add("proxies", "Show what is wanted of each proxy, and what it has acknowledged", "  controlplane proxies\n")
-    _add_drift(add)
+    from controlplane.cli.parse_change import add_changes, add_drift
+
+    add_changes(add)
+    add_drift(add)
     for name, summary in (
         ("freeze", "Stop automation; what is in force runs out by its lease"),
         ("resume", "Let automation act again"),
@@ -358,20 +361,6 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("id", metavar="INCIDENT", help="as listed by: controlplane incidents")
     parser.add_argument("--reason", default="", help="goes on record, and to everybody who was told")
     parser.add_argument("--by", default=os.environ.get("USER", "") or "operator", help="who takes it (default: you)")
-
-
-def _add_drift(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
-    """Configuration drift, and how it comes to be known."""
-    add("drift", "Show who is not configured as wanted; exit status 1 while somebody differs", "  controlplane drift\n")
-    parser = add(
-        "fingerprint",
-        "Tell what an endpoint is configured with, to be compared with its siblings",
-        "  controlplane fingerprint orders/orders-1 $(sha256sum < /etc/orders.toml | cut -c1-16) payments_v2=on\n",
-    )
-    parser.add_argument("endpoint", metavar="SERVICE/ENDPOINT")
-    parser.add_argument("value", metavar="FINGERPRINT", help="any text: equal where the configuration is equal")
-    parser.add_argument("parts", metavar="NAME=VALUE", nargs="*", help="what went into it, so that it can be named")
-    parser.add_argument("--environment", default="", help="only endpoints of the same one are compared")
 
 
 def _add_standing(add: Callable[[str, str, str], argparse.ArgumentParser]) -> None:

@@ -156,7 +156,6 @@ class Draft:
             )
         )
         if verdict.refused is not None:
-            self.refusal = ": ".join(verdict.refused)
             self.refuse(incident, target, intent, *verdict.refused)
             if verdict.refused[0] == "loop_guard":
                 self.escalate(incident, verdict.refused[1])
@@ -266,6 +265,7 @@ class Draft:
 
     def refuse(self, incident: Incident, target: Target, intent: Intent, rule: str, reason: str) -> None:
         """Record that `rule` forbade `intent`; the same refusal again in the same incident is not news."""
+        self.refusal = f"{rule}: {reason}"
         if f"{rule}: {reason}" not in incident.refused:
             self.record(
                 CommandRefused(

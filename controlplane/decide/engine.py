@@ -25,6 +25,7 @@ from controlplane.decide import (
     unfinished,
     watch,
 )
+from controlplane.decide.change import versions
 from controlplane.decide.draft import Draft
 from controlplane.decide.drift import watch as drift
 from controlplane.decide.evidence import Evidence
@@ -186,6 +187,10 @@ class Engine:
                 rollback.ended(draft, signal)
             case on.FingerprintSeen():
                 drift.seen(draft, self._evidence.fingerprints, signal)
+            case on.Changed():
+                versions.changed(draft, signal)
+            case on.VersionsCounted():
+                versions.counted(draft, self._evidence, signal)
             case on.PlaneCompared():
                 drift.compared(draft, self._evidence.fingerprints, signal)
             case on.Acknowledged():

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import msgspec
 
 from controlplane.decide.blame import RelayedCounts
+from controlplane.decide.change.comparison import Comparisons
 from controlplane.decide.detection.alert import Alerts
 from controlplane.decide.detection.detect import Cusum, Detector
 from controlplane.decide.detection.expected import Expected
@@ -67,6 +68,7 @@ class Evidence:
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.credits = Credits()  # clean calls of targets with a penalty on record
         self.fingerprints = Fingerprints()  # said since, and differences that have not stood long enough
+        self.comparisons: Comparisons = {}  # of the versions of services that were deployed lately
         self.waiting = Waiting()  # conditions told of; what people were told once
         self.felt_at: dict[IncidentId, Nanos] = {}  # when its harm was last seen: a verdict, users' failures, a relay
         self.measured_at: dict[IncidentId, Nanos] = {}  # when it was last looked up how far it went

@@ -65,7 +65,7 @@ def about(record: on.Record) -> tuple[IncidentId, ...]:
             return ()
         case on.EpochStarted() | on.OrderTaken() | on.PenaltyDecayed() | on.JournalGap() | on.VersionReleased():
             return ()
-        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
+        case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared() | on.ChangeNoted() | on.RegressionTold():
             return ()
         case _:
             return (record.incident,)

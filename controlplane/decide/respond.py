@@ -1,6 +1,7 @@
 """From a verdict to an incident and its containment; from new evidence to a relapse or the next stage."""
 
 from controlplane.decide import blame, penalty, recovery, side
+from controlplane.decide.change.noted import recent
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.late import acquit, patient
@@ -121,7 +122,7 @@ def _laid_below(
     draft: Draft, evidence: Evidence, service: Service, signal: Tripped, seen: str, *, everywhere: bool
 ) -> bool:
     """Whether what fails at `service` is the failure of somebody below it, and is put down there."""
-    found = blame.accused(service.name, evidence.graph, draft.now)
+    found = blame.accused(service.name, evidence.graph, draft.now, _changed(draft, signal))
     below = None
     if found is not None and not found.itself:
         below = open_at(draft, found.service)
@@ -140,6 +141,11 @@ def _laid_below(
     _alert(draft, below, signal, seen)
     evidence.felt(below, signal.at)
     return True
+
+
+def _changed(draft: Draft, signal: Tripped) -> set[str]:
+    onset = min(signal.at, signal.began_at or signal.at)
+    return {one.service for one in recent(draft.state, list(draft.state.changes), onset)}
 
 
 def contain(

@@ -1,9 +1,11 @@
 """Roll-back: traffic goes off the bad version first, then its deployer is asked, once, and watched.
 
 A version is rolled back when every endpoint that runs it was found bad and none of another version was: then the
-version is the cause, and what ran before is there to take over. It counts as withdrawn from that moment. Its endpoints
-are tried again like any other, by probes and the first share of a ramp, and get no more until a person releases the
-version or another one has come: a canary that was rolled back is not retried by itself.
+version is the cause, and what ran before is there to take over. Where versions are compared side by side (`change`)
+that must show something, too: what fails for both alike may well reach the endpoints of one first. It counts as
+withdrawn from that moment. Its endpoints are tried again like any other, by probes and the first share of a ramp, and
+get no more until a person releases the version or another one has come: a canary that was rolled back is not retried by
+itself.
 
 A roll-back is started once. One whose end is not known, because the process died or nobody said anything, is a matter
 for people.
@@ -41,7 +43,7 @@ PENALTIES = 3  # or within so many times the hold that their relapses have earne
 def tend(draft: Draft, evidence: Evidence) -> None:
     """Ask for the roll-backs that are due, and watch those that were."""
     for incident in draft.state.open_incidents():
-        _decide(draft, incident)
+        _decide(draft, evidence, incident)
     for service, held in list(draft.state.withdrawn.items()):
         _watch(draft, evidence, service, held)
 
@@ -95,7 +97,7 @@ def candidate(incident: Incident, service: Service) -> tuple[str, tuple[str, ...
     return version, tuple(sorted({one.version for one in others}))
 
 
-def _decide(draft: Draft, incident: Incident) -> None:
+def _decide(draft: Draft, evidence: Evidence, incident: Incident) -> None:
     service = draft.topology.service(incident.origin.service)
     age = draft.now - incident.opened_at
     if service is None or age < SETTLED_NS or any(_ordered(each) for each in incident.commands):
@@ -104,11 +106,13 @@ def _decide(draft: Draft, incident: Incident) -> None:
         return
     held = (_is_held(draft, incident, service.name, name) for name in _members(service, found[0]))
     if age >= UNHELD_NS or all(held):
-        withdraw(draft, incident, service)
+        accuse(draft, evidence, incident, service)
 
 
-def withdraw(draft: Draft, incident: Incident, service: Service, asked_by: str = "") -> CommandId | None:
-    """Ask the deployer of `service` for the roll-back that the evidence calls for, or a person where there is none.
+def accuse(
+    draft: Draft, evidence: Evidence, incident: Incident, service: Service, asked_by: str = ""
+) -> CommandId | None:
+    """Have the version rolled back that verdicts accuse, unless a comparison of versions side by side clears it.
 
     The order, in shadow or not; None: no such evidence, a rule forbids it, it is under way, or a person has it.
     """
@@ -116,12 +120,33 @@ def withdraw(draft: Draft, incident: Incident, service: Service, asked_by: str =
     if found is None or (withdrawn is not None and withdrawn.version == found[0]):
         return None
     version, others = found
-    before = others[0] if len(others) == 1 else ""
+    compared = evidence.comparisons.get(service.name)
+    if compared is not None and compared.clears(version):
+        how = "shows nothing against it, or it ran before the deploy"
+        reason = f"version {version} of {service.name} is accused, but the comparison side by side {how}"
+        intent, rule = RollBack(version, others[0] if len(others) == 1 else ""), "correlated_cause"
+        if f"{rule}: {reason}" not in incident.refused:
+            text = f"{incident.id}: {reason}: it is not rolled back by itself"
+            draft.notice(incident, "warning", text, f"not rolled back:{version}")
+        draft.refuse(incident, Target(service.name), intent, rule, reason)
+        return None
     why = f"every endpoint that runs version {version} was found bad, none that runs {', '.join(others)}"
+    return withdraw(draft, incident, service, version, others, f"{asked_by}: {why}" if asked_by else why)
+
+
+def withdraw(
+    draft: Draft, incident: Incident, service: Service, version: str, others: tuple[str, ...], why: str
+) -> CommandId | None:
+    """Have `version` rolled back, once: `why` it is the cause is sure, and its traffic is being taken away.
+
+    The order, in shadow or not; None: a rule forbids it, it is under way, or a person has it.
+    """
+    if any(_ordered(each) for each in incident.commands):
+        return None
+    before = others[0] if len(others) == 1 else ""
     if not service.deployer:
         _leave(draft, incident, service.name, version, before, why)
         return None
-    why = f"{asked_by}: {why}" if asked_by else why
     target = Target(service.name)
     name = draft.order(incident, target, RollBack(version, before), why, signal_at=incident.signal_at, kind="roll_back")
     if name is None:

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from controlplane.decide import climb, ledger, life
+from controlplane.decide.change import noted
 from controlplane.decide.drift import found as drift
 from controlplane.decide.index import Index
 from controlplane.decide.kind import act_of, lessens
@@ -22,6 +23,7 @@ from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
 from controlplane.decide.standing import MINUTE_NS, Standing, issued, note, shift
 from controlplane.model import record as on
+from controlplane.model.change import Change
 from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.drift import Drift, Fingerprint
 from controlplane.model.incident import Containment, Incident, Phase, Stage
@@ -70,6 +72,7 @@ class State(msgspec.Struct, kw_only=True):
     unrestored: dict[str, Command] = msgspec.field(default_factory=dict)  # `Restore`s that nobody has acknowledged
     untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
     untold_dropped: int = 0
+    changes: dict[str, tuple[Change, ...]] = msgspec.field(default_factory=dict)  # by service, the latest last
     fingerprints: dict[str, Fingerprint] = msgspec.field(default_factory=dict)  # by service/endpoint
     drifted: dict[str, Drift] = msgspec.field(default_factory=dict)  # by who: service/endpoint, or "proxy NAME"
 
@@ -143,6 +146,10 @@ def fold(state: State, record: on.Record) -> None:
                 told.untold.pop(record.key, None)
         case on.FingerprintNoted() | on.DriftFound() | on.DriftCleared():
             drift.fold(state, record)
+        case on.ChangeNoted():
+            noted.fold(state, record)
+        case on.RegressionTold():
+            pass
         case on.PenaltyDecayed():
             _penalise(state, record.target, record.penalty_ns)
         case PlaybookMatched() | PlaybookStepped() | PlaybookReliability():
@@ -354,6 +361,8 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             _line(incident, at, climb.rung_climbed(incident, record))
         case on.IncidentAcknowledged():
             _line(incident, at, climb.acknowledged(incident, record))
+        case on.VersionFound():
+            _line(incident, at, f"version {record.version} is the cause: {record.evidence}")
         case on.IncidentClosed():
             life.close(state, incident, record)
 
@@ -370,6 +379,7 @@ def _shift(state: State, shift_ns: int) -> None:
     shift(state.standing, shift_ns)
     ledger.shift(state, shift_ns)
     drift.shift(state, shift_ns)
+    noted.shift(state, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

@@ -5,6 +5,9 @@ Records are past tense. A record never changes once written; new meaning is a ne
 
 from controlplane.model.analysis import Analysis
 from controlplane.model.base import RecordBase
+from controlplane.model.change import ChangeNoted as ChangeNoted
+from controlplane.model.change import RegressionTold as RegressionTold
+from controlplane.model.change import VersionFound as VersionFound
 from controlplane.model.command import Command, Intent
 from controlplane.model.drift import DriftCleared as DriftCleared
 from controlplane.model.drift import DriftFound as DriftFound
@@ -338,4 +341,7 @@ Record = (
     | PlaybookReliability
     | RungClimbed
     | IncidentAcknowledged
+    | ChangeNoted
+    | VersionFound
+    | RegressionTold
 )

@@ -9,6 +9,8 @@ from typing import Literal
 
 from controlplane.model.base import SignalBase
 from controlplane.model.base import Target as Target
+from controlplane.model.change import Changed as Changed
+from controlplane.model.change import VersionsCounted as VersionsCounted
 from controlplane.model.drift import FingerprintSeen as FingerprintSeen
 from controlplane.model.drift import PlaneCompared as PlaneCompared
 from controlplane.model.escalation import Acknowledged as Acknowledged
@@ -263,4 +265,6 @@ Signal = (
     | FingerprintSeen
     | PlaneCompared
     | Acknowledged
+    | Changed
+    | VersionsCounted
 )

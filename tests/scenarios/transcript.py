@@ -26,6 +26,8 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     at 2s     drift orders/orders-1 1.6 120 alone | together
     at 2s     fingerprint orders/orders-1 a1 flag=on env=eu       name=value: parts; env: its environment
     at 2s     proxy edge "orders/orders-1 is not acknowledged" | proxy edge well
+    at 2s     change deploy orders v2 ago=5s by=ci id=d1 on=orders-3,orders-4     kind, service, version ("-": none)
+    every 1s until 9s  side orders 100/0 100/0 100/9/2     VersionsCounted: calls/failures/slow of its endpoints
     at 2s     order freeze alice "because"
     every 1s until 9s  condition orders queue not "12 calls wait" | condition orders queue well
     at 2s     order hold alice on orders/orders-1 for 30s "because"         release; "on everything"; without "for": until released
@@ -337,6 +339,23 @@ def _signal(words: list[str], now: Nanos) -> Signal:
             return sig.Drifted(
                 at=now, target=target(where), factor=float(factor), calls=int(calls), alone=how == "alone"
             )
+        case ["change", kind, service, version, *more]:
+            named = dict(word.split("=", 1) for word in more)
+            return sig.Changed(
+                at=now,
+                id=named.get("id", f"{service} {version}"),
+                service=service,
+                made_at=Nanos(now - (nanos(named["ago"]) if "ago" in named else 0)),
+                kind=kind,
+                version="" if version == "-" else version,
+                endpoints=tuple(filter(None, named.get("on", "").split(","))),
+                by=named.get("by", ""),
+            )
+        case ["side", service, *rows]:
+            counts = [(*map(int, row.split("/")), 0)[:3] for row in rows]
+            return sig.VersionsCounted(
+                at=now, service=service, rows=tuple((f"{service}-{n}", *row) for n, row in enumerate(counts, 1))
+            )
         case ["fingerprint", where, value, *more]:
             parts = dict(word.split("=", 1) for word in more)
             environment = parts.pop("env", "")
@@ -512,6 +531,12 @@ def _line(record: rec.Record) -> str:
             return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
         case rec.LeftToPeople():
             return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.ChangeNoted():
+            return f"change {record.kind} {record.service} {record.version or '-'}  by {record.by or '-'}"
+        case rec.VersionFound():
+            return f"version {record.service} {record.version} is the cause: {record.evidence}"
+        case rec.RegressionTold():
+            return f"regression {record.service} {record.version}: {record.evidence}"
         case rec.DriftFound():
             return f"drift {record.who}: {', '.join(record.differs)}  against {record.against}"
         case rec.DriftCleared():

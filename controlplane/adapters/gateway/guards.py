@@ -21,6 +21,7 @@ from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
 from controlplane.adapters.gateway.tally import OBSERVED_NS, EntryCounts, EntryTally, Notes, ServiceTally
 from controlplane.adapters.gateway.translate import RingReader, told
+from controlplane.adapters.gateway.versions import SOON_NS, VersionTallies
 from controlplane.adapters.gateway.watch import StallWatch
 from controlplane.decide.safety import refuse_blank, refuse_switched_off
 from controlplane.model.command import Command, Eject, Restore, RollBack
@@ -94,6 +95,7 @@ class GuardSet:
         self._watched: dict[str, ConditionWatch] = {}  # of those, the ones that may have something to tell
         self._entry = EntryTally(self.entry, now)
         self._edges = EdgeTallies(topology.entry, list(self.services.values()), self.entry, now)
+        self.versions = VersionTallies(self.services)
         self._notes = Notes() if host is None else host.notes
         self._rows = RingReader()
         self._rung: dict[str, None] = {}
@@ -150,7 +152,8 @@ class GuardSet:
                 self._observe(name, finding.endpoint, at)
             service.findings.clear()
         signals.sort(key=lambda signal: signal.at)
-        edges = [] if signals else self._edges.sample_of_beat(at)  # a verdict must not wait behind what can
+        # a verdict must not wait behind what can
+        edges: list[Signal] = [] if signals else [*self._edges.sample_of_beat(at), *self.versions.sample(at)]
         return [*signals, *self._notes.take(at), *edges]
 
     def sample(self) -> list[Signal]:
@@ -166,7 +169,8 @@ class GuardSet:
         self._watched = {name: watch for name, watch in self._watched.items() if watch.watches(at)}
         for watch in self._watched.values():
             signals += watch.sample(at)
-        return [*signals, *self._notes.take(at), *self._edges.sample(at)]
+        counted = self.versions.sample(at, SOON_NS)
+        return [*signals, *counted, *self._notes.take(at), *self._edges.sample(at)]
 
     async def beat(self, ring: Callable[[], None]) -> None:
         """`ring` once a second while calls are made, so that what edges did is told, until cancelled."""

@@ -140,7 +140,7 @@ def _take(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playbo
     else:
         with draft.by(playbook.name, partial(share, playbook)):
             if step.do == "roll_back":
-                later = _roll_back(draft, incident, playbook, number)
+                later = _roll_back(draft, evidence, incident, playbook, number)
                 if later is None:
                     return
                 taken = later
@@ -180,13 +180,13 @@ def _tell(draft: Draft, incident: Incident, playbook: Playbook, number: int, ste
     return "by_hand", (), ""
 
 
-def _roll_back(draft: Draft, incident: Incident, playbook: Playbook, number: int) -> Taken | None:
+def _roll_back(draft: Draft, evidence: Evidence, incident: Incident, playbook: Playbook, number: int) -> Taken | None:
     """Ask the deployer, where the version is the cause by every verdict there is; None: it is not, so far."""
     service = draft.topology.service(playbook.match.service)
     if service is None or rollback.candidate(incident, service) is None:
         return None
     draft.refusal, left = "", len(incident.by_hand)
-    name = rollback.withdraw(draft, incident, service, f"playbook {playbook.name} step {number}")
+    name = rollback.accuse(draft, evidence, incident, service, f"playbook {playbook.name} step {number}")
     if name is None:
         if draft.refusal:
             return "refused", (), draft.refusal

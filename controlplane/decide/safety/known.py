@@ -14,7 +14,9 @@ def unknown(signal: Signal, topology: Topology) -> str:
     match signal:
         case on.Relayed() if topology.service(signal.caller) is None:
             return f"{signal.caller} is not in the topology"
-        case on.FellBack() | on.Condition() if topology.service(signal.service) is None:
+        case on.FellBack() | on.Condition() | on.Changed() | on.VersionsCounted() if (
+            topology.service(signal.service) is None
+        ):
             return f"{signal.service} is not in the topology"
     target = getattr(signal, "target", None)
     if target is None or isinstance(signal, on.Ordered):

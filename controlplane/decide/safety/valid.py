@@ -4,6 +4,7 @@ import math
 
 import msgspec
 
+from controlplane.decide.change import noted
 from controlplane.decide.drift.compare import wrong_fingerprint
 from controlplane.decide.safety.ask import Ask, No
 from controlplane.model import signal as on
@@ -104,6 +105,10 @@ def wrong_signal(signal: Signal, now: Nanos) -> str:
             wrong = _whole(for_ns=signal.for_ns) or ("" if signal.fingerprint else "it has no fingerprint")
         case on.FingerprintSeen():
             wrong = wrong_fingerprint(signal)
+        case on.Changed():
+            return noted.wrong(signal)
+        case on.VersionsCounted():
+            wrong = next((bad for _, calls, *parts in signal.rows if (bad := _row(calls, *parts))), "")
         case on.PlaneCompared():
             wrong = "" if signal.plane else "a data plane without a name"
         case on.Probed() | on.ProbeFinished() | on.Condition():
@@ -142,6 +147,10 @@ def _counts(*, calls: int, **parts: int) -> str:
         if count > calls:
             return f"{count} {name} of {calls} calls"
     return ""
+
+
+def _row(calls: int, failed: int, slow: int) -> str:
+    return _whole(calls=calls, failures=failed, slow=slow)
 
 
 def _whole(**counts: float) -> str:
