@@ -43,6 +43,8 @@ cdef dict edge_dict(seat *s):
         "shed": st.side[_PART_SHED].value if side_is(st, _PART_SHED) else 0,
         "shed_keep": st.side[_PART_SHED].part if side_is(st, _PART_SHED) else -1,
         "deadline_ns": st.side[_PART_TIGHTEN].value if side_is(st, _PART_TIGHTEN) else 0,
+        "closed": st.side[_PART_CLOSE].value if side_is(st, _PART_CLOSE) else 0,
+        "hardened": st.side[_PART_HARDEN].value if side_is(st, _PART_HARDEN) else 0,
         "retries_left": retry_balance(g.retry, &st.policy, now) // RETRY_MILLI,
         "retries_max": retry_capacity(&st.policy) // RETRY_MILLI,
         "concurrency": concurrency_most(g, &st.policy),

@@ -283,6 +283,15 @@ cdef class Guard:
         cdef int64_t share = integer(percent, "percent", 1, 100)
         self.side(_PART_TIGHTEN, integer(deadline_ns, "deadline_ns", 1, DURATION_MAX_NS), share, lease_ns, signal_ns)
 
+    def close(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_CLOSE, integer(percent, "percent", 1, 100), 0, lease_ns, signal_ns)
+
+    def harden(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_HARDEN, integer(percent, "percent", 1, 100), 0, lease_ns, signal_ns)
+
+    def door(self):
+        return admit_door(&self.seat)
+
     def deadline_ns(self):
         return admit_deadline_ns(&self.seat)
 

@@ -25,6 +25,8 @@ from controlplane.decide import (
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.graph.live import DependencyGraph
+from controlplane.decide.posture import follow as posture
+from controlplane.decide.posture.watch import Watch
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.incident import Phase
@@ -61,6 +63,7 @@ class Engine:
         safety.refuse_blank(policy, key="response")
         self._evidence = Evidence(self.graph)
         self._seen = safety.Seen(topology)
+        self._watch = Watch(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -97,6 +100,7 @@ class Engine:
                 respond.reopen(draft, self._evidence, *found)
         reconcile.restore_again(draft, epoch)
         side.start(draft)
+        posture.start(draft, self._watch)
         rollback.start(draft)
         return self._outcome(draft, everything=True)
 
@@ -118,6 +122,7 @@ class Engine:
             watch.invalid(draft, self._evidence, signal, wrong)
             return self._outcome(draft)
         self._seen.note(signal, now)
+        guards = self._watch.note(signal)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -165,6 +170,8 @@ class Engine:
                 rollback.ended(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
+        if guards:
+            posture.follow(draft, self._evidence, self._watch)
         return self._outcome(draft)
 
     def _draft(self, now: Nanos) -> Draft:
@@ -177,6 +184,7 @@ class Engine:
                 if due_at is not None and (self._wake_at is None or due_at < self._wake_at):
                     self._wake_at = due_at
             return draft.outcome(self._wake_at)
+        posture.follow(draft, self._evidence, self._watch)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         times = [tend.sooner(draft) if self._wake_at is not None else tend.wake_at(draft)]
         times += [

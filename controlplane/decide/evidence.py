@@ -48,6 +48,7 @@ class Evidence:
         self.fell_back_at: dict[str, Nanos] = {}
         self.tripped_at: dict[str, dict[str, Nanos]] = {}
         self.signal_at: dict[Target, Nanos] = {}
+        self.verdict_at: dict[Target, Nanos] = {}  # of those signals the verdicts: no alerts, no silence
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.credits = Credits()  # clean calls of targets with a penalty on record
@@ -67,7 +68,7 @@ class Evidence:
     def tripped(self, target: Target, at: Nanos) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
-        self.signal_at[target] = at
+        self.signal_at[target] = self.verdict_at[target] = at
         self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
@@ -77,6 +78,7 @@ class Evidence:
         """Forget what was held against `target`."""
         self.tripped_at.get(target.service, {}).pop(target.endpoint, None)
         self.signal_at.pop(target, None)
+        self.verdict_at.pop(target, None)
         self.detector.forget(target)
         self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
@@ -96,6 +98,7 @@ class Evidence:
         self._suspect_since.clear()
         self.tripped_at.clear()
         self.signal_at.clear()
+        self.verdict_at.clear()
         self._since_stage.clear()
 
     def active(self, incidents: list[Incident], now: Nanos) -> list[Incident]:

@@ -11,10 +11,11 @@ import msgspec
 
 from controlplane.decide import ledger, life
 from controlplane.decide.index import Index
-from controlplane.decide.kind import act_of, lessens
+from controlplane.decide.kind import DOORS, act_of, lessens
 from controlplane.decide.ledger import SideStep, Withdrawal
 from controlplane.decide.life import TIMELINE_MAX
 from controlplane.decide.life import line as _line
+from controlplane.decide.posture import fold as posture
 from controlplane.decide.say import describe as describe
 from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
@@ -23,11 +24,19 @@ from controlplane.model import record as on
 from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.notice import Notice
+from controlplane.model.posture import Finding
 from controlplane.model.signal import Target
 from controlplane.model.tally import Tally
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
-SIDES = ("fail_over", "cap_retries", "shed", "tighten")  # orders beside the one about a target's traffic
+SIDES = (
+    "fail_over",
+    "cap_retries",
+    "shed",
+    "tighten",
+    "close",
+    "harden",
+)  # orders beside the one about a target's traffic
 UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest are given up
 
 
@@ -50,6 +59,8 @@ class State(msgspec.Struct, kw_only=True):
     withdrawn: dict[str, Withdrawal] = msgspec.field(default_factory=dict)
     issued_at: list[Nanos] = msgspec.field(default_factory=list)  # acts of the last minute; giving back is none
     standing: Standing = msgspec.field(default_factory=Standing)
+    findings: dict[str, Finding] = msgspec.field(default_factory=dict)  # by guard: those that are degraded
+    findings_total: int = 0
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
@@ -102,6 +113,7 @@ def fold(state: State, record: on.Record) -> None:
     note(state.standing, record)
     if isinstance(record, on.IncidentMerged):
         ledger.merged(state, record)
+        posture.merged(state, record)
     match record:
         case on.EpochStarted():
             if record.shift_ns:
@@ -172,7 +184,7 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.commands_total += 1
         if command.enforcement != "shadow":
             act = act_of(command)
-            if lessens(command.intent, state.sides.get(f"{command.target} {act}")):
+            if act in DOORS or lessens(command.intent, state.sides.get(f"{command.target} {act}")):
                 act = None
             issued(state.standing, command, act, at)
             if act is not None:
@@ -332,6 +344,8 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             _line(incident, at, ledger.tell(state, incident, record))
         case on.VersionWithdrawn() | on.VersionProven():
             _line(incident, at, ledger.tell(state, incident, record))
+        case on.PostureFound() | on.PostureChanged() | on.PostureCleared():
+            _line(incident, at, posture.fold(state, record))
         case on.IncidentClosed():
             life.close(state, incident, record)
 
@@ -347,6 +361,7 @@ def _shift(state: State, shift_ns: int) -> None:
     state.issued_at = [moved(at) for at in state.issued_at]
     shift(state.standing, shift_ns)
     ledger.shift(state, shift_ns)
+    posture.shift(state, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

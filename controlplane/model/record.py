@@ -9,6 +9,9 @@ from controlplane.model.command import Command, Intent
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
+from controlplane.model.posture import PostureChanged as PostureChanged
+from controlplane.model.posture import PostureCleared as PostureCleared
+from controlplane.model.posture import PostureFound as PostureFound
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -323,4 +326,7 @@ Record = (
     | NoticeIssued
     | NoticeDelivered
     | JournalGap
+    | PostureFound
+    | PostureChanged
+    | PostureCleared
 )

@@ -7,6 +7,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     endpoints orders priority=0,0,1 zone=a,b,b capacity_per_s=80,80,40      fields of its endpoints, one after the other
     service   orders deployer=ci probe_path=/ok pool=32                     fields of it
     mode      observe
+    sensitive /pay rate_per_s=5           a route of the caller named first
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
     at 0ms    trip orders/orders-1 errors 5/5 contained began=8ms by=cart     flags as needed
     at 1.2s   probe orders/orders-1 passed | failed
@@ -44,6 +45,7 @@ from controlplane.model import signal as sig
 from controlplane.model.command import Command, RollBack
 from controlplane.model.outcome import Outcome
 from controlplane.model.policy import ResponsePolicy
+from controlplane.model.posture import Sensitive
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import Nanos
@@ -73,6 +75,7 @@ class Script:
 
 def parse(text: str) -> Script:
     script, edges, services, soft, endpoints, fields = Script(), [], {}, set(), {}, {}
+    sensitive: list[Sensitive] = []
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -86,6 +89,9 @@ def parse(text: str) -> Script:
                 (endpoints if words[0] == "endpoints" else fields).setdefault(words[1], {}).update(named)
             case "soft":
                 soft |= set(words[1:])
+            case "sensitive":
+                named = dict(word.split("=", 1) for word in words[2:])
+                sensitive.append(msgspec.convert({"path": words[1], **named}, Sensitive, strict=False))
             case "mode":
                 script.policy["mode"] = words[1]
             case "policy":
@@ -115,6 +121,7 @@ def parse(text: str) -> Script:
             for name, own in services.items()
         ),
         entry=edges[0][0],
+        sensitive=tuple(sensitive),
     )
     script.events.sort(key=lambda event: event[0])
     return script
@@ -123,7 +130,11 @@ def parse(text: str) -> Script:
 def _with(one, named: dict[str, str]):
     """`one` with fields that a line names as text."""
     kinds = {field.name: field.type for field in msgspec.structs.fields(type(one))}
-    typed = {key: msgspec.convert(value, kinds[key], strict=False) for key, value in named.items()}
+    lists = {key for key, kind in kinds.items() if kind == tuple[str, ...]}
+    typed = {
+        key: tuple(value.split("+")) if key in lists else msgspec.convert(value, kinds[key], strict=False)
+        for key, value in named.items()
+    }
     return msgspec.structs.replace(one, **typed)
 
 
@@ -412,6 +423,10 @@ def _line(record: rec.Record) -> str:
             return f"judged {record.incident}: {'helped' if record.helped else 'did not help'}: {record.reason}"
         case rec.LeftToPeople():
             return f"left to people {record.incident}: {'; '.join(record.steps)}"
+        case rec.PostureFound(finding=finding) | rec.PostureChanged(finding=finding):
+            return f"finding {finding.id} {record.incident}: {finding}"
+        case rec.PostureCleared():
+            return f"finding {record.finding} {record.incident} over: {record.reason}"
         case rec.VersionWithdrawn():
             return f"withdrawn {record.service} {record.version} by {record.command}"
         case rec.VersionProven():

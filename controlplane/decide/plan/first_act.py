@@ -64,7 +64,7 @@ def plan(trip: Tripped, service: Service, tripped_at: dict[str, Nanos], policy: 
 def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why: str) -> Plan:
     target = Target(service.name)
     match trip.cause:
-        case Cause.OVERLOAD | Cause.STALLED if not service.fallback:
+        case Cause.OVERLOAD | Cause.STALLED if not service.dispensable:
             limit = Limit(policy.overload_concurrency)
             return Plan(((target, limit),), Cause.OVERLOAD, reason=f"{why}, by time-outs: load is the cause")
         case Cause.UNREACHABLE:  # real requests that fail say so themselves; a wrong probe path fails everywhere too
