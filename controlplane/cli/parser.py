@@ -312,6 +312,11 @@ def _add_asking(commands: "_Commands[argparse.ArgumentParser]") -> None:
         )
 
     add("rules", "List the safety rules, what each allows now and how often it refused", "  controlplane rules\n")
+    add(
+        "posture",
+        "Tell who guards whom, and what is closed while one fails",
+        "  controlplane posture\n",
+    )
     add("shadow", "Tell what acts in shadow would have done", "  controlplane shadow\n  controlplane shadow -o json\n")
     _add_standing(add)
 

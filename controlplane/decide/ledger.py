@@ -1,7 +1,8 @@
 """What stands beside the traffic orders: side orders of a service, and withdrawn versions. Folded from records.
 
 A side order (fail over, cap retries, shed, tighten, close, harden) coexists with the one traffic order about its
-target; it is known by target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word of its deployer.
+target; it is known by target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word
+of its deployer.
 """
 
 from typing import TYPE_CHECKING, Literal

@@ -345,7 +345,7 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
         case on.VersionWithdrawn() | on.VersionProven():
             _line(incident, at, ledger.tell(state, incident, record))
         case on.PostureFound() | on.PostureChanged() | on.PostureCleared():
-            _line(incident, at, posture.fold(state, record))
+            _line(incident, at, posture.fold(state, incident, record))
         case on.IncidentClosed():
             life.close(state, incident, record)
 

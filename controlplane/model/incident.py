@@ -7,6 +7,7 @@ import msgspec
 from controlplane.model.analysis import Analysis
 from controlplane.model.command import Command
 from controlplane.model.plan import Enacted
+from controlplane.model.posture import Finding
 from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
@@ -151,6 +152,7 @@ class Incident(msgspec.Struct, kw_only=True):
     unfinished: dict[ConditionKind, str] = msgspec.field(default_factory=dict)  # what its recovery waits for, and why
     plan: Enacted | None = None
     by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
+    findings: list[Finding] = msgspec.field(default_factory=list)  # guards that were degraded in it
     unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
 
     @property

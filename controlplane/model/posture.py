@@ -33,7 +33,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A guard is degraded: an entry of its own in `incident`.
 
     `kind` is what it guards by. `closed`: the services that fail closed because of it; `exposed`: those that do not.
-    `hardened`: sensitive routes that meet stricter limits.
+    `hardened`: sensitive routes that meet stricter limits. `over_at` None: it is degraded still; else `over` says how
+    one knows that it is not.
     """
 
     id: str
@@ -46,6 +47,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     closed: tuple[str, ...] = ()
     exposed: tuple[Exposed, ...] = ()
     hardened: tuple[str, ...] = ()
+    over_at: Nanos | None = None
+    over: str = ""
 
     def __str__(self) -> str:
         parts = [f"{self.guard} ({self.kind}) is degraded: {self.reason}"]

@@ -4,12 +4,16 @@ it is known until it has shown that it is well.
 
 import msgspec
 
+from controlplane.decide import respond
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
 from controlplane.decide.posture import doors
 from controlplane.decide.posture.watch import Watch
-from controlplane.model.incident import Incident, Phase
+from controlplane.decide.recovery import Step
+from controlplane.model.command import Restore
+from controlplane.model.incident import Incident, Phase, Stage
 from controlplane.model.posture import Finding, PostureChanged, PostureCleared, PostureFound
+from controlplane.model.signal import Target
 from controlplane.model.topology import Service
 
 
@@ -48,7 +52,8 @@ def _look(draft: Draft, evidence: Evidence, watch: Watch, guard: Service | None,
     if degraded is None:
         if finding is None:
             return ""
-        return _clear(draft, watch, finding, _proof(draft, watch, guard, finding))
+        reason = _proof(draft, watch, guard, finding)
+        return _clear(draft, watch, finding, reason) if _free(draft, evidence, watch, guard, finding, reason) else ""
     why, incident = degraded
     protects = draft.topology.protected[name]
     if finding is None:
@@ -96,6 +101,24 @@ def _clear(draft: Draft, watch: Watch, finding: Finding, reason: str) -> str:
     text = f"{finding.incident}: {finding.guard} is well again: {reason}; {_list(finding.closed) or 'nothing'} opens"
     draft.notice(incident, "info", text, f"posture over:{finding.id}")
     return f"{finding.guard}: {reason}"
+
+
+def _free(draft: Draft, evidence: Evidence, watch: Watch, guard: Service, finding: Finding, reason: str) -> bool:
+    """Before a door opens, nothing may hold back the calls to its guard: whoever is refused there and goes on all the
+    same would go on unguarded. The door was what kept load away from it; it needs no ramp of its own. False: a rule,
+    or a person, wants it held, so the door stays closed."""
+    target, incident = Target(guard.name), draft.state.incidents.get(finding.incident)
+    if not finding.closed or incident is None or incident.phase is Phase.CLOSED:
+        return True
+    held = draft.state.containment(target)
+    if held is None or held[1].stage in (Stage.FULL, Stage.VERIFIED):
+        if not watch.broke(guard):
+            return True
+        return draft.order(incident, target, Restore(), reason, signal_at=incident.signal_at) is not None
+    step = Step(Stage.FULL, 100, Restore(), reason, held[1].penalty_ns, held[1].relapses)
+    respond.take(draft, evidence, *held, step)
+    now = draft.state.containment(target)
+    return now is not None and now[1].stage is Stage.FULL
 
 
 def _proof(draft: Draft, watch: Watch, guard: Service, finding: Finding) -> str:

@@ -2,8 +2,8 @@
 
     degraded   it is held back as a whole, and has not passed its probes yet; or calls to all of it were found bad; or
                an endpoint of it was found bad and is still in rotation; or it passes on the failures of another one
-    well       as many calls or probes in a row as WELL_CALLS were answered well since, or it came back from its hold by
-               probes that passed. Each time it fails again in the same incident it takes twice as many
+    well       as many calls or probes in a row as WELL_CALLS were answered well since, or its hold came to an end by
+               real requests that passed. Each time it fails again in the same incident it takes twice as many
 
 One bad endpoint of several that was taken out of rotation is no degraded guard: the others answer. No traffic is no
 evidence, in either direction.
@@ -37,6 +37,7 @@ class _Seen(msgspec.Struct):
     refuted: dict[Target, Nanos] = msgspec.field(default_factory=dict)  # the verdict that is, by its time
     proven_at: Nanos = Nanos(-1)  # when all of it was last seen to answer well
     well: dict[Target, int] = msgspec.field(default_factory=dict)
+    counted: set[Target] = msgspec.field(default_factory=set)  # since the newest verdict
     relayed_at: list[Nanos] = msgspec.field(default_factory=list)
     relays_of: str = ""
     newest: Nanos = Nanos(-1)  # verdict: what was answered before it proves nothing
@@ -56,14 +57,9 @@ class Watch:
         match signal:
             case Tripped() | Probed() if signal.target.service in self._topology.protected:
                 return True
-            case Sampled():
-                return self._counted(
-                    signal.target, signal.calls, min(signal.calls, signal.failures + signal.slow), signal.at
-                )
-            case CallsFinished():
-                return self._counted(
-                    signal.target, signal.calls, min(signal.calls, signal.failures + signal.slow), signal.at
-                )
+            case Sampled() | CallsFinished():
+                bad = min(signal.calls, signal.failures + signal.slow)
+                return self._counted(signal.target, signal.calls, bad, signal.at, spans=True)
             case ProbeFinished():
                 return self._counted(signal.target, 1, 0 if signal.ok else 1, signal.at)
             case Relayed() if signal.caller in self._topology.protected:
@@ -98,6 +94,7 @@ class Watch:
         if newest > seen.newest:
             seen.newest = newest
             seen.well.clear()
+            seen.counted.clear()
         self._refute(draft, guard, seen)
         why = self._why(draft, guard, seen)
         if not why:
@@ -115,13 +112,24 @@ class Watch:
         calls = sum(self._of(guard.name).well.values())
         return f"{calls} calls or probes in a row were answered well" if calls else "nothing is held against it now"
 
+    def broke(self, guard: Service) -> bool:
+        """Whether a verdict was about all of it: the breaker of the calls to it may be open."""
+        return Target(guard.name) in self._of(guard.name).verdicts
+
     def _of(self, guard: str) -> _Seen:
         return self._seen.setdefault(guard, _Seen())
 
-    def _counted(self, target: Target, calls: int, bad: int, at: Nanos) -> bool:
-        if calls <= 0 or target.service not in self._topology.protected:
+    def _counted(self, target: Target, calls: int, bad: int, at: Nanos, *, spans: bool = False) -> bool:
+        """Calls that ended. A count `spans` the time since the one before: the first one after a verdict holds what was
+        answered well before it, and is no proof."""
+        if calls < 0 or target.service not in self._topology.protected:
             return False
         seen = self._of(target.service)
+        if spans and target not in seen.counted:
+            seen.counted.add(target)
+            return True
+        if not calls:
+            return False
         if bad * 100 <= DIRTY_PERCENT * calls:
             seen.well[target] = seen.well.get(target, 0) + calls - bad
             return True
@@ -172,7 +180,7 @@ class Watch:
     def _why(self, draft: Draft, guard: Service, seen: _Seen) -> str:
         name = guard.name
         whole = _held(draft, Target(name))
-        if whole is not None and whole.stage in _OUT and not _answers(draft, whole, seen):
+        if whole is not None and whole.stage in _OUT and seen.proven_at <= whole.since:
             how = "limited" if whole.overload else "held back"
             return f"it is {how} as a whole"
         if len(seen.relayed_at) >= RELAYED_CALLS:
@@ -188,13 +196,6 @@ class Watch:
         if bad:
             return f"{', '.join(part.endpoint for part in bad)} of {len(parts)} endpoints {_fails(bad)} in rotation"
         return ""
-
-
-def _answers(draft: Draft, whole: Containment, seen: _Seen) -> bool:
-    """Whether a guard that is held as a whole has answered well since: one that is limited, and so called, and one that
-    no order holds any more, as where a lease ran out under a freeze. Of one that is isolated, probes say so."""
-    called = whole.overload or str(whole.target) not in draft.state.in_force
-    return called and seen.proven_at > whole.since
 
 
 def _fails(bad: list[Target]) -> str:

@@ -20,7 +20,8 @@ from controlplane.model.unit import IncidentId
 from tests.decide.safety.mesh import NOW, plain
 
 NAMES = [
-    "freeze", "human_hold", "invalid_data", "trust_boundary", "fail_closed", "healthy_floor", "ejection_cap", "velocity_limit", "blast_budget",
+    "freeze", "human_hold", "invalid_data", "trust_boundary", "fail_closed", "healthy_floor", "ejection_cap",
+    "velocity_limit", "blast_budget",
     "destination_capacity", "correlated_cause", "loop_guard", "epoch_fence", "lease_expiry", "silence",
     "alert",
 ]  # fmt: skip
