@@ -37,6 +37,7 @@ class _Seen(msgspec.Struct):
     refuted: dict[Target, Nanos] = msgspec.field(default_factory=dict)  # the verdict that is, by its time
     proven_at: Nanos = Nanos(-1)  # when all of it was last seen to answer well
     well: dict[Target, int] = msgspec.field(default_factory=dict)
+    passed: dict[Target, Nanos] = msgspec.field(default_factory=dict)  # when real requests have passed as probes
     counted: set[Target] = msgspec.field(default_factory=set)  # since the newest verdict
     relayed_at: list[Nanos] = msgspec.field(default_factory=list)
     relays_of: str = ""
@@ -55,6 +56,9 @@ class Watch:
     def note(self, signal: Signal) -> bool:
         """Take in what `signal` says of a guard that protects somebody; False: nothing."""
         match signal:
+            case Probed(passed=True) if signal.target.service in self._topology.protected:
+                self._of(signal.target.service).passed[signal.target] = signal.at
+                return True
             case Tripped() | Probed() if signal.target.service in self._topology.protected:
                 return True
             case Sampled() | CallsFinished():
@@ -107,7 +111,7 @@ class Watch:
     def proof(self, draft: Draft, guard: Service) -> str:
         """How one knows that `guard` is well."""
         held = _held(draft, Target(guard.name))
-        if held is not None and held.stage in _BACK:
+        if held is not None and _passed(draft, self._of(guard.name), held.target) is not None:
             return f"it came back from its hold: {held.stage}"
         calls = sum(self._of(guard.name).well.values())
         return f"{calls} calls or probes in a row were answered well" if calls else "nothing is held against it now"
@@ -169,12 +173,10 @@ class Watch:
             seen.proven_at = draft.now
             seen.relayed_at.clear()
             return
-        back = _held(draft, whole)
         for target in (whole, *parts):
-            held = _held(draft, target)
-            since = [one.since for one in (back, held) if one is not None and one.stage in _BACK]
+            back = [at for one in (whole, target) if (at := _passed(draft, seen, one)) is not None]
             at = seen.verdicts.get(target, Nanos(-1))
-            if (since and max(since) >= at) or seen.well.get(target, 0) >= need:
+            if (back and max(back) >= at) or seen.well.get(target, 0) >= need:
                 seen.refuted[target] = at
 
     def _why(self, draft: Draft, guard: Service, seen: _Seen) -> str:
@@ -205,6 +207,13 @@ def _fails(bad: list[Target]) -> str:
 def _bad(seen: _Seen, target: Target) -> bool:
     """Whether a verdict about `target` stands. What is as old as its refutation is refuted by it."""
     return seen.verdicts.get(target, Nanos(-1)) > seen.refuted.get(target, Nanos(-1))
+
+
+def _passed(draft: Draft, seen: _Seen, target: Target) -> Nanos | None:
+    """When `target` came back from its hold by real requests that passed; None: it did not. A limit that binds no
+    longer, by counts that may reach back before the verdict, is not that."""
+    held = _held(draft, target)
+    return seen.passed.get(target) if held is not None and held.stage in _BACK else None
 
 
 def _held(draft: Draft, target: Target) -> Containment | None:
