@@ -1,7 +1,7 @@
 # Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench campaign fuzz sanitize clean
+.PHONY: help build demo test bench campaign posture fuzz sanitize clean
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -66,6 +66,9 @@ campaign: build  ## a thousand simulated failures, ours beside the textbook poli
 	@mkdir -p bench/results
 	$(BIN)/python -m bench.campaign --json bench/results/latest.json --plot bench/results/campaign.svg \
 		--table bench/results/campaign.md --healthy-calls 1e8 $(CAMPAIGN_ARGS)
+
+posture: build  ## ten thousand random meshes, trust zones and failures: nothing is left open, nothing crosses a boundary
+	POSTURE_CASES=10000 $(BIN)/python -m pytest tests/property/test_posture.py -q
 
 fuzz: build  ## ten million broken requests for the reader of OTLP; FUZZ_ARGS="--inputs 1000000 --first 7"
 	$(BIN)/python -m tests.fuzz.wire $(FUZZ_ARGS)

@@ -82,3 +82,15 @@ cdef tuple latency_totals(edge *g):
     cdef int64_t total
     cdef uint64_t sum_ns = hdr_values(&g.hdr, state_counts(g), &total)
     return total, sum_ns
+
+
+cdef dict policy_dict(seat *s):
+    """The policy in force, by field."""
+    cdef int64_t current
+    cdef policy whole
+    cdef int64_t *fields = <int64_t *>&whole
+    while True:
+        whole = lapse(s, clock_now_ns(), &current).policy
+        if state_still(1, s.g, current):
+            break
+    return {field[0]: fields[k] for k, field in enumerate(POLICY)}

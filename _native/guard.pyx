@@ -311,8 +311,7 @@ cdef class Guard:
             order_restore(&self.seat, i, self.up_to_date())
 
     def enforce(self, on, /):
-        cdef int64_t enforced = switch(on, "on")
-        order_enforce(&self.seat, self.up_to_date(), enforced)
+        order_enforce(&self.seat, self.up_to_date(), switch(on, "on"))
 
     def retune(self, **changes):
         cdef int64_t[64] fields
@@ -321,14 +320,7 @@ cdef class Guard:
             policy_refuse(<policy *>fields)
 
     def policy(self):
-        cdef int64_t current
-        cdef policy whole
-        cdef int64_t *fields = <int64_t *>&whole
-        while True:
-            whole = lapse(&self.seat, clock_now_ns(), &current).policy
-            if state_still(1, self.seat.g, current):
-                break
-        return {field[0]: fields[k] for k, field in enumerate(POLICY)}
+        return policy_dict(&self.seat)
 
     def set_slow_ns(self, slow_ns, /):
         retune_slow_ns(&self.seat, integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS))

@@ -165,7 +165,7 @@ def test_check_lists_what_is_in_shadow(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert main(["check", str(path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["shadow"]
-    assert told == "reroute; eject but for 50 % of calls; policy new but for 20 % of calls"
+    assert told == "reroute, close, harden; eject but for 50 % of calls; policy new but for 20 % of calls"
     path.write_text("[plane]\nmode = 'observe'\n")
     assert main(["check", str(path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["shadow"]

@@ -59,7 +59,13 @@ class Watch:
             case Probed(passed=True) if signal.target.service in self._topology.protected:
                 self._of(signal.target.service).passed[signal.target] = signal.at
                 return True
-            case Tripped() | Probed() if signal.target.service in self._topology.protected:
+            case Tripped() if signal.target.service in self._topology.protected:
+                seen = self._of(signal.target.service)
+                seen.well.clear()
+                seen.counted.clear()
+                seen.refuted.pop(signal.target, None)
+                return True
+            case Probed() if signal.target.service in self._topology.protected:
                 return True
             case Sampled() | CallsFinished():
                 bad = min(signal.calls, signal.failures + signal.slow)
