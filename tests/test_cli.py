@@ -169,7 +169,7 @@ def test_check_lists_what_is_in_shadow(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_text("[plane]\nmode = 'observe'\n")
     assert main(["check", str(path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["shadow"]
-    assert told == "eject, isolate, limit, reroute, fail_over, cap_retries, shed, tighten, roll_back"
+    assert told == "eject, isolate, limit, reroute, fail_over, cap_retries, shed, tighten, roll_back, close, harden"
     path.write_text("[response]\nenforcement = { limit = 30 }\n")
     assert main(["check", str(path)]) == 1
     assert "response.enforcement.limit: 30: such an act applies to all calls or to none" in capsys.readouterr().err
