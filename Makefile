@@ -1,7 +1,7 @@
 # Everything starts from one environment, .venv, made on demand; see .ci/prepare for what that needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build demo test bench campaign deploys fuzz sanitize clean
+.PHONY: help build demo test bench campaign deploys posture fuzz sanitize clean
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -71,6 +71,9 @@ campaign: build  ## a thousand simulated failures, ours beside the textbook poli
 
 deploys: build  ## a thousand simulated deploys: healthy versions that must stay, bad ones that must go; DEPLOYS_ARGS="--count 100"
 	$(BIN)/python -m bench.deploys $(DEPLOYS_ARGS)
+
+posture: build  ## ten thousand random meshes, trust zones and failures: nothing is left open, nothing crosses a boundary
+	POSTURE_CASES=10000 $(BIN)/python -m pytest tests/property/test_posture.py -q
 
 fuzz: build  ## ten million broken requests for the reader of OTLP; FUZZ_ARGS="--inputs 1000000 --first 7"
 	$(BIN)/python -m tests.fuzz.wire $(FUZZ_ARGS)

@@ -84,8 +84,10 @@ ALWAYS_INLINE int admit_asked(
     if (ask->kind != FIRST && !admit_retry(g, st, now_ns, ask->kind, why)) return 0;
     if (__builtin_expect(st->weight < 100, 0) && ask->kind != REDRIVE && random_below(&s->random, 100) >= st->weight)
         return admit_say(why, WEIGHT, 0);
-    if (__builtin_expect(st->sides != 0, 0) && ask->kind == FIRST && side_sheds(s, st, ask->priority))
-        return admit_say_side(why, SHED, PART_SHED);
+    if (__builtin_expect(st->sides != 0, 0)) {
+        if (side_closes(s, st)) return admit_say_side(why, CLOSED, PART_CLOSE);
+        if (ask->kind == FIRST && side_sheds(s, st, ask->priority)) return admit_say_side(why, SHED, PART_SHED);
+    }
     if (ask->deadline_ns != NEVER && !deadline_allows(g, now_ns, ask->deadline_ns)) return admit_say(why, DEADLINE, 0);
     if (p->rate_interval_ns) {
         struct gcra rate = admit_rate(g, st, current);
@@ -219,6 +221,11 @@ ALWAYS_INLINE int admit(int shared, struct seat *s, const struct ask *ask, struc
         st = lapse(s, now_ns, &current);
         if (__builtin_expect(!st->policy.enforced || st->policy.enforced_percent < 100, 0)
             && admit_exempts(s, &st->policy)) {
+            if (st->policy.enforced && side_closes(s, st)) { /* nobody is exempt from a closed door */
+                if (!state_still(shared, s->g, current)) continue;
+                admit_say_side(why, CLOSED, PART_CLOSE);
+                return admit_refuse(s, st, why);
+            }
             exempt = admit_shadow(s, st, current, now_ns, ask);
         } else if (!admit_asked(s, st, current, now_ns, ask, why)) {
             if (!state_still(shared, s->g, current)) continue;
@@ -265,6 +272,23 @@ static int64_t admit_deadline_ns(struct seat *s) {
     } while (!state_still(1, s->g, current));
     if (value) side_effective(s->g, PART_TIGHTEN);
     return value;
+}
+
+/* 1 when the door is closed to the next call, 2 when it is open to it and hardened; takes nothing. For doors that nobody
+ * goes through by a permit. */
+static int admit_door(struct seat *s) {
+    int64_t current;
+    int found;
+    const struct standing *st = state_standing(s->g, word_load(&s->g->current));
+    if (__builtin_expect(!st->sides, 1)) return 0;
+    do {
+        st = lapse(s, clock_now_ns(), &current);
+        found = !st->policy.enforced ? 0
+            : side_closes(s, st) ? 1
+            : side_is(st, PART_HARDEN) && random_below(&s->random, 100) < st->side[PART_HARDEN].value ? 2 : 0;
+    } while (!state_still(1, s->g, current));
+    if (found) side_effective(s->g, found == 1 ? PART_CLOSE : PART_HARDEN);
+    return found;
 }
 
 /* 1 when breaker or isolation would refuse a call now. */

@@ -16,6 +16,7 @@ cdef extern from "state.h":
     enum:
         _RATE "RATE", _CONCURRENCY "CONCURRENCY", _OPEN "OPEN", _PROBING "PROBING"
         _RETRY_BUDGET "RETRY_BUDGET", _NO_ENDPOINT "NO_ENDPOINT", _WEIGHT "WEIGHT", _SHED "SHED", _DEADLINE "DEADLINE"
+        _CLOSED "CLOSED"
         REASONS_END
         _SUCCESS "SUCCESS", _ERROR "ERROR", _TIMEOUT "TIMEOUT", _OVERLOAD "OVERLOAD"
         _STALLED "STALLED"
@@ -28,7 +29,8 @@ cdef extern from "state.h":
         _HEALTHY "HEALTHY", _EJECTED "EJECTED", _PROBATION "PROBATION"
         _CRITICAL "CRITICAL", _DEFAULT "DEFAULT", _SHEDDABLE "SHEDDABLE"
         _PART_FAIL_OVER "PART_FAIL_OVER", _PART_CAP_RETRIES "PART_CAP_RETRIES"
-        _PART_SHED "PART_SHED", _PART_TIGHTEN "PART_TIGHTEN", PARTS_END
+        _PART_SHED "PART_SHED", _PART_TIGHTEN "PART_TIGHTEN"
+        _PART_CLOSE "PART_CLOSE", _PART_HARDEN "PART_HARDEN", PARTS_END
         EDGE_CLOSED, EDGE_OPEN, EDGE_HALF_OPEN
         EDGE_PROBE, ENDPOINT_PROBE, SETTLED, OVERDUE, THREADS
         _EVENT_WORDS "EVENT_WORDS", _EVENTS_MAX "EVENTS_MAX", PROBE_SLOTS, WORKERS_MAX, LATENCY_LOWEST_NS, LATENCY_DIGITS
@@ -161,6 +163,7 @@ cdef extern from "admit.h":
     int admit_would_refuse(const standing *st)
     int admit_would_retry(seat *s, const standing *st, int64_t now_ns)
     int64_t admit_deadline_ns(seat *s)
+    int admit_door(seat *s)
 
 cdef extern from "settle.h":
     int settle(int shared, seat *s, ticket *t, int64_t outcome)

@@ -43,6 +43,8 @@ cdef dict edge_dict(seat *s):
         "shed": st.side[_PART_SHED].value if side_is(st, _PART_SHED) else 0,
         "shed_keep": st.side[_PART_SHED].part if side_is(st, _PART_SHED) else -1,
         "deadline_ns": st.side[_PART_TIGHTEN].value if side_is(st, _PART_TIGHTEN) else 0,
+        "closed": st.side[_PART_CLOSE].value if side_is(st, _PART_CLOSE) else 0,
+        "hardened": st.side[_PART_HARDEN].value if side_is(st, _PART_HARDEN) else 0,
         "retries_left": retry_balance(g.retry, &st.policy, now) // RETRY_MILLI,
         "retries_suspended": <int>(g.retry_suspended_until_ns > now),
         "retries_max": retry_capacity(&st.policy) // RETRY_MILLI,
@@ -81,3 +83,15 @@ cdef tuple latency_totals(edge *g):
     cdef int64_t total
     cdef uint64_t sum_ns = hdr_values(&g.hdr, state_counts(g), &total)
     return total, sum_ns
+
+
+cdef dict policy_dict(seat *s):
+    """The policy in force, by field."""
+    cdef int64_t current
+    cdef policy whole
+    cdef int64_t *fields = <int64_t *>&whole
+    while True:
+        whole = lapse(s, clock_now_ns(), &current).policy
+        if state_still(1, s.g, current):
+            break
+    return {field[0]: fields[k] for k, field in enumerate(POLICY)}

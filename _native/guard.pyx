@@ -283,6 +283,15 @@ cdef class Guard:
         cdef int64_t share = integer(percent, "percent", 1, 100)
         self.side(_PART_TIGHTEN, integer(deadline_ns, "deadline_ns", 1, DURATION_MAX_NS), share, lease_ns, signal_ns)
 
+    def close(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_CLOSE, integer(percent, "percent", 1, 100), 0, lease_ns, signal_ns)
+
+    def harden(self, percent, lease_ns, signal_ns, /):
+        self.side(_PART_HARDEN, integer(percent, "percent", 1, 100), 0, lease_ns, signal_ns)
+
+    def door(self):
+        return admit_door(&self.seat)
+
     def deadline_ns(self):
         return admit_deadline_ns(&self.seat)
 
@@ -302,8 +311,7 @@ cdef class Guard:
             order_restore(&self.seat, i, self.up_to_date())
 
     def enforce(self, on, /):
-        cdef int64_t enforced = switch(on, "on")
-        order_enforce(&self.seat, self.up_to_date(), enforced)
+        order_enforce(&self.seat, self.up_to_date(), switch(on, "on"))
 
     def retune(self, **changes):
         cdef int64_t[64] fields
@@ -312,14 +320,7 @@ cdef class Guard:
             policy_refuse(<policy *>fields)
 
     def policy(self):
-        cdef int64_t current
-        cdef policy whole
-        cdef int64_t *fields = <int64_t *>&whole
-        while True:
-            whole = lapse(&self.seat, clock_now_ns(), &current).policy
-            if state_still(1, self.seat.g, current):
-                break
-        return {field[0]: fields[k] for k, field in enumerate(POLICY)}
+        return policy_dict(&self.seat)
 
     def set_slow_ns(self, slow_ns, /):
         retune_slow_ns(&self.seat, integer(slow_ns, "slow_ns", 0, DURATION_MAX_NS))

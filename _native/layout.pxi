@@ -1,6 +1,6 @@
 # The geometry of a guard's words, and their first state.
 
-cdef int64_t LAYOUT = 5  # of the words; raise it with every change of a struct in state.h
+cdef int64_t LAYOUT = 6  # of the words; raise it with every change of a struct in state.h
 cdef uint64_t MARK_PRIME = 0x100000001B3  # of FNV-1a
 
 

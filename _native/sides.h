@@ -5,6 +5,8 @@
  *     PART_CAP_RETRIES   retries, second lives included, are at most `value` percent of calls   here, beside retry.h
  *     PART_SHED          `value` percent of the calls less important than `with` are refused    here
  *     PART_TIGHTEN       `with` percent of the calls may take `value` nanoseconds at most       read by whoever makes the call
+ *     PART_CLOSE         `value` percent of the calls, retries included, are refused: what guards them has failed   here
+ *     PART_HARDEN        `value` percent of the calls to sensitive routes meet stricter limits  read by who serves them
  *
  * An admission on a good day reads one word, `sides`. A part of the calls is taken evenly and without chance: of any hundred
  * in a row of one worker exactly so many (Bresenham's line), by a counter of that worker.
@@ -69,6 +71,12 @@ static inline int side_caps(const struct edge *g, const struct standing *st) {
 static __attribute__((noinline)) int side_sheds(struct seat *s, const struct standing *st, int64_t priority) {
     const struct side *order = &st->side[PART_SHED];
     return side_is(st, PART_SHED) && priority > order->with && side_turn(&s->counters->shed_turn, order->value);
+}
+
+/* Any call, first or not: 1 when the door is closed to it. `percent` is drawn, not counted: no counter is left in the line. */
+static __attribute__((noinline)) int side_closes(struct seat *s, const struct standing *st) {
+    const struct side *order = &st->side[PART_CLOSE];
+    return side_is(st, PART_CLOSE) && (order->value >= 100 || random_below(&s->random, 100) < order->value);
 }
 
 /* A call was admitted to endpoint `i`, while side orders are in force. */

@@ -29,7 +29,7 @@
 #define LATENCY_DIGITS 2
 
 /* why a call was refused */
-enum { RATE = 1, CONCURRENCY, OPEN, PROBING, RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE, REASONS_END };
+enum { RATE = 1, CONCURRENCY, OPEN, PROBING, RETRY_BUDGET, NO_ENDPOINT, WEIGHT, SHED, DEADLINE, CLOSED, REASONS_END };
 /* how a call ended; STALLED has not ended, but is overdue */
 enum { SUCCESS = 0, ERROR, TIMEOUT, OVERLOAD, STALLED };
 /* ... or it is the failure of somebody further down, and not told of in any of these ways: relay.h */
@@ -45,7 +45,7 @@ enum { EDGE_CLOSED = 0, EDGE_OPEN, EDGE_HALF_OPEN }; /* states of the breaker */
 /* what a call is for: the less important are refused sooner (admit.h) */
 enum { CRITICAL = 0, DEFAULT, SHEDDABLE };
 /* side orders (sides.h): they coexist with one another and with every other order; bit 1 << part of `sides` */
-enum { PART_FAIL_OVER = 1, PART_CAP_RETRIES, PART_SHED, PART_TIGHTEN, PARTS_END };
+enum { PART_FAIL_OVER = 1, PART_CAP_RETRIES, PART_SHED, PART_TIGHTEN, PART_CLOSE, PART_HARDEN, PARTS_END };
 
 struct tally {
     int64_t calls, failures, slow, overload;

@@ -14,7 +14,7 @@ from controlplane import __version__
 from controlplane.cli import main
 from controlplane.cli.client import printable
 from controlplane.cli.listen import bind, url
-from controlplane.cli.parser import seconds
+from controlplane.cli.parse_standing import seconds
 from controlplane.model.errors import ConfigError
 
 GOOD = (
@@ -165,11 +165,11 @@ def test_check_lists_what_is_in_shadow(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert main(["check", str(path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["shadow"]
-    assert told == "reroute; eject but for 50 % of calls; policy new but for 20 % of calls"
+    assert told == "reroute, close, harden; eject but for 50 % of calls; policy new but for 20 % of calls"
     path.write_text("[plane]\nmode = 'observe'\n")
     assert main(["check", str(path), "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)["shadow"]
-    assert told == "eject, isolate, limit, reroute, fail_over, cap_retries, shed, tighten, roll_back"
+    assert told == "eject, isolate, limit, reroute, fail_over, cap_retries, shed, tighten, roll_back, close, harden"
     path.write_text("[response]\nenforcement = { limit = 30 }\n")
     assert main(["check", str(path)]) == 1
     assert "response.enforcement.limit: 30: such an act applies to all calls or to none" in capsys.readouterr().err

@@ -16,6 +16,7 @@ NO_ENDPOINT: Final = 6  # every endpoint is ejected
 WEIGHT: Final = 7  # the service is offered only a share of its calls
 SHED: Final = 8  # there is room, but it is kept for more important calls
 DEADLINE: Final = 9  # a typical call takes longer than this one has left
+CLOSED: Final = 10  # by order: what guards the service has failed, and nothing is let through meanwhile
 REASONS: Final[tuple[str, ...]]  # index: reason; "", "rate", "concurrency", ...
 
 # what a call is for, the most important first: try_acquire_for(priority, ...)
@@ -52,6 +53,8 @@ PART_FAIL_OVER: Final = 1
 PART_CAP_RETRIES: Final = 2
 PART_SHED: Final = 3
 PART_TIGHTEN: Final = 4
+PART_CLOSE: Final = 5
+PART_HARDEN: Final = 6
 PARTS: Final[tuple[str, ...]]  # index: part; "", "fail_over", "cap_retries", ...
 
 # causes, in ENDPOINT_* and EDGE_OPENED rows
@@ -268,6 +271,15 @@ class Guard:
     def tighten(self, deadline_ns: int, lease_ns: int, signal_ns: int, percent: int = 100, /) -> None:
         """`percent` of the calls may take `deadline_ns` at most; whoever makes a call asks `deadline_ns()` and keeps to
         it. Nothing is refused for it."""
+    def close(self, percent: int, lease_ns: int, signal_ns: int, /) -> None:
+        """`percent` (1 to 100) of all calls, retries and second lives included, are refused (CLOSED): what guards the
+        service has failed. No call is exempt, whatever `enforced_percent` says."""
+    def harden(self, percent: int, lease_ns: int, signal_ns: int, /) -> None:
+        """`percent` (1 to 100) of the calls to sensitive routes are to meet stricter limits; whoever serves them asks
+        `door()`. Nothing is refused for it here."""
+    def door(self) -> int:
+        """What the next call meets that needs no permit: 1 a closed door, 2 an open and hardened one, 0 neither. Takes
+        nothing."""
     def deadline_ns(self) -> int:
         """How long the call that is about to be made may take, by order; 0: as long as its own deadline says."""
     def restore_part(self, endpoint: int, part: int, /) -> None:
@@ -328,7 +340,8 @@ class Guard:
         policy, or as far as the service bears; 0: any number), retries_left and retries_max (of the retry budget),
         retries_suspended (1 while endpoints fail together), and the side orders: fail_over (percent; 0: none),
         failed_over (percent of the calls that have moved), retry_cap (percent; -1: none),
-        shed (percent; 0: none), shed_keep (priority; -1: none), deadline_ns (0: none)."""
+        shed (percent; 0: none), shed_keep (priority; -1: none), deadline_ns (0: none), closed and hardened (percent;
+        0: none)."""
     def refusals(self) -> dict[str, int]:
         """How many calls each part has refused."""
     def shadow_refusals(self) -> dict[str, int]:

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     FailOver,
+    Harden,
     Intent,
     Restore,
     RollBack,
@@ -29,6 +31,8 @@ _SIDES: dict[type[Intent], str] = {
     CapRetries: "cap_retries",
     Shed: "shed",
     Tighten: "tighten",
+    Close: "close",
+    Harden: "harden",
     RollBack: "roll_back",
 }
 

@@ -16,7 +16,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
-from controlplane.admin import alert, change, drift, graph, intake, people, playbook, proxy, review, rule, shape, view
+from controlplane.admin import (
+    alert,
+    change,
+    drift,
+    graph,
+    intake,
+    people,
+    playbook,
+    posture,
+    proxy,
+    review,
+    rule,
+    shape,
+    view,
+)
 from controlplane.admin import gate as gates
 from controlplane.admin.access import AccessGate
 from controlplane.admin.event import EventFeed
@@ -199,6 +213,9 @@ class _Endpoints:
 
     async def rules(self, _: Request) -> rule.RulesView:
         return rule.rules(self._plane)
+
+    async def posture(self, _: Request) -> posture.PostureView:
+        return posture.posture(self._plane)
 
     async def shadow(self, _: Request) -> rule.ShadowReport:
         return rule.shadow(self._plane)

@@ -25,6 +25,7 @@ class Status(_View, frozen=True):
     overrides: int
     epoch: int
     incidents_open: int
+    guards_degraded: list[str]
     incidents_total: int
     commands_in_force: int
     commands_total: int

@@ -6,7 +6,7 @@ import msgspec
 
 from controlplane.adapters.ingest.alert import PostableAlert, WebhookMessage
 from controlplane.adapters.ingest.change import PostedChange
-from controlplane.admin import change, drift, proxy, rule, shape
+from controlplane.admin import change, drift, posture, proxy, rule, shape
 from controlplane.admin.alert import AlertsTaken
 from controlplane.admin.gate import Gate, Question
 from controlplane.admin.intake import Accepted, Reported
@@ -151,6 +151,7 @@ TABLE: tuple[Operation, ...] = (
     _post("/v1/resume", "resume", "Let automation act again.", Resume, shape.Status),
     _post("/v1/mode", "mode", "Observe only, or enforce.", ModeChange, shape.Status),
     _get("/v1/rules", "rules", "Safety rules: limits, refusals, holds, overrides.", rule.RulesView),
+    _get("/v1/posture", "posture", "Guards, and what is closed or open while one fails.", posture.PostureView),
     _get("/v1/shadow", "shadow", "What acts in shadow would have done.", rule.ShadowReport),
     _post("/v1/hold", "hold", "Leave a target as it is.", Hold, rule.RulesView, refusals=(400, 503)),
     _post("/v1/release", "release", "End a hold.", Release, rule.RulesView, refusals=(400, 503)),

@@ -70,6 +70,7 @@ def status(plane: Plane) -> Status:
         overrides=len(state.standing.overrides),
         epoch=state.epoch,
         incidents_open=len(state.open_incidents()),
+        guards_degraded=[str(finding) for finding in state.findings.values()],
         incidents_total=state.incidents_total,
         commands_in_force=len(in_force(plane)),
         commands_total=state.commands_total,

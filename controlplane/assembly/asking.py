@@ -22,7 +22,8 @@ logger = logging.getLogger("controlplane")
 
 
 class Asking:
-    """The questions of one plane: `probes` says whether endpoints are asked, `transport` is the guarded way to
+    """The questions of one plane: `probes` says whether all endpoints are asked or only
+    those of guards, `transport` is the guarded way to
     services, `recovering` names the services whose consistency matters now."""
 
     def __init__(
@@ -38,10 +39,12 @@ class Asking:
         seed: int,
     ) -> None:
         self._fingerprints = ProbeFingerprints(topology, clock)
+        self._topology = topology
         self._asker = Asker(policy.probe_timeout_s, answered=self._fingerprints.answered)
         self._prober: Prober | None = None
-        if probes:
-            self._prober = Prober(topology, policy, get=self._asker.get, ring=ring, clock=clock, seed=seed)
+        asked = topology if probes else _guards(topology)
+        if asked.services:
+            self._prober = Prober(asked, policy, get=self._asker.get, ring=ring, clock=clock, seed=seed)
         self._through_guards = Asker(policy.probe_timeout_s, transport)
         self.consistency_asks: dict[str, Ask] = {
             service.name: partial(self._through_guards.expect_well, f"http://{service.name}{service.consistency_path}")
@@ -58,11 +61,24 @@ class Asking:
         probing: list[SignalSource] = [self._prober, self._fingerprints] if self._prober else []
         return [self._consistency, *probing]
 
+    def ask_for(self, service: str, ask: Ask) -> None:
+        """Have `ask` say whether `service` is consistent. Raises KeyError where nobody declared it."""
+        if self._topology.service(service) is None:
+            known = ", ".join(one.name for one in self._topology.services)
+            raise KeyError(f"{service!r} is not declared; declared: {known}")
+        self.consistency_asks[service] = ask
+
     def start(self, tasks: TaskGroup) -> None:
         """Ask until `tasks` end."""
         tasks.start_soon(_ask_apart, self._through_guards, self._consistency)
         if self._prober is not None:
             tasks.start_soon(_ask_apart, self._asker, self._prober)
+
+
+def _guards(topology: Topology) -> Topology:
+    """The guards alone: while what depends on them is closed, nobody else may be asking how they are."""
+    guards = (service for service in topology.services if service.name in topology.protected and service.probe_path)
+    return Topology(services=tuple(guards))
 
 
 async def _ask_apart(asker: Asker, prober: Prober | ConsistencyProber) -> None:

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,7 +33,7 @@ from controlplane.decide.review.case import Case
 from controlplane.decide.safety import NEVER, wrong_order
 from controlplane.decide.state import State
 from controlplane.decide.unfinished import recovering
-from controlplane.model.config import Config, GatewaySection
+from controlplane.model.config import Config
 from controlplane.model.service_state import ServiceState
 from controlplane.model.signal import Ordered, PersonOrder, Signal, Target
 from controlplane.model.topology import Topology
@@ -261,21 +261,11 @@ class Plane:
 
         return GuardMiddleware(app, self._guards, options or EntryOptions())
 
-    @asynccontextmanager
-    async def gateway(self) -> "AsyncIterator[ASGIApp]":
+    def gateway(self) -> "AbstractAsyncContextManager[ASGIApp]":
         """The reverse proxy of `[gateway]`, an ASGI application. Leaving closes its connections."""
-        import httpx
+        from controlplane.assembly.gateway import gateway_of
 
-        from controlplane.adapters.gateway.middleware import EntryOptions
-        from controlplane.adapters.gateway.proxy import reverse_proxy
-
-        section = self.config.gateway or GatewaySection()
-        options = EntryOptions(
-            slow_s=section.slow_s, concurrency_max=section.concurrency_max, trust_priority=section.trust_priority
-        )
-        # the guard policy of each service bounds its calls; a second clock in the client would only blur the verdict
-        async with httpx.AsyncClient(transport=self.transport(), timeout=None) as client:  # noqa: S113
-            yield self.middleware(reverse_proxy(section.routes, client), options)
+        return gateway_of(self)
 
     def guard(self, service: str) -> Guard:
         """The native guard of the calls to `service`. Raises KeyError, naming those there are."""
@@ -306,11 +296,7 @@ class Plane:
         `probe_interval_s`, each time for `probe_timeout_s`, by the process that steers, and replaces what was to be
         asked before. Raises KeyError where nobody declared the service.
         """
-        if self.topology.service(service) is None:
-            raise KeyError(
-                f"{service!r} is not declared; declared: {', '.join(s.name for s in self.topology.services)}"
-            )
-        self._asking.consistency_asks[service] = ask
+        self._asking.ask_for(service, ask)
 
     # the deliberate path
 

@@ -67,6 +67,7 @@ def _summary(config: Config) -> dict[str, object]:
         "shadow": _shadow(config),
         "deployers": ", ".join(f"{name} ({one.kind})" for name, one in config.deployers.items()) or "none",
         "notifiers": ", ".join(f"{name} ({one.kind})" for name, one in config.notifiers.items()) or "none but the log",
+        "posture": _posture(config),
         "journal": config.journal.path or "in memory: a restart forgets",
         "admin": config.admin.listen,
         "gateway": config.gateway.listen if config.gateway else "none",
@@ -99,6 +100,18 @@ def _proxies(config: Config) -> dict[str, Any]:
             notes.append("no log_listen: nothing that passes it is heard")
         found[name] = {"kind": proxy.kind, "at": proxy.socket, "notes": notes}
     return found
+
+
+def _posture(config: Config) -> str:
+    """Who guards whom, and whether what they protect would be closed."""
+    protected = config.topology().protected
+    if not protected:
+        return "nobody guards anything"
+    guards = "; ".join(f"{guard} guards {', '.join(names)}" for guard, names in protected.items())
+    shares = {kind: config.response_policy().share(kind) for kind in ("close", "harden")}
+    if config.plane.mode == "observe" or not shares["close"]:
+        return f"{guards}; nothing is closed: close is in shadow (response.enforcement.close)"
+    return f"{guards}; closed for {shares['close']} % of calls while a guard is degraded"
 
 
 def _shadow(config: Config) -> str:

@@ -1,4 +1,4 @@
-"""Commands about the safety rules of a running process, one function each, named like the command."""
+"""Commands about the safety rules and guards of a running process, one function each, named like the command."""
 
 import argparse
 from typing import Any
@@ -15,6 +15,30 @@ def rules(args: argparse.Namespace) -> int:
         rows = [(one["name"], one["refused"], one["limits"], one["forbids"]) for one in answer["rules"]]
         table_of(("RULE", "REFUSED", "LIMITS", "FORBIDS"), rows, empty="no rules")
         _standing(answer)
+
+    show(args, answer, text)
+    return 0
+
+
+def posture(args: argparse.Namespace) -> int:
+    """Guards, and what is closed or open while one is degraded."""
+    answer = AdminClient.of(args).get("/v1/posture")
+
+    def text() -> None:
+        rows = [
+            (one["service"], one["kind"], "degraded" if one["degraded"] else "well", ", ".join(one["protects"]))
+            for one in answer["guards"]
+        ]
+        table_of(("GUARD", "KIND", "STATE", "PROTECTS"), rows, empty="nobody guards anything")
+        for one in answer["findings"]:
+            print(printable(f"{one['since']}  {one['id']} in {one['incident']}  {one['guard']}: {one['reason']}"))
+            for what in ("closed", "hardened"):
+                if one[what]:
+                    print(printable(f"  {what}: {', '.join(one[what])}"))
+            for open_ in one["exposed"]:
+                print(printable(f"  exposed: {open_['service']}, {open_['why']}"))
+        if answer["guards"] and not answer["close_percent"]:
+            print("nothing is closed: close is in shadow; set response.enforcement.close to 100 where it is to be")
 
     show(args, answer, text)
     return 0

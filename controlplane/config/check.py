@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from controlplane._native.guard import Guard
 from controlplane.config.check_deployers import check_deployers
 from controlplane.config.check_notifiers import check_notifiers
+from controlplane.config.check_posture import check_posture
 from controlplane.config.check_proxies import check_proxies
 from controlplane.config.check_telemetry import check_telemetry
 from controlplane.config.convert import Problems, did_you_mean, shown
@@ -38,6 +39,7 @@ def cross_check(config: Config, problems: Problems) -> None:
     check_deployers(config, problems)
     check_proxies(config, problems)
     check_notifiers(config, problems)
+    check_posture(config, problems)
     _check_graph(config, problems)
     _check_admin(config, problems)
     if config.gateway is not None and config.gateway.listen == config.admin.listen != "127.0.0.1:0":

@@ -8,9 +8,11 @@ from controlplane.decide import escalation, safety
 from controlplane.decide.state import State, describe, fold
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     Enforcement,
     FailOver,
+    Harden,
     Intent,
     Probe,
     Restore,
@@ -322,5 +324,9 @@ def _undo_of(intent: Intent) -> Restore:
             return Restore(what="shed")
         case Tighten():
             return Restore(what="tighten")
+        case Close():
+            return Restore(what="close")
+        case Harden():
+            return Restore(what="harden")
         case _:
             return Restore()

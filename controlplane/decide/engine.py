@@ -32,6 +32,8 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.feedback.storm import Storm
 from controlplane.decide.graph.live import DependencyGraph
 from controlplane.decide.playbook.follow import Shelf
+from controlplane.decide.posture import follow as posture
+from controlplane.decide.posture.watch import Watch
 from controlplane.decide.state import State, fold
 from controlplane.model import signal as on
 from controlplane.model.escalation import People
@@ -80,6 +82,7 @@ class Engine:
         self._evidence = Evidence(self.graph)
         self._shelf = Shelf(tuple(playbooks), topology)
         self._seen = safety.Seen(topology)
+        self._watch = Watch(topology)
         self._probes: dict[Target, int] = {}
         self._unwritten = 0
         self._wake_at: Nanos | None = None
@@ -116,6 +119,7 @@ class Engine:
                 respond.reopen(draft, self._evidence, *found)
         reconcile.restore_again(draft, epoch)
         side.start(draft)
+        posture.start(draft, self._watch)
         rollback.start(draft)
         drift.start(draft, self._evidence.fingerprints)
         return self._outcome(draft, everything=True)
@@ -139,6 +143,7 @@ class Engine:
             watch.invalid(draft, self._evidence, signal, wrong)
             return self._outcome(draft)
         self._seen.note(signal, now)
+        guards = self._watch.note(signal)
         match signal:
             case on.Tripped():
                 respond.trip(draft, self._evidence, signal)
@@ -197,6 +202,8 @@ class Engine:
                 escalation.acknowledged(draft, signal)
             case on.Unwritten():
                 self._journal(draft, signal)
+        if guards:
+            posture.follow(draft, self._evidence, self._watch)
         return self._outcome(draft)
 
     def service_states(self, now: Nanos, *, notable: bool = False) -> list[ServiceState]:
@@ -219,6 +226,7 @@ class Engine:
             return draft.outcome(self._wake_at)
         self._shelf.follow(draft, self._evidence, everything=everything)
         context.add(draft)
+        posture.follow(draft, self._evidence, self._watch)
         lifecycle.follow_all(draft, self._evidence, everything=everything)
         if self.people.ladders:
             changed = (name for record in draft.records for name in lifecycle.about(record))

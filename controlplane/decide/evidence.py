@@ -64,6 +64,7 @@ class Evidence:
         self.failed_at: dict[str, dict[str, Nanos]] = {}  # the same, of those that were not merely slow
         self.reflexes: set[Target] = set()  # endpoints that guards took out for being slow, and have not tried since
         self.signal_at: dict[Target, Nanos] = {}
+        self.verdict_at: dict[Target, Nanos] = {}  # of those signals the verdicts: no alerts, no silence
         self.unaccounted: dict[IncidentId, int] = {}  # good user requests since the last count of an incident's impact
         self.assessed: dict[IncidentId, int] = {}  # how often each incident that runs was weighed by the graph
         self.credits = Credits()  # clean calls of targets with a penalty on record
@@ -93,7 +94,7 @@ class Evidence:
     def tripped(self, target: Target, at: Nanos, cause: Cause = Cause.ERRORS) -> dict[str, Nanos]:
         """Note a verdict; returns when each endpoint of that service was last found bad."""
         verdicts = self.tripped_at.setdefault(target.service, {})
-        self.signal_at[target] = at
+        self.signal_at[target] = self.verdict_at[target] = at
         self.credits.forget(target)
         if target.endpoint:
             verdicts[target.endpoint] = at
@@ -121,6 +122,7 @@ class Evidence:
         self._acquit(target)
         self.signal_at.pop(target, None)
         self.reflexes.discard(target)
+        self.verdict_at.pop(target, None)
         self.detector.forget(target)
         self._suspect_since.pop(target, None)
         self._since_stage.pop(target, None)
@@ -148,6 +150,7 @@ class Evidence:
         self._late.clear()
         self.failed_at.clear()
         self.signal_at.clear()
+        self.verdict_at.clear()
         self._since_stage.clear()
 
     def active(self, incidents: list[Incident], now: Nanos) -> list[Incident]:

@@ -2,9 +2,11 @@
 
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     Eject,
     FailOver,
+    Harden,
     Intent,
     Isolate,
     Limit,
@@ -25,7 +27,12 @@ _KINDS: dict[type, ActKind] = {
     Shed: "shed",
     Tighten: "tighten",
     RollBack: "roll_back",
+    Close: "close",
+    Harden: "harden",
 }
+
+DOORS: frozenset[ActKind | None] = frozenset({"close", "harden"})
+"""Acts that people have declared beforehand, one by one: nothing paces them, and they take no endpoint."""
 
 
 def kind_of(intent: Intent) -> ActKind | None:

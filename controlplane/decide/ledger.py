@@ -1,7 +1,8 @@
 """What stands beside the traffic orders: side orders of a service, and withdrawn versions. Folded from records.
 
-A side order (fail over, cap retries, shed, tighten) coexists with the one traffic order about its target; it is known
-by target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word of its deployer.
+A side order (fail over, cap retries, shed, tighten, close, harden) coexists with the one traffic order about its
+target; it is known by target and kind. A roll-back is neither: it is started once, is not leased, and ends by a word
+of its deployer.
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +10,18 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from controlplane.model import record as on
-from controlplane.model.command import CapRetries, Command, FailOver, Intent, Restore, RollBack, Shed, Tighten
+from controlplane.model.command import (
+    CapRetries,
+    Close,
+    Command,
+    FailOver,
+    Harden,
+    Intent,
+    Restore,
+    RollBack,
+    Shed,
+    Tighten,
+)
 from controlplane.model.incident import Incident
 from controlplane.model.signal import Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
@@ -17,12 +29,14 @@ from controlplane.model.unit import CommandId, IncidentId, Nanos
 if TYPE_CHECKING:
     from controlplane.decide.state import State
 
-SideKind = Literal["fail_over", "cap_retries", "shed", "tighten"]
+SideKind = Literal["fail_over", "cap_retries", "shed", "tighten", "close", "harden"]
 SIDES: dict[type[Intent], SideKind] = {
     FailOver: "fail_over",
     CapRetries: "cap_retries",
     Shed: "shed",
     Tighten: "tighten",
+    Close: "close",
+    Harden: "harden",
 }
 
 

@@ -10,14 +10,14 @@ from controlplane.decide.evidence import Evidence
 from controlplane.decide.impact import RECENT_NS
 from controlplane.decide.state import State
 from controlplane.model import record as on
-from controlplane.model.command import CapRetries, FailOver, Intent, RollBack, Shed, Tighten
+from controlplane.model.command import CapRetries, Close, FailOver, Harden, Intent, RollBack, Shed, Tighten
 from controlplane.model.incident import MOVES, Containment, Incident, Phase, Stage
 from controlplane.model.playbook import PlaybookReliability
 from controlplane.model.unit import SECOND, IncidentId, Nanos, to_nanos
 
 SETTLE_NS = Nanos(SECOND)  # without an order by then, none is needed: the first figures of the graph have come, too
 TOLD_NS = Nanos(30 * SECOND)  # longer nobody is waited for: a notifier that hangs must keep no incident open
-SIDES = CapRetries | FailOver | RollBack | Shed | Tighten
+SIDES = CapRetries | Close | FailOver | Harden | RollBack | Shed | Tighten
 
 ORDER = (Phase.DETECTION, Phase.CONTAINMENT, Phase.COMMUNICATION, Phase.STABILIZATION, Phase.RECOVERY)
 

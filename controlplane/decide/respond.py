@@ -190,7 +190,7 @@ def contain(
 def _dispensable(draft: Draft, target: Target) -> bool:
     """Whether callers can do without `target`, so that isolating it costs them little."""
     service = draft.topology.service(target.service)
-    return service is None or service.fallback
+    return service is None or service.dispensable
 
 
 def acted(draft: Draft, evidence: Evidence, incident: Incident, command: Command, signal: Acted) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from controlplane.decide.draft import Draft
 from controlplane.decide.evidence import Evidence
+from controlplane.decide.kind import DOORS, act_of
 from controlplane.decide.ledger import SideKind, SideStep, share_of, side_kind
 from controlplane.decide.recovery import DIRTY_PERCENT, Step, Traffic
 from controlplane.model.command import Command, FailOver, Intent, Restore, Shed
@@ -33,6 +34,8 @@ def tend(draft: Draft, evidence: Evidence) -> None:
     """Renew, give back, or let lapse every side order, as is due at `draft.now`."""
     for key, command in list(draft.state.sides.items()):
         incident, kind = draft.state.incidents.get(command.incident), side_kind(command.intent)
+        if kind in DOORS:  # decide/posture keeps them
+            continue
         if incident is None or incident.phase is Phase.CLOSED:
             _drop(draft, incident, command, "its incident is closed")
         elif kind is not None and _in_shadow(draft, command, kind):
@@ -204,6 +207,6 @@ def _lapse(draft: Draft, command: Command) -> None:
 
 def _renewal(draft: Draft, command: Command) -> Nanos:
     """A lease is renewed when a third of it is left; while automation is frozen it runs out."""
-    if draft.state.frozen:
+    if draft.state.frozen and act_of(command) not in DOORS:
         return command.lease_until
     return Nanos(command.lease_until - to_nanos(draft.policy.lease_s) // 3)

@@ -13,11 +13,12 @@ from controlplane.decide import climb, ledger, life
 from controlplane.decide.change import noted
 from controlplane.decide.drift import found as drift
 from controlplane.decide.index import Index
-from controlplane.decide.kind import act_of, lessens
+from controlplane.decide.kind import DOORS, act_of, lessens
 from controlplane.decide.ledger import SideStep, Withdrawal
 from controlplane.decide.life import TIMELINE_MAX
 from controlplane.decide.life import line as _line
 from controlplane.decide.playbook import books
+from controlplane.decide.posture import fold as posture
 from controlplane.decide.say import describe as describe
 from controlplane.decide.say import summary as summary
 from controlplane.decide.shift import shifted
@@ -28,12 +29,12 @@ from controlplane.model.command import Command, Restore, RollBack
 from controlplane.model.drift import Drift, Fingerprint
 from controlplane.model.incident import Containment, Incident, Phase, Stage
 from controlplane.model.notice import Notice
-from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
+from controlplane.model.posture import Finding
 from controlplane.model.signal import Target
 from controlplane.model.tally import Tally
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
-SIDES = ("fail_over", "cap_retries", "shed", "tighten")  # orders beside the one about a target's traffic
+SIDES = ("fail_over", "cap_retries", "shed", "tighten", "close", "harden")  # orders beside the one about its traffic
 UNTOLD_MAX = 200  # notices that wait for a notifier; of more the oldest that are not critical are given up
 
 
@@ -56,6 +57,8 @@ class State(msgspec.Struct, kw_only=True):
     withdrawn: dict[str, Withdrawal] = msgspec.field(default_factory=dict)
     issued_at: list[Nanos] = msgspec.field(default_factory=list)  # acts of the last minute; giving back is none
     standing: Standing = msgspec.field(default_factory=Standing)
+    findings: dict[str, Finding] = msgspec.field(default_factory=dict)  # by guard: those that are degraded
+    findings_total: int = 0
     incidents_total: int = 0
     commands_total: int = 0
     journal_gap: int = 0
@@ -63,18 +66,17 @@ class State(msgspec.Struct, kw_only=True):
     born: int = 0  # Unix time of its journal's first epoch, in nanoseconds: tells its notices from any other's
     notices_total: int = 0
     penalties: dict[str, dict[str, Nanos]] = msgspec.field(default_factory=dict)  # by service and endpoint ("": all)
-
-    @property
-    def open(self) -> list[IncidentId]:
-        """Ids of the incidents not yet closed, oldest first."""
-        return self.index.open
-
     unrestored: dict[str, Command] = msgspec.field(default_factory=dict)  # `Restore`s that nobody has acknowledged
     untold: dict[str, Notice] = msgspec.field(default_factory=dict)  # issued and not yet delivered, oldest first
     untold_dropped: int = 0
     changes: dict[str, tuple[Change, ...]] = msgspec.field(default_factory=dict)  # by service, the latest last
     fingerprints: dict[str, Fingerprint] = msgspec.field(default_factory=dict)  # by service/endpoint
     drifted: dict[str, Drift] = msgspec.field(default_factory=dict)  # by who: service/endpoint, or "proxy NAME"
+
+    @property
+    def open(self) -> list[IncidentId]:
+        """Ids of the incidents not yet closed, oldest first."""
+        return self.index.open
 
     def open_incidents(self) -> list[Incident]:
         """Incidents not yet closed, oldest first."""
@@ -115,6 +117,7 @@ def fold(state: State, record: on.Record) -> None:
     climb.fold(state, record)
     if isinstance(record, on.IncidentMerged):
         ledger.merged(state, record)
+        posture.merged(state, record)
     match record:
         case on.EpochStarted():
             if record.shift_ns:
@@ -152,7 +155,7 @@ def fold(state: State, record: on.Record) -> None:
             pass
         case on.PenaltyDecayed():
             _penalise(state, record.target, record.penalty_ns)
-        case PlaybookMatched() | PlaybookStepped() | PlaybookReliability():
+        case on.PlaybookMatched() | on.PlaybookStepped() | on.PlaybookReliability():
             books.fold(state, record)
         case on.IncidentMerged():
             life.merge(state, record)
@@ -197,7 +200,7 @@ def _issue(state: State, command: Command, at: Nanos) -> None:
         state.commands_total += 1
         if command.enforcement != "shadow":
             act = act_of(command)
-            if lessens(command.intent, state.sides.get(f"{command.target} {act}")):
+            if act in DOORS or lessens(command.intent, state.sides.get(f"{command.target} {act}")):
                 act = None
             issued(state.standing, command, act, at)
             if act is not None:
@@ -363,6 +366,8 @@ def _tell(state: State, incident_id: IncidentId, record: on.Record) -> None:
             _line(incident, at, climb.acknowledged(incident, record))
         case on.VersionFound():
             _line(incident, at, f"version {record.version} is the cause: {record.evidence}")
+        case on.PostureFound() | on.PostureChanged() | on.PostureCleared():
+            _line(incident, at, posture.fold(state, incident, record))
         case on.IncidentClosed():
             life.close(state, incident, record)
 
@@ -380,6 +385,7 @@ def _shift(state: State, shift_ns: int) -> None:
     ledger.shift(state, shift_ns)
     drift.shift(state, shift_ns)
     noted.shift(state, shift_ns)
+    posture.shift(state, shift_ns)
     state.untold = {key: msgspec.structs.replace(notice, at=moved(notice.at)) for key, notice in state.untold.items()}
     state.in_force, state.unrestored = (
         {

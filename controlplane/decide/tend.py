@@ -104,7 +104,7 @@ def _advance(draft: Draft, evidence: Evidence, incident: Incident, held: Contain
             evidence.since_stage(held.target),
             draft.policy,
             draft.now,
-            dispensable=service is None or service.fallback,
+            dispensable=service is None or service.dispensable,
         )
     if step is None:
         _without_traffic(draft, evidence, incident, held)

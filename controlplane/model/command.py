@@ -65,6 +65,21 @@ class Tighten(_Intent, frozen=True, tag="tighten"):
     deadline_ms: int
 
 
+class Close(_Intent, frozen=True, tag="close"):
+    """No call reaches a service while `guard`, by which it is guarded, is degraded: it fails closed.
+
+    Beside every other order about the service, and above all of them: no probe, no share and no retry is let through.
+    """
+
+    guard: str
+
+
+class Harden(_Intent, frozen=True, tag="harden"):
+    """The sensitive routes of the target meet the stricter limits that were declared for them."""
+
+    guard: str
+
+
 class RollBack(_Intent, frozen=True, tag="roll_back"):
     """`version` of a service is withdrawn by its deployer; `to` is what ran before, empty: the deployer knows.
 
@@ -81,10 +96,24 @@ class Restore(_Intent, frozen=True, tag="restore", omit_defaults=True):
     The undo of every other intent but `RollBack`.
     """
 
-    what: Literal["", "fail_over", "cap_retries", "shed", "tighten"] = ""
+    what: Literal["", "fail_over", "cap_retries", "shed", "tighten", "close", "harden"] = ""
 
 
-Intent = Eject | Isolate | Probe | Weigh | Limit | FailOver | CapRetries | Shed | Tighten | RollBack | Restore
+Intent = (
+    Eject
+    | Isolate
+    | Probe
+    | Weigh
+    | Limit
+    | FailOver
+    | CapRetries
+    | Shed
+    | Tighten
+    | Close
+    | Harden
+    | RollBack
+    | Restore
+)
 
 Enforcement = Literal["shadow", "percent", "full"]
 

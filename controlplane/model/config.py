@@ -7,6 +7,7 @@ import msgspec
 from controlplane.model.escalation import Ladder, NotifierSection, Owner, People
 from controlplane.model.playbook import Playbook
 from controlplane.model.policy import Count, GraphPolicy, GuardPolicy, PositiveSeconds, ResponsePolicy
+from controlplane.model.posture import Sensitive
 from controlplane.model.topology import Service, Topology
 
 Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -119,6 +120,14 @@ class DeployerSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     poll_s: PositiveSeconds = 2.0
 
 
+class PostureSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The zones of trust that services may name, and the routes of this process that meet stricter limits while a guard
+    is degraded."""
+
+    trust: tuple[Name, ...] = ()
+    sensitive: tuple[Sensitive, ...] = ()
+
+
 class ProxySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A proxy that somebody else runs: results of the calls that pass it are evidence, orders are put in force there.
 
@@ -173,6 +182,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     owners: dict[str, Owner] = {}
     playbooks: tuple[Playbook, ...] = ()
     drills: DrillsSection = DrillsSection()
+    posture: PostureSection = PostureSection()
     services: tuple[Service, ...] = ()
 
     def topology(self) -> Topology:
@@ -186,13 +196,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         declared = next((service for service in self.services if service.name == entry), None)
         if declared is None:
             calls = routed or tuple(service.name for service in self.services)
-            return Topology(
-                services=(Service(name=entry, calls=_unique(calls)), *self.services), entry=entry, zone=self.plane.zone
-            )
-        own = msgspec.structs.replace(declared, calls=_unique((*declared.calls, *routed)))
-        return Topology(
-            services=tuple(own if one is declared else one for one in self.services), entry=entry, zone=self.plane.zone
-        )
+            services = (Service(name=entry, calls=_unique(calls)), *self.services)
+        else:
+            own = msgspec.structs.replace(declared, calls=_unique((*declared.calls, *routed)))
+            services = tuple(own if one is declared else one for one in self.services)
+        return Topology(services=services, entry=entry, zone=self.plane.zone, sensitive=self.posture.sensitive)
 
     def proxied(self, proxy: ProxySection) -> dict[str, tuple[str, ...]]:
         """The endpoints of each service whose calls pass `proxy`."""

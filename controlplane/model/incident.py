@@ -9,6 +9,7 @@ from controlplane.model.command import Command
 from controlplane.model.escalation import Climb, Telling
 from controlplane.model.plan import Enacted
 from controlplane.model.playbook import Used
+from controlplane.model.posture import Finding
 from controlplane.model.signal import Cause, ConditionKind, Target
 from controlplane.model.unit import CommandId, IncidentId, Nanos
 
@@ -156,6 +157,7 @@ class Incident(msgspec.Struct, kw_only=True):
     by_hand: list[str] = msgspec.field(default_factory=list)  # what was left to people, one sentence for each step
     climb: Climb = msgspec.field(default_factory=Climb)  # of its owner's ladder
     told: list[Telling] = msgspec.field(default_factory=list)  # the newest notices about it, and who had them
+    findings: list[Finding] = msgspec.field(default_factory=list)  # guards that were degraded in it
     unhelpful: list[str] = msgspec.field(default_factory=list)  # keys of plans that did not help: not tried again
 
     @property

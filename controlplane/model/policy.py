@@ -94,11 +94,25 @@ class GuardPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         }
 
 
-ActKind = Literal["eject", "isolate", "limit", "reroute", "fail_over", "cap_retries", "shed", "tighten", "roll_back"]
+ActKind = Literal[
+    "eject",
+    "isolate",
+    "limit",
+    "reroute",
+    "fail_over",
+    "cap_retries",
+    "shed",
+    "tighten",
+    "roll_back",
+    "close",
+    "harden",
+]
 KINDS: tuple[ActKind, ...] = get_args(ActKind)
 WHOLE_KINDS: frozenset[ActKind] = frozenset({"limit", "roll_back"})
 """Acts that apply to all calls or to none: a limit for a tenth of the calls limits nothing."""
-SHADOW_BY_DEFAULT: frozenset[ActKind] = frozenset({"reroute", "fail_over", "shed", "tighten", "roll_back"})
+SHADOW_BY_DEFAULT: frozenset[ActKind] = frozenset(
+    {"reroute", "fail_over", "shed", "tighten", "roll_back", "close", "harden"}
+)
 """Acts by figures and beyond one edge are new: they report what they would have done until a person lets them act."""
 
 

@@ -17,7 +17,12 @@ from controlplane.model.escalation import RungClimbed as RungClimbed
 from controlplane.model.incident import Phase, Stage
 from controlplane.model.notice import Notice
 from controlplane.model.plan import Enacted
-from controlplane.model.playbook import PlaybookMatched, PlaybookReliability, PlaybookStepped
+from controlplane.model.playbook import PlaybookMatched as PlaybookMatched
+from controlplane.model.playbook import PlaybookReliability as PlaybookReliability
+from controlplane.model.playbook import PlaybookStepped as PlaybookStepped
+from controlplane.model.posture import PostureChanged as PostureChanged
+from controlplane.model.posture import PostureCleared as PostureCleared
+from controlplane.model.posture import PostureFound as PostureFound
 from controlplane.model.recording import Recording
 from controlplane.model.signal import Cause, ConditionKind, PersonOrder, Target
 from controlplane.model.unit import CommandId, Epoch, IncidentId, Nanos
@@ -344,4 +349,7 @@ Record = (
     | ChangeNoted
     | VersionFound
     | RegressionTold
+    | PostureFound
+    | PostureChanged
+    | PostureCleared
 )

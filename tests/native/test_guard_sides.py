@@ -13,7 +13,9 @@ from controlplane._native.guard import (
     EFFECTIVE,
     LEASE_LAPSED,
     PART_CAP_RETRIES,
+    PART_CLOSE,
     PART_FAIL_OVER,
+    PART_HARDEN,
     PART_SHED,
     PART_TIGHTEN,
     PARTS,
@@ -25,7 +27,10 @@ from controlplane._native.guard import (
 from tests.native.sides_oracle import Sides
 from tests.native.traffic import MILLISECOND, SECOND, Row, admitted, drain, kinds, refused
 
-NOTHING = {"fail_over": 0, "failed_over": 0, "retry_cap": -1, "shed": 0, "shed_keep": -1, "deadline_ns": 0}
+NOTHING = {"fail_over": 0, "failed_over": 0, "retry_cap": -1, "shed": 0, "shed_keep": -1, "deadline_ns": 0} | {
+    "closed": 0,
+    "hardened": 0,
+}
 GENEROUS = {"retry_percent": 100, "retry_floor_per_s": 1_000_000}
 TWO_LEVELS = [(1, 0, 0), (1, 0, 0), (1, 1, 0), (1, 1, 0)]
 Ordered = Callable[[Guard], None]
@@ -35,12 +40,16 @@ ORDERS: dict[int, Ordered] = {
     PART_CAP_RETRIES: lambda guard: guard.cap_retries(0, SECOND, 77),
     PART_SHED: lambda guard: guard.shed(CRITICAL, 100, SECOND, 77),
     PART_TIGHTEN: lambda guard: guard.tighten(5 * MILLISECOND, SECOND, 77),
+    PART_CLOSE: lambda guard: guard.close(100, SECOND, 77),
+    PART_HARDEN: lambda guard: guard.harden(100, SECOND, 77),
 }
 SEEN = {
     PART_FAIL_OVER: {"fail_over": 50, "failed_over": 50},
     PART_CAP_RETRIES: {"retry_cap": 0},
     PART_SHED: {"shed": 100, "shed_keep": CRITICAL},
     PART_TIGHTEN: {"deadline_ns": 5 * MILLISECOND},
+    PART_CLOSE: {"closed": 100},
+    PART_HARDEN: {"hardened": 100},
 }
 each_part = pytest.mark.parametrize("part", ORDERS, ids=PARTS[1:])
 
@@ -133,6 +142,7 @@ def test_renewing_one_keeps_its_signal_told_once(clock, part: int) -> None:
             guard.try_acquire_for(SHEDDABLE, None)
             guard.try_again(-1)
             guard.deadline_ns()
+            guard.door()
     effective = [row for row in drain(guard) if row.kind == EFFECTIVE]
     assert [(row.endpoint, row.a, row.b) for row in effective] == [(-1, 77, part)]
 
@@ -276,7 +286,7 @@ def test_a_tightened_call_is_told_so_and_refused_for_nothing(clock) -> None:
         (lambda guard: guard.shed(DEFAULT, 50, -1, 0), "lease_ns must be between"),
         (lambda guard: guard.tighten(0, 1, 0), "deadline_ns must be between 1"),
         (lambda guard: guard.tighten(1, 1, 0, 0), "percent must be between 1 and 100"),
-        (lambda guard: guard.restore_part(-1, 5), "part must be between 1 and 4"),
+        (lambda guard: guard.restore_part(-1, 7), "part must be between 1 and 6"),
         (lambda guard: guard.restore_part(0, 1), r"side orders are about the edge \(-1\), not about endpoint 0"),
     ],
 )

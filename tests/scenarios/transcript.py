@@ -9,6 +9,7 @@ A scenario file has two halves divided by a line of dashes: what happens, and wh
     mode      observe
     ladder    shop chat after 5m pager+phone then management | repeat 10m      rungs, each the notifiers it names
     owner     team shop                   who is told on which ladder; service orders owner=team
+    sensitive /pay rate_per_s=5           a route of the caller named first
     policy    penalty_s=1 ramp_step_s=1   fields of ResponsePolicy
     playbook  zone-out service=orders zone=b enforce=true owner=team      its match, and what else it says
     need      zone-out floor endpoints=2        one of its preconditions
@@ -58,6 +59,7 @@ from controlplane.model.notice import Notice
 from controlplane.model.outcome import Outcome
 from controlplane.model.playbook import Match, Playbook, PlaybookMatched, PlaybookReliability, PlaybookStepped
 from controlplane.model.policy import ResponsePolicy
+from controlplane.model.posture import Sensitive
 from controlplane.model.signal import Cause, Signal, Target
 from controlplane.model.topology import Endpoint, Service, Topology
 from controlplane.model.unit import IncidentId, Nanos
@@ -95,6 +97,7 @@ class Script:
 def parse(text: str) -> Script:
     script, edges, services, soft, endpoints, fields = Script(), [], {}, set(), {}, {}
     books: dict[str, dict[str, object]] = {}
+    sensitive: list[Sensitive] = []
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
@@ -118,6 +121,9 @@ def parse(text: str) -> Script:
                 script.ladders[words[1]] = _ladder(words[2:])
             case "owner":
                 script.owners[words[1]] = Owner(ladder=words[2])
+            case "sensitive":
+                named = dict(word.split("=", 1) for word in words[2:])
+                sensitive.append(msgspec.convert({"path": words[1], **named}, Sensitive, strict=False))
             case "mode":
                 script.policy["mode"] = words[1]
             case "policy":
@@ -147,6 +153,7 @@ def parse(text: str) -> Script:
             for name, own in services.items()
         ),
         entry=edges[0][0],
+        sensitive=tuple(sensitive),
     )
     script.playbooks = tuple(msgspec.convert(one, Playbook, strict=False) for one in books.values())
     script.events.sort(key=lambda event: event[0])
@@ -183,7 +190,11 @@ def _ladder(words: list[str]) -> Ladder:
 def _with(one, named: dict[str, str]):
     """`one` with fields that a line names as text."""
     kinds = {field.name: field.type for field in msgspec.structs.fields(type(one))}
-    typed = {key: msgspec.convert(value, kinds[key], strict=False) for key, value in named.items()}
+    lists = {key for key, kind in kinds.items() if kind == tuple[str, ...]}
+    typed = {
+        key: tuple(value.split("+")) if key in lists else msgspec.convert(value, kinds[key], strict=False)
+        for key, value in named.items()
+    }
     return msgspec.structs.replace(one, **typed)
 
 
@@ -212,7 +223,6 @@ class Run:
         self.outcomes: list[Outcome] = []
         self.records: list[rec.Record] = []
         self.takes_commands, self.fenced = True, False
-        self.engine = Engine(script.topology, self.policy, playbooks=script.playbooks)
         self.engine = self._engine()
         self.wake_at: Nanos | None = None
         self.boot = 1
@@ -541,6 +551,10 @@ def _line(record: rec.Record) -> str:
             return f"drift {record.who}: {', '.join(record.differs)}  against {record.against}"
         case rec.DriftCleared():
             return f"drift over {record.who}: {record.reason}"
+        case rec.PostureFound(finding=finding) | rec.PostureChanged(finding=finding):
+            return f"finding {finding.id} {record.incident}: {finding}"
+        case rec.PostureCleared():
+            return f"finding {record.finding} {record.incident} over: {record.reason}"
         case rec.VersionWithdrawn():
             return f"withdrawn {record.service} {record.version} by {record.command}"
         case rec.VersionProven():

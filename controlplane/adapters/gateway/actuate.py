@@ -12,7 +12,9 @@ from controlplane._native.guard import (
     DEFAULT,
     HEALTHY,
     PART_CAP_RETRIES,
+    PART_CLOSE,
     PART_FAIL_OVER,
+    PART_HARDEN,
     PART_SHED,
     PART_TIGHTEN,
 )
@@ -20,9 +22,11 @@ from controlplane.adapters.gateway.service import EDGE, ServiceGuard
 from controlplane.adapters.share import part_of, share_of
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     Eject,
     FailOver,
+    Harden,
     Isolate,
     Limit,
     Probe,
@@ -41,8 +45,10 @@ PARTS: Final = {
     "cap_retries": PART_CAP_RETRIES,
     "shed": PART_SHED,
     "tighten": PART_TIGHTEN,
+    "close": PART_CLOSE,
+    "harden": PART_HARDEN,
 }
-_OF_A_SERVICE: Final = (Isolate, Limit, FailOver, CapRetries, Shed, Tighten)
+_OF_A_SERVICE: Final = (Isolate, Limit, FailOver, CapRetries, Shed, Tighten, Close, Harden)
 
 
 def endpoint_index(service: ServiceGuard, command: Command) -> int:
@@ -107,6 +113,10 @@ def _order(service: ServiceGuard, index: int, command: Command, lease_ns: int, s
             guard.shed(KEPT[keep], part_of(percent, share), lease_ns, signal_at)
         case Tighten(deadline_ms=deadline_ms):
             guard.tighten(deadline_ms * MILLISECOND, lease_ns, signal_at, share)
+        case Close():
+            guard.close(share, lease_ns, signal_at)
+        case Harden():
+            raise ActuationError(f"{command.target} has no sensitive routes here: its own gateway has", retryable=False)
         case Restore(what=""):
             guard.restore(index)
         case Restore(what=what):

@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import httpx
 
-from controlplane._native.guard import CRITICAL, DEFAULT, ERROR, SHEDDABLE, TIMEOUT, Permit, now_ns
+from controlplane._native.guard import CLOSED, CRITICAL, DEFAULT, ERROR, SHEDDABLE, TIMEOUT, Permit, now_ns
 from controlplane.adapters.failure import failure_kind
 from controlplane.adapters.gateway.address import Address
 from controlplane.adapters.gateway.context import blame, inbound
@@ -91,7 +91,7 @@ class Exchange:
             self._permit = answer
             self._tighten()
             return None
-        blame(name)
+        blame(self._guards.guard_of(name) if answer.reason == CLOSED else name)
         return RefusedError(name, answer.part, refusal_retry_after_s(answer), request=self._request)
 
     def _tighten(self) -> None:

@@ -16,6 +16,7 @@ from controlplane.adapters.fence import Fence
 from controlplane.adapters.gateway.actuate import actuate, endpoint_index
 from controlplane.adapters.gateway.condition import ConditionWatch
 from controlplane.adapters.gateway.context import absolve
+from controlplane.adapters.gateway.door import SHUT, Doors
 from controlplane.adapters.gateway.edge import EdgeTallies
 from controlplane.adapters.gateway.once import report_once
 from controlplane.adapters.gateway.service import ALONE, EDGE, ServiceGuard
@@ -24,10 +25,10 @@ from controlplane.adapters.gateway.translate import RingReader, told
 from controlplane.adapters.gateway.versions import SOON_NS, VersionTallies
 from controlplane.adapters.gateway.watch import StallWatch
 from controlplane.decide.safety import refuse_blank, refuse_switched_off
-from controlplane.model.command import Command, Eject, Restore, RollBack
+from controlplane.model.command import Close, Command, Eject, Restore, RollBack
 from controlplane.model.errors import ActuationError, ConfigError, LeaseLapsed
 from controlplane.model.policy import GuardPolicy
-from controlplane.model.signal import Signal, Tripped
+from controlplane.model.signal import Signal, Target, Tripped
 from controlplane.model.topology import Service, Topology
 from controlplane.model.unit import MILLISECOND, Nanos
 
@@ -86,6 +87,9 @@ class GuardSet:
             for service in topology.services
             if service.name != topology.entry
         }
+        self.doors = (
+            Doors(topology, enforced=enforced) if host is None else Doors(topology, enforced=enforced, place=host.place)
+        )
         now = now_ns()
         self._tallies = {name: ServiceTally(service, now) for name, service in self.services.items()}
         self._conditions = {
@@ -102,6 +106,7 @@ class GuardSet:
         self._unrung = deque(self.services)  # the next to be read without a ring first
         self._unrung_read_at = 0
         self._learners = deque(self.services.values())
+        self._closed_by: dict[str, str] = {}
         self._asked: dict[str, int] = {}  # services that are reported on, and until when
         self._told_at = 0
         if host is not None:
@@ -115,6 +120,8 @@ class GuardSet:
         """1: reflexes and orders act. 0: observe only."""
         for service in self.services.values():
             service.enforce(on)
+        for guard in self.doors.guards:
+            guard.enforce(on)
 
     async def watch(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Run the stall watch until cancelled."""
@@ -191,6 +198,9 @@ class GuardSet:
         if isinstance(command.intent, RollBack):
             return  # a deployer's
         service = self.services.get(command.target.service)
+        if service is None and command.target == Target(self.topology.entry):
+            self._apply_here(command)
+            return
         if service is None:
             raise ActuationError(f"no calls to {command.target.service!r} are guarded here", retryable=False)
         index = endpoint_index(service, command)
@@ -202,6 +212,8 @@ class GuardSet:
             service.would[type(command.intent).__name__] += 1
         else:
             actuate(service, index, command, lease_ns)
+            if isinstance(command.intent, Close):
+                self._closed_by[service.name] = command.intent.guard
             if index != EDGE:
                 service.held_back(index)
         self._fence.note(command)
@@ -215,6 +227,25 @@ class GuardSet:
             self._redrive(service, index)
         if self.host is not None:
             self.host.ring()  # other processes have calls in flight there, too
+
+    def _apply_here(self, command: Command) -> None:
+        """An order about what this process itself serves."""
+        lease_ns = command.lease_until - now_ns()
+        if lease_ns <= 0 and not isinstance(command.intent, Restore):
+            raise LeaseLapsed(command.id, -lease_ns)
+        if command.enforcement != "shadow":
+            self.doors.apply(command, lease_ns)
+        self._fence.note(command)
+        if self.host is not None:
+            self.host.ring()
+
+    def is_closed(self, service: str) -> bool:
+        """Whether a call to `service` now would meet a closed door."""
+        return self.services[service].guard.door() == SHUT
+
+    def guard_of(self, service: str) -> str:
+        """The guard because of which `service` is closed, as far as this process knows; without any the service."""
+        return self._closed_by.get(service) or next(iter(self.topology.guarded.get(service, ())), service)
 
     # among the processes of a host
 
@@ -247,11 +278,15 @@ class GuardSet:
         """The process of that place is gone: what it held is given back."""
         for service in self.services.values():
             service.guard.reclaim(worker)
+        for guard in self.doors.guards:
+            guard.reclaim(worker)
 
     def leave(self) -> None:
         """Go on with guards and counts of this process alone: its place is about to be, or always was, another's."""
         for service in self.services.values():
             service.guard.leave()
+        for guard in self.doors.guards:
+            guard.leave()
         self.host, self.entry, self._notes = None, EntryCounts(), Notes()
         self._entry = EntryTally(self.entry, now_ns())
 

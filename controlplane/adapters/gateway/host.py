@@ -13,6 +13,7 @@ import anyio
 
 from controlplane._native.guard import Guard
 from controlplane.adapters.arena import Arena
+from controlplane.adapters.gateway import door
 from controlplane.adapters.gateway.once import report_once, reporting
 from controlplane.adapters.gateway.service import Place
 from controlplane.adapters.gateway.tally import ENTRY_WORDS, EntryCounts, Notes
@@ -81,6 +82,7 @@ class Host:
             _ENTRY: ENTRY_WORDS * workers,
             _NOTES: _notes_words(len(names)) * workers,
             **{_guard(service.name): Guard.words(len(service.endpoints), workers) for service in services},
+            **{_guard(name): Guard.words(0, workers) for name in door.regions(topology)},
         }
         self.arena = Arena.attach(path, regions, workers=workers, role=role)
         worker = self.arena.worker

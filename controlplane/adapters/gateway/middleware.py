@@ -32,6 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SHED: Final = "shed"
+TRY_AGAIN_LATER: Final = 1013  # of the registry that RFC 6455 begins
 PRIORITY_FIELD: Final = PRIORITY.encode()
 CAUSE_FIELD: Final = CAUSE.encode()
 ATTEMPT_FIELDS: Final = (ATTEMPT.encode(), ENVOY_ATTEMPT.encode())
@@ -83,16 +84,31 @@ class GuardMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
         if scope["type"] != "http":
+            if scope["type"] == "websocket" and self._guards.doors.refuses(scope.get("path", "")) is not None:
+                await _turn_away(receive, send)
+                return
             await self._app(scope, receive, send)
             return
         request = _Request(self, self._options, self._guards, send)
         request.read(scope["headers"])
+        if (closed := self._guards.doors.refuses(scope.get("path", ""))) is not None:
+            self._guards.entry.shed()
+            await request.answer(
+                Answer(503, refused=closed.part, cause=closed.guard, retry_after_s=closed.retry_after_s), send
+            )
+            return
         if self._options.concurrency_max and self.in_flight >= self._options.admitted_max(request.about.priority):
             self._guards.entry.shed()
             answer = Answer(503, refused=SHED, retry_after_s=self._options.retry_after_s, grpc_status=GRPC_EXHAUSTED)
             await request.answer(answer, send)
             return
         await request.serve(self._app, scope, receive)
+
+
+async def _turn_away(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted: a server answers 403 then."""
+    if (await receive())["type"] == "websocket.connect":
+        await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
 
 
 class _Request:

@@ -7,6 +7,7 @@ are the endpoint's; path and query stay. Where the program dials by address on p
 
 import httpx
 
+from controlplane._native.guard import CLOSED, REASONS
 from controlplane.adapters.gateway.address import Address, Send
 from controlplane.adapters.gateway.exchange import Exchange
 from controlplane.adapters.gateway.guards import GuardSet
@@ -42,6 +43,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             refused = exchange.admit()
         except Exception:
             report_once("admission")
+            if self._guards.is_closed(service.name):  # a mistake of ours opens no door
+                raise RefusedError(service.name, REASONS[CLOSED], request=request) from None
             return await address.sender(0)(address.rewrite(request, 0, {}))
         if refused is not None:
             raise refused

@@ -15,9 +15,11 @@ from controlplane.adapters.fence import Fence
 from controlplane.adapters.share import part_of, share_of
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     Eject,
     FailOver,
+    Harden,
     Intent,
     Isolate,
     Limit,
@@ -32,13 +34,14 @@ from controlplane.model.errors import ActuationError, LeaseLapsed, NotHere
 from controlplane.model.signal import Target
 from controlplane.model.unit import Epoch, Nanos
 
-Part = Literal["", "fail_over", "cap_retries", "shed", "tighten"]
+Part = Literal["", "fail_over", "cap_retries", "shed", "tighten", "close", "harden"]
 
 PARTS: Final[Mapping[type[Intent], Part]] = {
     FailOver: "fail_over",
     CapRetries: "cap_retries",
     Shed: "shed",
     Tighten: "tighten",
+    Close: "close",
 }
 _OF_A_SERVICE: Final = (Isolate, Limit, *PARTS)
 
@@ -119,6 +122,8 @@ class Wanted:
         target, intent = command.target, command.intent
         if isinstance(intent, RollBack):
             return  # a deployer's
+        if isinstance(intent, Harden):
+            raise NotHere("sensitive routes are those of the process that serves them, and of no proxy")
         if target.service not in self.endpoints:
             raise NotHere(f"no calls to {target.service!r} pass here; those that do: {_listed(self.endpoints)}")
         known = self.endpoints[target.service]
@@ -242,7 +247,8 @@ class Wanted:
         for part in PARTS.values():
             if (order := self._orders.get((target, part))) is not None:
                 wanted = msgspec.structs.replace(wanted, **_side(order))
-        return wanted
+        door = self._orders.get((target, "close"))
+        return wanted if door is None else _closed(wanted, door.share)
 
     def about(self, name: str) -> tuple[ServiceWanted, tuple[EndpointWanted, ...]]:
         """Everything that is wanted of service `name` and of its endpoints, in their order."""
@@ -257,6 +263,13 @@ class Wanted:
             if sibling != target and not held and not self.endpoint(sibling).probed and self._usable(sibling):
                 return True
         return False
+
+
+def _closed(wanted: ServiceWanted, share: int) -> ServiceWanted:
+    """Behind a closed door nothing else matters; of one that is closed for a part, the rest goes on as ordered."""
+    if share == 100:
+        return msgspec.structs.replace(wanted, percent=0, isolated=True, probed=False, concurrency=0)
+    return msgspec.structs.replace(wanted, percent=min(wanted.percent, 100 - share))
 
 
 def _side(order: Order) -> dict[str, object]:

@@ -27,7 +27,9 @@ Sums = NDArray[np.int64]
 def is_soft(declared: Mapping[str, Service], caller: str, callee: str) -> bool:
     """Whether `caller` can answer without `callee`, as declared on either side."""
     one, other = declared.get(caller), declared.get(callee)
-    return (one is not None and callee in one.soft) or (other is not None and other.fallback)
+    if other is not None and other.guards:
+        return False  # what goes on without its guard goes on unguarded
+    return (one is not None and callee in one.soft) or (other is not None and other.dispensable)
 
 
 def nodes_of(register: Register, declared: Mapping[str, Service], names: Iterable[str], sums: Sums) -> list[Node]:

@@ -91,7 +91,7 @@ def _lately(trip: Tripped, names: Iterable[str], at: Mapping[str, Nanos]) -> set
 def _whole_service(trip: Tripped, service: Service, policy: ResponsePolicy, why: str) -> Plan:
     target = Target(service.name)
     match trip.cause:
-        case Cause.OVERLOAD | Cause.STALLED if not service.fallback:
+        case Cause.OVERLOAD | Cause.STALLED if not service.dispensable:
             limit = Limit(policy.overload_concurrency)
             return Plan(((target, limit),), Cause.OVERLOAD, reason=f"{why}, by time-outs: load is the cause")
         case Cause.UNREACHABLE:  # real requests that fail say so themselves; a wrong probe path fails everywhere too

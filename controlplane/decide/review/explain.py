@@ -47,6 +47,7 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
     lines += [*_children(incident), *_assessed(incident)]
     lines += [*_playbooks(incident), *_enacted(incident), *_done(incident)]
     lines += safety.explained(incident.refused)
+    lines += _posture(incident)
     if incident.masked:
         lines.append(f"Masked: {incident.masked_reason}. {incident.fallbacks} answers came from the fallback.")
     lines.append(f"Users: {_users(incident)}.")
@@ -58,6 +59,14 @@ def explain(incident: Incident, case: Case | None = None) -> list[str]:
         taken = (incident.effective_at - incident.signal_at) / 1e6
         lines.append(f"From {taken:.3f} ms after the deciding signal on, no call was treated as before.")
     return lines + _waits(incident, case)
+
+
+def _posture(incident: Incident) -> list[str]:
+    lines = []
+    for one in incident.findings:
+        over = "" if one.over_at is None else f" Over after {(one.over_at - one.since) / 1e9:.3f} s: {one.over}."
+        lines.append(f"Posture: {one}.{over}")
+    return lines
 
 
 def _headline(incident: Incident) -> str:

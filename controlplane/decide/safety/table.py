@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from controlplane.decide.kind import kind_of, lessens
+from controlplane.decide.kind import DOORS, kind_of, lessens
 from controlplane.decide.safety.ask import Ask, No
+from controlplane.decide.safety.boundary import trust_boundary
+from controlplane.decide.safety.door import fail_closed
 from controlplane.decide.safety.pace import blast_budget, velocity_limit
 from controlplane.decide.safety.people import freeze, human_hold, set_aside
 from controlplane.decide.safety.pool import ejection_cap, healthy_floor
@@ -70,6 +72,19 @@ RULES: tuple[Rule, ...] = (
         limits=lambda _: f"evidence is at most {AGE_NS_MAX // SECOND} s old",
         check=invalid_data,
         never="what is not there cannot be acted on, and a figure that cannot be says nothing",
+    ),
+    Rule(
+        name="trust_boundary",
+        forbids="to move traffic to another zone of trust, or to weaker validation",
+        limits=_none,
+        check=trust_boundary,
+        never="who may get which traffic is declared, by review, and not decided in an incident",
+    ),
+    Rule(
+        name="fail_closed",
+        forbids="to open a service while a guard of it is degraded",
+        limits=lambda policy: f"enforcement close {policy.share('close')}, harden {policy.share('harden')}",
+        check=fail_closed,
     ),
     Rule(
         name="healthy_floor",
@@ -148,6 +163,10 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+OF_DOORS = ("freeze", "human_hold", "invalid_data")
+"""What stands before closing a door. Its pace and its share of everything are what people have declared: a budget that
+is used up would leave the rest open."""
+
 BY_NAME = {rule.name: rule for rule in RULES}
 NEVER = {rule.name: rule.never for rule in RULES}
 
@@ -164,6 +183,8 @@ def judge(ask: Ask) -> Verdict:
     aside = set_aside(ask.state.standing, ask.target, ask.now)
     overrides = []
     for rule in RULES:
+        if ask.kind in DOORS and rule.name not in OF_DOORS:
+            continue
         no = rule.check(ask) if rule.check is not None else None
         if no is None:
             continue

@@ -10,8 +10,10 @@ from controlplane.decide.safety.ask import Ask, No
 from controlplane.model import signal as on
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Eject,
     FailOver,
+    Harden,
     Intent,
     Isolate,
     Limit,
@@ -48,6 +50,8 @@ def _wrong_intent(intent: Intent, target: Target) -> str:
         case Eject() if not target.endpoint:
             return f"{target} is a service: one endpoint is ejected, a service is isolated"
         case Isolate() | Limit() | FailOver() | CapRetries() | Shed() | Tighten() | RollBack() if target.endpoint:
+            return f"{target} is an endpoint: {type(intent).__name__.lower()} is about a whole service"
+        case Close() | Harden() if target.endpoint:
             return f"{target} is an endpoint: {type(intent).__name__.lower()} is about a whole service"
         case Weigh() if not _within(intent.percent, 0, 100):
             return f"a weight of {intent.percent} %: it must be from 0 to 100"

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from controlplane.adapters.proxies.wanted import EndpointWanted, ServiceWanted, Wanted
 from controlplane.model.command import (
     CapRetries,
+    Close,
     Command,
     Eject,
     FailOver,
+    Harden,
     Intent,
     Isolate,
     Limit,
@@ -219,3 +221,19 @@ def test_somebody_is_always_left(orders: list[tuple[Target, Intent, int]]) -> No
         with suppress(ActuationError):
             state.apply(order(number, target, intent, lease_s=lease_s), now)
         assert not all(state.endpoint(one).ejected for one in (O1, O2))
+
+
+def test_behind_a_closed_door_nothing_else_matters() -> None:
+    """Isolated whatever else is ordered about its traffic; taken back alone, the rest is as it was."""
+    state = wanted()
+    state.apply(order(1, ORDERS, Weigh(50)), NOW)
+    assert state.apply(order(2, ORDERS, Close("auth")), NOW)
+    assert (state.service("orders").percent, state.service("orders").isolated) == (0, True)
+    state.apply(order(3, ORDERS, Probe()), NOW)
+    assert (state.service("orders").isolated, state.service("orders").probed) == (True, False)
+    assert state.apply(order(4, ORDERS, Restore(what="close")), NOW)
+    assert state.service("orders").probed
+    state.apply(order(5, ORDERS, Close("auth"), percent=30), NOW)
+    assert (state.service("orders").percent, state.service("orders").isolated) == (70, False)
+    with pytest.raises(NotHere, match="sensitive"):
+        state.apply(order(6, ORDERS, Harden("auth")), NOW)

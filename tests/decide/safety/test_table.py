@@ -20,7 +20,8 @@ from controlplane.model.unit import IncidentId
 from tests.decide.safety.mesh import NOW, plain
 
 NAMES = [
-    "freeze", "human_hold", "invalid_data", "healthy_floor", "ejection_cap", "velocity_limit", "blast_budget",
+    "freeze", "human_hold", "invalid_data", "trust_boundary", "fail_closed", "healthy_floor", "ejection_cap",
+    "velocity_limit", "blast_budget",
     "destination_capacity", "correlated_cause", "loop_guard", "epoch_fence", "lease_expiry", "silence",
     "alert",
 ]  # fmt: skip
@@ -38,6 +39,7 @@ def test_who_keeps_a_rule_is_said() -> None:
     assert all((rule.kept_by == "engine") == (rule.check is not None) for rule in RULES)
     assert {name for name, why in NEVER.items() if why} == {
         "invalid_data",
+        "trust_boundary",
         "epoch_fence",
         "lease_expiry",
         "silence",
