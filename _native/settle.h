@@ -34,14 +34,16 @@ ALWAYS_INLINE void settle_land(struct seat *s, const struct ticket *t) {
 }
 
 /* Whoever fails quickly has little in flight, and would draw calls by that. A failed answer is charged what a call costs
- * elsewhere: the typical latency, for as many as an endpoint has in flight on average, shared by those that it has itself:
- * one that is as busy as the others draws no more than they do, and one stray error of it in a queue of fifty calls must not
- * leave it idle for seconds. A time-out has cost enough. */
+ * elsewhere: the typical latency, for as many as an endpoint has in flight on average. That is shared by those that it has
+ * itself, as far as it is as busy as the others: then it draws no more than they do, and one stray error of it in a queue of
+ * fifty calls must not leave it idle for seconds. A time-out has cost enough. */
 static void settle_charge(struct edge *g, int64_t endpoint, int64_t now_ns) {
     struct endpoint *e = state_endpoint(g, endpoint);
-    int64_t word = word_load(&e->latency), typical_ns = word_load(&g->typical_ns), own = state_flying(g, endpoint), charged_ns;
+    int64_t word = word_load(&e->latency), typical_ns = word_load(&g->typical_ns);
+    int64_t own = state_flying(g, endpoint), average = state_flying(g, EDGE) / g->endpoints, shared, charged_ns;
     if (!typical_ns) return;
-    charged_ns = (typical_ns + typical_ns / g->endpoints * state_flying(g, EDGE)) / (own > 0 ? own + 1 : 1);
+    shared = own < average ? own * own / average : own;
+    charged_ns = (typical_ns + typical_ns / g->endpoints * state_flying(g, EDGE)) / (shared > 1 ? shared : 1);
     if (charged_ns < cost_ewma_ns(word)) charged_ns = cost_ewma_ns(word);
     word_store(&e->latency, cost_learnt(word, now_ns, charged_ns));
 }
