@@ -4,7 +4,7 @@ from pathlib import Path
 
 from controlplane.config.lines import line_at, lines_of
 from controlplane.config.playbooks import places
-from controlplane.decide.playbook.lint import People, circle, lint
+from controlplane.decide.playbook.lint import circle, lint
 from controlplane.model.config import Config
 from controlplane.model.errors import ConfigError
 
@@ -12,9 +12,8 @@ from controlplane.model.errors import ConfigError
 def linted(config: Config, source: str) -> tuple[ConfigError, ...]:
     """What is wrong with the playbooks of `config`, which was read from `source`."""
     where = places(source)
-    people = People(owners=config.owners, ladders=config.ladders)
     found = []
-    for one in lint(config.playbooks, config.topology(), config.response_policy(), people):
+    for one in lint(config.playbooks, config.topology(), config.response_policy(), config.people()):
         key, book = f"playbooks.{one.playbook}{one.key}", where.get(one.playbook)
         if book is None:  # somebody has changed the file since it was read
             found.append(ConfigError(one.reason, key=key, source=source))

@@ -5,24 +5,15 @@ A playbook that does not fit stops nobody from starting: it is said, and it is n
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
-
 from controlplane.decide.playbook.clash import clashes
 from controlplane.decide.playbook.finding import Finding
 from controlplane.decide.playbook.need import unholdable
 from controlplane.decide.playbook.place import standbys
-from controlplane.model.escalation import Ladder, Owner
+from controlplane.model.escalation import Ladder, People
 from controlplane.model.playbook import ANY_VERSION, AT_ENDPOINTS, FOR_PEOPLE, Match, Playbook, Step
 from controlplane.model.policy import ResponsePolicy
 from controlplane.model.signal import Cause
 from controlplane.model.topology import Service, Topology
-
-
-class People(msgspec.Struct, frozen=True, kw_only=True):
-    """Who can be told: owners and ladders by name."""
-
-    owners: Mapping[str, Owner] = {}
-    ladders: Mapping[str, Ladder] = {}
 
 
 def lint(
