@@ -54,6 +54,7 @@ class _Book(msgspec.Struct):
     suspected_at: Nanos = Nanos(-TOGETHER_NS)  # a report with bad calls in it
     probes: int = 0
     taken: bool = True
+    percent: int = 0  # of its traffic that it was last given
 
 
 class Invariants:
@@ -196,7 +197,9 @@ class Invariants:
             case Eject() | Isolate() | Limit():
                 if not by_person and not command.overrides:
                     self._takes_out(command, now)
-                self._books[target] = msgspec.structs.replace(self._books[target], held=command, since=now, taken=True)
+                self._books[target] = msgspec.structs.replace(
+                    self._books[target], held=command, since=now, taken=True, percent=0
+                )
                 self._in_force[target] = command
             case Weigh() | Restore() if not getattr(intent, "what", ""):
                 if not by_person:
@@ -205,6 +208,7 @@ class Invariants:
                 self._in_force.pop(target, None)
             case Probe():
                 self._in_force.pop(target, None)
+                self._books[target].percent = 0
             case _:
                 pass
 
@@ -259,6 +263,8 @@ class Invariants:
                 self._break("readmission", f"{command.target} is back after {held_s:g} s without evidence", now)
         step_s = self.policy.pace(whole=not command.target.endpoint).ramp_step_s
         hurried = book.passed_at <= book.bad_at and now - book.bad_at < to_nanos(step_s)
-        if hurried and book.bad_at >= 0 and isinstance(step, Weigh | Restore) and book.held is None:
+        percent = step.percent if isinstance(step, Weigh) else 100
+        up, book.percent = percent > book.percent, percent  # one that goes back a stage is what a bad verdict is for
+        if hurried and book.bad_at >= 0 and isinstance(step, Weigh | Restore) and book.held is None and up:
             since_s = (now - book.bad_at) / SECOND
             self._break("readmission", f"{command.target} takes a step up {since_s:g} s after a bad verdict", now)

@@ -273,6 +273,21 @@ def test_readmission_right_after_a_bad_verdict() -> None:
         assert plane.broken == rules
 
 
+def test_going_back_a_stage_after_a_bad_verdict_is_no_step_up() -> None:
+    """From 25 % to 10 % right after the bad word is what it is for; from there to 50 % is not."""
+    for to, rules in ((10, []), (50, ["readmission"])):
+        plane = Plane()
+        plane.eject()
+        plane.later(10)
+        plane.tell(sig.Probed(at=plane.now, target=A0, passed=True), plane.command(A0, Weigh(10)))
+        plane.later(6)
+        plane.tell(None, plane.command(A0, Weigh(25)))
+        plane.tell(plane.tripped(A0))
+        plane.later(1)
+        plane.tell(None, plane.command(A0, Weigh(to)))
+        assert plane.broken == rules
+
+
 def test_readmission_by_a_person_needs_no_evidence() -> None:
     """People may take back what they like; so is what no data plane had taken."""
     plane = Plane()
