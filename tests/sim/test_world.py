@@ -207,7 +207,11 @@ WELL = {"slow": 1.0, "errors": 0.0, "down": 0.0, "hangs": 0.0, "workers": 3.0, "
     soft=st.lists(st.booleans(), min_size=4, max_size=4),
     refuse=st.integers(0, 9),
     deadlines=st.booleans(),
-    faults=st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 2), st.integers(1, 5)), max_size=4),
+    faults=st.lists(  # not the same one twice: where one ends as the other begins, either may be counted first
+        st.tuples(st.sampled_from(CHANGES), st.integers(0, 2), st.integers(1, 5)),
+        max_size=4,
+        unique_by=lambda fault: (fault[0], fault[0] == "load" or fault[1]),
+    ),
 )
 def test_the_kernel_and_a_slow_oracle_see_the_same_world(
     seed: int,
