@@ -1,8 +1,7 @@
 """Checks of `[deployers]`: each has what its kind needs and nothing else, and services name those there are."""
 
-from urllib.parse import urlsplit
-
 from controlplane.config.convert import Problems, did_you_mean
+from controlplane.config.url import wrong_url
 from controlplane.model.config import Config, DeployerSection
 
 NEEDS = {"command": "command", "webhook": "url", "gate": ""}
@@ -50,23 +49,10 @@ def _check(key: str, deployer: DeployerSection, problems: Problems) -> None:
             if brace and name.isidentifier() and name not in NAMES:
                 hint = did_you_mean(name, NAMES)
                 problems.add(f"{key}.command", f"{{{name}}} is not filled in{hint}; known: {', '.join(NAMES)}")
-    if deployer.url and (reason := _wrong(deployer.url)):
+    if deployer.url and (reason := wrong_url(deployer.url)):
         problems.add(f"{key}.url", f"{deployer.url!r} {reason}")
 
 
 def _keys(kind: str) -> str:
     own = {"command": "command, timeout_s", "webhook": "url, token_file, timeout_s, poll_s"}
     return own.get(kind, "token_file, timeout_s")
-
-
-def _wrong(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"is not a URL ({error})"
-    if parts.scheme not in ("http", "https") or not host:
-        return "is not an http or https URL with a host"
-    if parts.username is not None or parts.password is not None:
-        return "carries credentials, which would end up in logs; put a token into token_file"
-    return ""

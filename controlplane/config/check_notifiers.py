@@ -1,13 +1,14 @@
 """Checks of `[notifiers]`, `[ladders]` and `[owners]`: whoever is to be told can be told, and every name leads on."""
 
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from controlplane.config.convert import Problems, did_you_mean
 from controlplane.config.quiet import quiet_hours
+from controlplane.config.url import wrong_url
 from controlplane.model.config import Config
 from controlplane.model.escalation import LOG, NotifierSection
 
+INSTEAD = "a secret into token_file or token_env"
 NEEDS_URL = ("webhook", "alertmanager")
 NEEDS_SECRET = {
     "slack": "a bot's token, or the URL of an incoming webhook",
@@ -67,7 +68,7 @@ def _check_notifier(key: str, section: NotifierSection, problems: Problems) -> N
     if section.channel and kind != "slack":
         problems.add(f"{key}.channel", f"means nothing for {kind}; only slack has channels")
     for field in ("url", "proxy"):
-        if (url := getattr(section, field)) and (reason := _wrong(url)):
+        if (url := getattr(section, field)) and (reason := wrong_url(url, instead=INSTEAD)):
             problems.add(f"{key}.{field}", f"{url!r} {reason}")
     if section.quiet and section.kind == "alertmanager":
         problems.add(f"{key}.quiet", "means nothing here: Alertmanager has time intervals of its own")
@@ -81,16 +82,3 @@ def _check_notifier(key: str, section: NotifierSection, problems: Problems) -> N
             quiet_hours((span,), section.timezone)
         except ValueError as error:
             problems.add(f"{key}.quiet", f"{span!r} {error}")
-
-
-def _wrong(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"is not a URL ({error})"
-    if parts.scheme not in ("http", "https") or not host:
-        return "is not an http or https URL with a host"
-    if parts.username is not None or parts.password is not None:
-        return "carries credentials, which would end up in logs; put a secret into token_file or token_env"
-    return ""
