@@ -206,7 +206,7 @@ endpoints = [
 
 
 @contextmanager
-def load(url: str, clients: int = 8) -> Iterator[list[int]]:
+def load(url: str, clients: int = 8, *, path: str = "/orders/1") -> Iterator[list[int]]:
     """Requests from several clients at once for as long as the body lasts; gives the statuses, as they come."""
     statuses: list[int] = []
     stop = threading.Event()
@@ -215,7 +215,7 @@ def load(url: str, clients: int = 8) -> Iterator[list[int]]:
         with httpx.Client(timeout=10) as client:
             while not stop.is_set():
                 try:
-                    statuses.append(client.get(f"{url}/orders/1").status_code)
+                    statuses.append(client.get(f"{url}{path}").status_code)
                 except httpx.TransportError:
                     statuses.append(0)
                 stop.wait(0.01)

@@ -1,14 +1,12 @@
 """Authentication degrades, by errors, hangs or slow answers: what it guards answers 503, not 200, over real HTTP."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.integration.process import Backend, Served, World, wait_for
+from tests.integration.process import Backend, Served, World, load, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -70,29 +68,9 @@ def heal(auth: Backend) -> None:
     auth.released.set()
 
 
-@contextmanager
-def asking(url: str, clients: int = 4) -> Iterator[list[int]]:
+def asking(url: str, clients: int = 4) -> AbstractContextManager[list[int]]:
     """Users who ask for one thing again and again; gives the statuses they get."""
-    statuses: list[int] = []
-    stop = threading.Event()
-
-    def run() -> None:
-        with httpx.Client(timeout=10) as client:
-            while not stop.wait(0.01):
-                try:
-                    statuses.append(client.get(url).status_code)
-                except httpx.TransportError:
-                    statuses.append(0)
-
-    threads = [threading.Thread(target=run) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    return load(url, clients, path="")
 
 
 def served(world: World, *, close: int = 100) -> Served:
